@@ -1,0 +1,2 @@
+//! krate
+fn main() {}
