@@ -1,1 +1,30 @@
-//! krate-model
+//! What krate's objects are: kinds, identity, canonical JSON, validation, and the port that stores them.
+//!
+//! Pure: no I/O, no task, no clock, no randomness. Time is passed in; the same input gives the same output on every target.
+
+#[macro_use]
+mod closed;
+mod canonical;
+mod digest;
+pub mod kinds;
+mod names;
+
+pub use canonical::{NotCanonical, canonical_digest, canonical_json};
+pub use closed::{ClosedSet, NotInSet};
+pub use digest::{Digest, NotADigest};
+pub use kinds::registry::{
+    API_VERSION, Context, GROUP, Home, Kind, KindInfo, NotAKind, Priority, StorageClass, VERSION,
+};
+pub use names::{MAX_LABEL_BYTES, MAX_SUBDOMAIN_BYTES, derived_name, is_dns_label, is_dns_subdomain, named_by_digest};
+
+/// What [`closed_set!`] expands to; not for direct use.
+#[doc(hidden)]
+pub mod __private {
+    pub use schemars::{JsonSchema, Schema, SchemaGenerator};
+    pub use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// The schema of a closed set.
+    pub fn string_enum_schema(accepted: &[&str]) -> Schema {
+        schemars::json_schema!({"type": "string", "enum": accepted})
+    }
+}

@@ -1,0 +1,410 @@
+//! Types that several kinds share. Spec: resource-kinds.md section 3.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, FixedOffset, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::sets::{ActorKind, ErrorClass, Interface, SourceFormat};
+use crate::{Digest, NotCanonical, canonical_json};
+
+/// A point in time: RFC 3339 with offset in JSON, compared as an instant (S17).
+pub type Time = DateTime<Utc>;
+
+/// An object of the same namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectRef {
+    /// Kind of the object.
+    #[schemars(length(max = 253))]
+    pub kind: String,
+    /// Name of the object.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Uid, once the reference was resolved (R32).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub uid: Option<String>,
+    /// API version; absent means krate's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub api_version: Option<String>,
+}
+
+impl ObjectRef {
+    /// A reference by kind and name.
+    pub fn new(kind: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { kind: kind.into(), name: name.into(), uid: None, api_version: None }
+    }
+}
+
+/// An object of another organization: only in fields that say so (R4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CrossOrgRef {
+    /// The organization that owns the object.
+    #[schemars(length(max = 253))]
+    pub organization: String,
+    /// Kind of the object.
+    #[schemars(length(max = 253))]
+    pub kind: String,
+    /// Name of the object.
+    #[schemars(length(max = 253))]
+    pub name: String,
+}
+
+/// A Secret of the same namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// Name of the Secret.
+    #[schemars(length(max = 253))]
+    pub name: String,
+}
+
+/// One key of a Secret of the same namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Key inside the Secret.
+    #[schemars(length(max = 253))]
+    pub key: String,
+}
+
+/// One key of a ConfigMap of the same namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKeyRef {
+    /// Name of the ConfigMap.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Key inside the ConfigMap.
+    #[schemars(length(max = 253))]
+    pub key: String,
+}
+
+/// An account at a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// The provider that knows the account.
+    #[schemars(length(max = 253))]
+    pub provider: String,
+    /// The provider's stable id, never the login.
+    #[schemars(length(max = 253))]
+    pub id: String,
+    /// The login at the time, for display.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub login: Option<String>,
+}
+
+/// Who acted, and for whom.
+///
+/// The chain of `on_behalf_of` is at most eight long and ends at a user, a schedule's owner or a provider account (R42).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Actor {
+    /// What kind of actor.
+    pub kind: ActorKind,
+    /// Name: of a User, an agent's stack, a controller, a provider account.
+    pub name: String,
+    /// Uid of the krate object, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// The provider account, where the actor is known by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
+    /// For whom the actor acted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<Box<Actor>>,
+}
+
+/// The longest chain of actors (R42).
+pub const MAX_ACTOR_CHAIN: usize = 8;
+
+impl Actor {
+    /// An actor without account, acting for itself.
+    pub fn new(kind: ActorKind, name: impl Into<String>) -> Self {
+        Self { kind, name: name.into(), uid: None, account: None, on_behalf_of: None }
+    }
+}
+
+impl JsonSchema for Actor {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Actor".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        // A structural schema has no recursion, so the chain is written out to its bound (R25, R42).
+        let mut schema = serde_json::Map::new();
+        for depth in (0..MAX_ACTOR_CHAIN).rev() {
+            let mut properties = serde_json::json!({
+                "kind": {"type": "string", "enum": <ActorKind as crate::ClosedSet>::ACCEPTED},
+                "name": {"type": "string", "maxLength": 253},
+                "uid": {"type": "string", "maxLength": 253},
+                "account": {"type": "object", "required": ["provider", "id"], "properties": {
+                    "provider": {"type": "string", "maxLength": 253},
+                    "id": {"type": "string", "maxLength": 253},
+                    "login": {"type": "string", "maxLength": 253},
+                }},
+            });
+            if depth + 1 < MAX_ACTOR_CHAIN
+                && let Some(properties) = properties.as_object_mut()
+            {
+                properties.insert("onBehalfOf".into(), serde_json::Value::Object(schema));
+            }
+            schema = serde_json::Map::new();
+            schema.insert("type".into(), "object".into());
+            schema.insert("required".into(), serde_json::json!(["kind", "name"]));
+            schema.insert("properties".into(), properties);
+        }
+        schema.into()
+    }
+}
+
+/// A rich text as krate keeps it (S7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Body {
+    /// The text as Markdown, at most 256 KiB.
+    #[schemars(length(max = 262_144))]
+    pub markdown: String,
+    /// The dialect that the provider keeps.
+    #[serde(default = "Body::default_format")]
+    #[schemars(default = "Body::default_format")]
+    pub source_format: SourceFormat,
+    /// Digest of the provider's own text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_digest: Option<Digest>,
+    /// What the conversion to Markdown and back would lose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 1024)))]
+    pub render_warnings: Vec<String>,
+}
+
+impl Body {
+    fn default_format() -> SourceFormat {
+        SourceFormat::Markdown
+    }
+
+    /// A body in Markdown.
+    pub fn markdown(text: impl Into<String>) -> Self {
+        Self {
+            markdown: text.into(),
+            source_format: SourceFormat::Markdown,
+            source_digest: None,
+            render_warnings: Vec::new(),
+        }
+    }
+}
+
+/// A provider's version of an object; with no member at all the observation is unversioned (S17).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Version {
+    /// Entity tag of a conditional read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub etag: Option<String>,
+    /// The provider's own time of the last change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Time>,
+    /// A commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub sha: Option<String>,
+    /// A number that grows with each change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<i64>,
+}
+
+/// A provider's own fields, kept as they came (S6).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Extensions {
+    /// The provider type whose fields these are.
+    #[schemars(length(max = 253))]
+    pub provider_type: String,
+    /// Version of the adapter's field list.
+    #[schemars(length(max = 253))]
+    pub schema_version: String,
+    /// The fields, byte-faithful JSON, at most 64 KiB (R68).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "additionalProperties" = null))]
+    pub fields: BTreeMap<String, serde_json::Value>,
+}
+
+/// The external identity, version and extension block of every synced resource (external-sync.md section 3).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalEnvelope {
+    /// The provider.
+    #[schemars(length(max = 253))]
+    pub provider_ref: String,
+    /// The binding.
+    #[schemars(length(max = 253))]
+    pub binding_ref: String,
+    /// The interface that the kind belongs to.
+    pub interface: Interface,
+    /// The provider's own kind.
+    #[schemars(length(max = 253))]
+    pub native_kind: String,
+    /// The provider's id, as text.
+    #[schemars(length(max = 253))]
+    pub native_id: String,
+    /// The number that people use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native_number: Option<i64>,
+    /// The provider's global id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub node_id: Option<String>,
+    /// Page for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub url: Option<String>,
+    /// Address in the provider's API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub api_url: Option<String>,
+    /// The newest version that was applied.
+    pub version: Version,
+    /// When an observation was last taken in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_at: Option<Time>,
+    /// When both sides last agreed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_synced_at: Option<Time>,
+    /// The generation on which both sides last agreed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_synced_generation: Option<i64>,
+    /// Fields of the provider that krate has no field for (S6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Extensions>,
+}
+
+/// Where a write goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NativeTarget {
+    /// The provider's own kind.
+    #[schemars(length(max = 253))]
+    pub native_kind: String,
+    /// The provider's id; absent for a create.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub native_id: Option<String>,
+    /// The number that people use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native_number: Option<i64>,
+    /// The binding's `externalRef` keys that locate it.
+    #[schemars(length(max = 64))]
+    pub container: BTreeMap<String, String>,
+}
+
+/// One JSON value of any shape, without open schema.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Value {
+    /// Canonical text (RFC 8785), at most 16 KiB; absent when larger or redacted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16_384))]
+    pub json: Option<String>,
+    /// Digest of the canonical text.
+    pub digest: Digest,
+    /// Length of the canonical text.
+    pub bytes: i64,
+    /// The field didn't exist.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
+}
+
+/// The longest canonical text that a [`Value`] holds itself.
+pub const MAX_VALUE_BYTES: usize = 16 * 1024;
+
+impl Value {
+    /// `value` with its text where that is at most `max_bytes` (and never more than [`MAX_VALUE_BYTES`]); `None` is an absent field.
+    ///
+    /// # Errors
+    /// [`NotCanonical`] when `value` holds something that JSON doesn't have.
+    pub fn of(value: Option<&serde_json::Value>, max_bytes: usize) -> Result<Self, NotCanonical> {
+        let text = match value {
+            None => String::from("null"),
+            Some(value) => canonical_json(value)?,
+        };
+        Ok(Self {
+            digest: Digest::of(text.as_bytes()),
+            bytes: i64::try_from(text.len()).unwrap_or(i64::MAX),
+            absent: value.is_none(),
+            json: (text.len() <= max_bytes.min(MAX_VALUE_BYTES)).then_some(text),
+        })
+    }
+
+    /// The JSON value, where the text is held and the field existed.
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        if self.absent {
+            return None;
+        }
+        serde_json::from_str(self.json.as_deref()?).ok()
+    }
+}
+
+crate::closed_set! {
+    /// Where a blob's content is.
+    BlobStorage { Inline = "inline", Object = "object", None = "none" }
+}
+
+/// Content by digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BlobRef {
+    /// Digest of the content.
+    pub digest: Digest,
+    /// Length of the content.
+    pub bytes: i64,
+    /// Media type of the content.
+    #[schemars(length(max = 253))]
+    pub media_type: String,
+    /// Where the content is.
+    pub storage: BlobStorage,
+    /// The content itself, base64, at most 64 KiB, only with `inline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 87_384))]
+    pub inline: Option<String>,
+}
+
+/// The last error of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorInfo {
+    /// Error class.
+    pub class: ErrorClass,
+    /// What was wrong, without secrets, at most 1,024 bytes.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+    /// Where in the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub path: Option<String>,
+    /// When a limit ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// The provider's request id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub request_id: Option<String>,
+    /// When it happened.
+    pub at: Time,
+}
+
+/// Reads an RFC 3339 time with offset; anything else is no time (S17).
+pub fn parse_time(text: &str) -> Option<Time> {
+    DateTime::<FixedOffset>::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc))
+}
