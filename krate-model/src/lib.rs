@@ -8,6 +8,7 @@ mod canonical;
 mod digest;
 pub mod kinds;
 mod names;
+mod resource;
 
 pub use canonical::{NotCanonical, canonical_digest, canonical_json};
 pub use closed::{ClosedSet, NotInSet};
@@ -16,6 +17,7 @@ pub use kinds::registry::{
     API_VERSION, Context, GROUP, Home, Kind, KindInfo, NotAKind, Priority, StorageClass, VERSION,
 };
 pub use names::{MAX_LABEL_BYTES, MAX_SUBDOMAIN_BYTES, derived_name, is_dns_label, is_dns_subdomain, named_by_digest};
+pub use resource::Resource;
 
 /// What [`closed_set!`] expands to; not for direct use.
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, FixedOffset, Utc};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -407,4 +408,31 @@ pub struct ErrorInfo {
 /// Reads an RFC 3339 time with offset; anything else is no time (S17).
 pub fn parse_time(text: &str) -> Option<Time> {
     DateTime::<FixedOffset>::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc))
+}
+
+/// The schema of `status.conditions`: a list-map by type, bounded as Kubernetes' own.
+pub(crate) fn conditions_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "description": "Conditions, one of a type.",
+        "type": "array",
+        "maxItems": 64,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["type", "status", "reason", "lastTransitionTime"],
+            "properties": {
+                "type": {"type": "string", "maxLength": 253, "description": "What it is about."},
+                "status": {"type": "string", "enum": ["True", "False", "Unknown"], "description": "Whether it holds."},
+                "reason": {"type": "string", "maxLength": 253, "description": "Why, in one Pascal-case word."},
+                "message": {"type": "string", "maxLength": 32768, "description": "Why, for people; never parsed."},
+                "lastTransitionTime": {
+                    "type": "string", "format": "date-time", "description": "When `status` last changed (R27).",
+                },
+                "observedGeneration": {
+                    "type": "integer", "format": "int64", "description": "The generation that was looked at.",
+                },
+            },
+        },
+    })
 }

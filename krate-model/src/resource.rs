@@ -1,0 +1,139 @@
+//! What all typed kinds have in common, whatever their fields: identity, spec, status. Spec: resource-kinds.md sections 1 and 3.
+//!
+//! The typed objects are made by kube's `CustomResource` derive; [`resource!`] adds [`Resource`] to them.
+
+use std::fmt::Debug;
+
+use kube::core::ObjectMeta;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Kind;
+
+/// A typed object of one kind.
+///
+/// ```
+/// use krate_model::Resource;
+/// use krate_model::kinds::identity::{Organization, OrganizationSpec};
+/// let mut organization = Organization::at("krate-system", "acme", OrganizationSpec::new("Acme", "acme", "krate-org-acme"));
+/// assert_eq!((organization.namespace(), organization.name()), ("krate-system", "acme"));
+/// assert_eq!(organization.status(), None);
+/// organization.status_mut().namespace_ready = true;
+/// ```
+pub trait Resource: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send + Sync + 'static {
+    /// The kind that objects of this type are of.
+    const KIND: Kind;
+    /// What is wanted.
+    type Spec: Clone + PartialEq + Debug + Send + Sync + 'static;
+    /// What was observed. Its default stands in the first phase.
+    type Status: Clone + Default + PartialEq + Debug + Send + Sync + 'static;
+
+    /// An object of that namespace and name, without status.
+    ///
+    /// (`new` is taken by kube's derive, which knows no namespace.)
+    fn at(namespace: impl Into<String>, name: impl Into<String>, spec: Self::Spec) -> Self;
+    /// Name, namespace, labels and what the store adds.
+    fn metadata(&self) -> &ObjectMeta;
+    /// Name, namespace, labels and what the store adds.
+    fn metadata_mut(&mut self) -> &mut ObjectMeta;
+    /// What is wanted.
+    fn spec(&self) -> &Self::Spec;
+    /// What is wanted.
+    fn spec_mut(&mut self) -> &mut Self::Spec;
+    /// What was observed, if anything was yet.
+    fn status(&self) -> Option<&Self::Status>;
+    /// What was observed; a status in the first phase is made where there was none.
+    fn status_mut(&mut self) -> &mut Self::Status;
+    /// Every phase, in the order of the spec; the first one is where an object starts (R39).
+    fn phases() -> &'static [&'static str];
+    /// The phase, as it stands in JSON; the first one while there is no status.
+    fn phase(&self) -> &str;
+    /// The organization that the object belongs to, where it names one (R35).
+    fn organization(&self) -> Option<&str>;
+
+    /// The namespace; empty where none is set.
+    fn namespace(&self) -> &str {
+        self.metadata().namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The name; empty where none is set.
+    fn name(&self) -> &str {
+        self.metadata().name.as_deref().unwrap_or_default()
+    }
+
+    /// The generation of the spec; 0 before a store has counted it.
+    fn generation(&self) -> i64 {
+        self.metadata().generation.unwrap_or_default()
+    }
+}
+
+/// Implements [`Resource`] for a type that kube's `CustomResource` derive made.
+///
+/// The closure says which organization the spec names.
+macro_rules! resource {
+    ($kind:ident, $spec:ty, $status:ty, $organization:expr) => {
+        impl $crate::Resource for $kind {
+            const KIND: $crate::Kind = $crate::Kind::$kind;
+            type Spec = $spec;
+            type Status = $status;
+
+            fn at(namespace: impl Into<String>, name: impl Into<String>, spec: $spec) -> Self {
+                let metadata = ::kube::core::ObjectMeta {
+                    namespace: Some(namespace.into()),
+                    name: Some(name.into()),
+                    ..Default::default()
+                };
+                Self { metadata, spec, status: None }
+            }
+            fn metadata(&self) -> &::kube::core::ObjectMeta {
+                &self.metadata
+            }
+            fn metadata_mut(&mut self) -> &mut ::kube::core::ObjectMeta {
+                &mut self.metadata
+            }
+            fn spec(&self) -> &$spec {
+                &self.spec
+            }
+            fn spec_mut(&mut self) -> &mut $spec {
+                &mut self.spec
+            }
+            fn status(&self) -> Option<&$status> {
+                self.status.as_ref()
+            }
+            fn status_mut(&mut self) -> &mut $status {
+                self.status.get_or_insert_with(Default::default)
+            }
+            fn phases() -> &'static [&'static str] {
+                fn accepted<P: $crate::ClosedSet>(_: fn(&$status) -> &P) -> &'static [&'static str] {
+                    P::ACCEPTED
+                }
+                accepted(|status| &status.phase)
+            }
+            fn phase(&self) -> &str {
+                match &self.status {
+                    Some(status) => status.phase.as_str(),
+                    None => Self::phases().first().copied().unwrap_or_default(),
+                }
+            }
+            fn organization(&self) -> Option<&str> {
+                let organization: fn(&$spec) -> Option<&str> = $organization;
+                organization(&self.spec)
+            }
+        }
+    };
+}
+
+/// Declares the phases of a kind: a closed set whose default is the first one, where every object starts (R39).
+macro_rules! phases {
+    ($(#[$meta:meta])* $name:ident { $first:ident = $first_text:literal $(, $variant:ident = $text:literal)* $(,)? }) => {
+        $crate::closed_set! { $(#[$meta])* $name { $first = $first_text $(, $variant = $text)* } }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::$first
+            }
+        }
+    };
+}
+
+pub(crate) use {phases, resource};
