@@ -4,11 +4,13 @@
 
 #[macro_use]
 mod closed;
+pub mod audit;
 mod canonical;
 mod digest;
 pub mod kinds;
 mod names;
 mod resource;
+pub mod store;
 
 pub use canonical::{NotCanonical, canonical_digest, canonical_json};
 pub use closed::{ClosedSet, NotInSet};

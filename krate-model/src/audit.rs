@@ -1,0 +1,478 @@
+//! Audit events and the chain they form. Spec: resource-kinds.md `AuditEvent`, R44; external-sync.md S41.
+//!
+//! Whoever changes something adds an [`AuditDraft`] to the change set: what happened, without a number. The store numbers it and chains it to the event
+//! before, per namespace (one organization is one namespace), with [`ChainHead::append`] in the same commit. [`verify_chain`] finds the first break.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::kinds::sets::Interface;
+use crate::kinds::shared::{Actor, ObjectRef, Time};
+use crate::store::{Index, IndexEntry};
+use crate::{API_VERSION, Digest, Kind, NotCanonical, canonical_digest};
+
+crate::closed_set! {
+    /// How what an audit event tells of ended.
+    AuditOutcome { Succeeded = "Succeeded", Denied = "Denied", Failed = "Failed", Recorded = "Recorded" }
+}
+
+/// The native object that an audit event is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditNative {
+    /// The provider's own kind.
+    #[schemars(length(max = 253))]
+    pub kind: String,
+    /// The provider's id.
+    #[schemars(length(max = 253))]
+    pub id: String,
+}
+
+/// Who did what, when, why, with which outcome: an event that has no number yet.
+///
+/// ```
+/// use krate_model::audit::{AuditDraft, AuditOutcome};
+/// use krate_model::kinds::{sets::ActorKind, shared::{Actor, ObjectRef, parse_time}};
+/// let actor = Actor::new(ActorKind::Controller, "krate-sync");
+/// let at = parse_time("2026-06-01T00:00:00Z").unwrap();
+/// let draft = AuditDraft::new("krate-org-a", "WriteIntentPhase", at, actor)
+///     .organization("a")
+///     .object(ObjectRef::new("ExternalWriteIntent", "wi-1"))
+///     .moved("ReadyToSend", "Sending")
+///     .outcome(AuditOutcome::Recorded);
+/// assert_eq!(draft.to.as_deref(), Some("Sending"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditDraft {
+    /// The namespace whose chain the event joins.
+    pub namespace: Arc<str>,
+    /// The organization; absent in the platform's namespace (R35).
+    pub organization: Option<String>,
+    /// What sort of thing happened, such as `WriteIntentPhase`.
+    pub kind: String,
+    /// When.
+    pub at: Time,
+    /// Who did it.
+    pub actor: Actor,
+    /// To which object.
+    pub object: Option<ObjectRef>,
+    /// At which provider.
+    pub provider: Option<String>,
+    /// Under which binding.
+    pub binding: Option<String>,
+    /// For which interface.
+    pub interface: Option<Interface>,
+    /// To which native object.
+    pub native: Option<AuditNative>,
+    /// The phase before.
+    pub from: Option<String>,
+    /// The phase after.
+    pub to: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// How it ended.
+    pub outcome: AuditOutcome,
+    /// Digests of what was seen, asked and answered, by name.
+    pub digests: BTreeMap<String, Digest>,
+    /// The events that led here, oldest first.
+    pub cause_chain: Vec<String>,
+    /// What ties it to other events of one story.
+    pub correlation_id: Option<String>,
+}
+
+impl AuditDraft {
+    /// A draft for the chain of `namespace`, with outcome `Recorded`.
+    pub fn new(namespace: impl Into<Arc<str>>, kind: impl Into<String>, at: Time, actor: Actor) -> Self {
+        Self {
+            namespace: namespace.into(),
+            organization: None,
+            kind: kind.into(),
+            at,
+            actor,
+            object: None,
+            provider: None,
+            binding: None,
+            interface: None,
+            native: None,
+            from: None,
+            to: None,
+            reason: None,
+            outcome: AuditOutcome::Recorded,
+            digests: BTreeMap::new(),
+            cause_chain: Vec::new(),
+            correlation_id: None,
+        }
+    }
+
+    /// Names the organization.
+    #[must_use]
+    pub fn organization(mut self, name: impl Into<String>) -> Self {
+        self.organization = Some(name.into());
+        self
+    }
+
+    /// Names the object.
+    #[must_use]
+    pub fn object(mut self, object: ObjectRef) -> Self {
+        self.object = Some(object);
+        self
+    }
+
+    /// Names provider, binding and interface.
+    #[must_use]
+    pub fn scope(
+        mut self,
+        provider: impl Into<String>,
+        binding: impl Into<String>,
+        interface: Option<Interface>,
+    ) -> Self {
+        self.provider = Some(provider.into());
+        self.binding = Some(binding.into());
+        self.interface = interface;
+        self
+    }
+
+    /// Names the native object.
+    #[must_use]
+    pub fn native(mut self, kind: impl Into<String>, id: impl Into<String>) -> Self {
+        self.native = Some(AuditNative { kind: kind.into(), id: id.into() });
+        self
+    }
+
+    /// Says which phase followed which.
+    #[must_use]
+    pub fn moved(mut self, from: impl Into<String>, to: impl Into<String>) -> Self {
+        self.from = Some(from.into());
+        self.to = Some(to.into());
+        self
+    }
+
+    /// Says why.
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// Says how it ended.
+    #[must_use]
+    pub fn outcome(mut self, outcome: AuditOutcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+
+    /// Adds a digest under a name.
+    #[must_use]
+    pub fn digest(mut self, name: impl Into<String>, digest: Digest) -> Self {
+        self.digests.insert(name.into(), digest);
+        self
+    }
+
+    /// Says what led here.
+    #[must_use]
+    pub fn caused_by(mut self, events: impl IntoIterator<Item = String>) -> Self {
+        self.cause_chain.extend(events);
+        self
+    }
+
+    /// Ties it to a story.
+    #[must_use]
+    pub fn correlation(mut self, id: impl Into<String>) -> Self {
+        self.correlation_id = Some(id.into());
+        self
+    }
+}
+
+/// The spec of an `AuditEvent`: a draft with its place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEventSpec {
+    /// The organization; absent in the platform's namespace (R35).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub organization_ref: Option<String>,
+    /// Number in the chain, from 1, without gaps.
+    #[schemars(range(min = 1))]
+    pub sequence: i64,
+    /// What sort of thing happened.
+    #[serde(rename = "type")]
+    #[schemars(length(max = 253))]
+    pub kind: String,
+    /// When.
+    pub at: Time,
+    /// Who did it.
+    pub actor: Actor,
+    /// To which object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectRef>,
+    /// At which provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub provider: Option<String>,
+    /// Under which binding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub binding: Option<String>,
+    /// For which interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<Interface>,
+    /// To which native object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<AuditNative>,
+    /// The phase before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub from: Option<String>,
+    /// The phase after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub to: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub reason: Option<String>,
+    /// How it ended.
+    pub outcome: AuditOutcome,
+    /// Digests of what was seen, asked and answered, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = 64))]
+    pub digests: BTreeMap<String, Digest>,
+    /// The events that led here, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 253)))]
+    pub cause_chain: Vec<String>,
+    /// What ties it to other events of one story.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub correlation_id: Option<String>,
+    /// Digest of the event before; of the chain's start for the first.
+    pub previous_digest: Digest,
+    /// Digest of this event's canonical JSON without this member.
+    pub digest: Digest,
+}
+
+impl AuditEventSpec {
+    /// The digest that this event should carry.
+    ///
+    /// # Errors
+    /// [`NotCanonical`] when the event has no canonical JSON.
+    pub fn computed_digest(&self) -> Result<Digest, NotCanonical> {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        match value.as_object_mut() {
+            Some(members) => members.remove("digest"),
+            // Every member is text, a number or a map with text keys, so it is an object; if not, the error is that of the event itself.
+            None => return canonical_digest(self),
+        };
+        canonical_digest(&value)
+    }
+
+    /// The object's name: the names of a chain sort as its numbers do.
+    pub fn name(&self) -> String {
+        format!("audit-{:019}", self.sequence)
+    }
+
+    /// The event as the object that a store keeps.
+    pub(crate) fn to_object(&self, namespace: &str) -> serde_json::Value {
+        json!({
+            "apiVersion": API_VERSION,
+            "kind": Kind::AuditEvent.info().name,
+            "metadata": {
+                "name": self.name(),
+                "namespace": namespace,
+                "uid": uid_of(&self.digest),
+                "generation": 1,
+                "creationTimestamp": self.at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            },
+            "spec": self,
+            "status": {"phase": "Recorded"},
+        })
+    }
+
+    /// What the event is found by.
+    pub(crate) fn indexes(&self) -> Vec<IndexEntry> {
+        let subject = self.object.as_ref().map(|object| format!("{}/{}", object.kind, object.name));
+        let native = self.native.as_ref().map(|native| format!("{}/{}", native.kind, native.id));
+        [
+            (Index::Subject, subject.as_deref()),
+            (Index::Native, native.as_deref()),
+            (Index::Binding, self.binding.as_deref()),
+            (Index::Correlation, self.correlation_id.as_deref()),
+        ]
+        .into_iter()
+        .filter_map(|(index, value)| Some(IndexEntry::new(index, value?)))
+        .collect()
+    }
+}
+
+/// A uid that is the same wherever the event is made: 128 bits of its digest, as a UUID of version 8.
+fn uid_of(digest: &Digest) -> String {
+    let mut text = String::with_capacity(36);
+    for (at, byte) in digest.as_bytes().iter().take(16).enumerate() {
+        let byte = match at {
+            6 => (byte & 0x0f) | 0x80,
+            8 => (byte & 0x3f) | 0x80,
+            _ => *byte,
+        };
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        // Writing to a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Where a chain has come to: its last number and digest. Retention leaves one as a checkpoint in the place of what it removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChainHead {
+    /// The number of the last event; 0 before the first.
+    pub sequence: i64,
+    /// The digest of the last event; of the chain's start before the first.
+    pub digest: Digest,
+}
+
+impl ChainHead {
+    /// The start of the chain of `namespace`. It depends on the namespace, so that one chain can't be passed off as another's.
+    pub fn start(namespace: &str) -> Self {
+        Self { sequence: 0, digest: Digest::of(format!("krate audit chain of {namespace}").as_bytes()) }
+    }
+
+    /// The event that `draft` becomes as the next of the chain; the head moves on to it.
+    ///
+    /// # Errors
+    /// [`NotCanonical`] when the draft has no canonical JSON; the head stays.
+    pub fn append(&mut self, draft: AuditDraft) -> Result<AuditEventSpec, NotCanonical> {
+        let mut event = AuditEventSpec {
+            organization_ref: draft.organization,
+            // 2^63 events at a million a second take 292,000 years.
+            sequence: self.sequence.saturating_add(1),
+            kind: draft.kind,
+            at: draft.at,
+            actor: draft.actor,
+            object: draft.object,
+            provider: draft.provider,
+            binding: draft.binding,
+            interface: draft.interface,
+            native: draft.native,
+            from: draft.from,
+            to: draft.to,
+            reason: draft.reason,
+            outcome: draft.outcome,
+            digests: draft.digests,
+            cause_chain: draft.cause_chain,
+            correlation_id: draft.correlation_id,
+            previous_digest: self.digest,
+            digest: self.digest,
+        };
+        event.digest = event.computed_digest()?;
+        *self = Self { sequence: event.sequence, digest: event.digest };
+        Ok(event)
+    }
+
+    /// The head as the private record that a store keeps.
+    pub(crate) fn to_json(&self) -> String {
+        json!(self).to_string()
+    }
+
+    /// The head that [`to_json`](Self::to_json) wrote.
+    pub(crate) fn from_json(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+/// The first place where a chain doesn't hold (R44).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainBreak {
+    /// An event is missing, doubled or out of order.
+    #[error("audit event {found} stands where {expected} should")]
+    Sequence {
+        /// The number that should be there.
+        expected: i64,
+        /// The number that is.
+        found: i64,
+    },
+    /// The event does not name the one before.
+    #[error("audit event {sequence} follows {found}, but the one before is {expected}")]
+    Previous {
+        /// The event.
+        sequence: i64,
+        /// Digest of the event before.
+        expected: Digest,
+        /// Digest that this event names.
+        found: Digest,
+    },
+    /// The event was changed after it was written.
+    #[error("audit event {sequence} was changed: it carries {found}, its content is {computed}")]
+    Content {
+        /// The event.
+        sequence: i64,
+        /// Digest of the content.
+        computed: Digest,
+        /// Digest that it carries.
+        found: Digest,
+    },
+    /// The event has no canonical JSON.
+    #[error("audit event {sequence} has no digest")]
+    Unreadable {
+        /// The event.
+        sequence: i64,
+    },
+    /// The newest events are gone, or the head is not the chain's.
+    #[error("the audit chain ends at {found}, its head says {expected}")]
+    End {
+        /// The head's number.
+        expected: i64,
+        /// The last event's number.
+        found: i64,
+    },
+}
+
+/// Checks that `events` lead from `start` (a chain's start or a checkpoint) to `head` without gap or change.
+///
+/// # Errors
+/// The first [`ChainBreak`].
+///
+/// ```
+/// use krate_model::audit::{AuditDraft, ChainBreak, ChainHead, verify_chain};
+/// use krate_model::kinds::{sets::ActorKind, shared::{Actor, parse_time}};
+/// let at = parse_time("2026-06-01T00:00:00Z").unwrap();
+/// let start = ChainHead::start("krate-org-a");
+/// let mut head = start.clone();
+/// let draft = AuditDraft::new("krate-org-a", "Login", at, Actor::new(ActorKind::User, "alice"));
+/// let mut events = vec![head.append(draft.clone()).unwrap(), head.append(draft).unwrap()];
+/// verify_chain(&start, &events, &head).unwrap();
+/// events[0].reason = Some("rewritten".into());
+/// assert!(matches!(verify_chain(&start, &events, &head), Err(ChainBreak::Content { sequence: 1, .. })));
+/// ```
+pub fn verify_chain<'a>(
+    start: &ChainHead,
+    events: impl IntoIterator<Item = &'a AuditEventSpec>,
+    head: &ChainHead,
+) -> Result<(), ChainBreak> {
+    let mut last = start.clone();
+    for event in events {
+        let (sequence, expected) = (event.sequence, last.sequence.saturating_add(1));
+        if sequence != expected {
+            return Err(ChainBreak::Sequence { expected, found: sequence });
+        }
+        if event.previous_digest != last.digest {
+            return Err(ChainBreak::Previous { sequence, expected: last.digest, found: event.previous_digest });
+        }
+        let computed = event.computed_digest().map_err(|_| ChainBreak::Unreadable { sequence })?;
+        if computed != event.digest {
+            return Err(ChainBreak::Content { sequence, computed, found: event.digest });
+        }
+        last = ChainHead { sequence, digest: event.digest };
+    }
+    if last != *head {
+        return Err(ChainBreak::End { expected: head.sequence, found: last.sequence });
+    }
+    Ok(())
+}
