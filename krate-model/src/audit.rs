@@ -476,3 +476,152 @@ pub fn verify_chain<'a>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::sets::ActorKind;
+    use crate::kinds::shared::parse_time;
+
+    const NAMESPACE: &str = "krate-org-a";
+
+    fn draft(kind: &str) -> AuditDraft {
+        let at = parse_time("2026-06-01T00:00:00.25Z").unwrap();
+        AuditDraft::new(NAMESPACE, kind, at, Actor::new(ActorKind::Controller, "krate-sync"))
+            .organization("a")
+            .object(ObjectRef::new("Issue", "first"))
+            .scope("gh", "gh-krate", Some(Interface::IssueTracking))
+            .native("issue", "42")
+            .moved("ReadyToSend", "Sending")
+            .reason("Dispatched")
+            .digest("payload", Digest::of(b"payload"))
+            .caused_by(["e1".to_owned()])
+            .correlation("c1")
+    }
+
+    fn chain(length: usize) -> (ChainHead, Vec<AuditEventSpec>, ChainHead) {
+        let start = ChainHead::start(NAMESPACE);
+        let mut head = start.clone();
+        let events = (0..length).map(|_| head.append(draft("Write")).unwrap()).collect();
+        (start, events, head)
+    }
+
+    #[test]
+    fn r44_every_tampering_is_found_and_named() {
+        let (start, events, head) = chain(5);
+        assert_eq!(verify_chain(&start, &events, &head), Ok(()));
+        let broken = |change: &dyn Fn(&mut Vec<AuditEventSpec>)| {
+            let mut events = events.clone();
+            change(&mut events);
+            verify_chain(&start, &events, &head).unwrap_err()
+        };
+        assert_eq!(broken(&|events| drop(events.remove(2))), ChainBreak::Sequence { expected: 3, found: 4 });
+        assert_eq!(broken(&|events| drop(events.remove(0))), ChainBreak::Sequence { expected: 1, found: 2 });
+        assert_eq!(broken(&|events| drop(events.pop())), ChainBreak::End { expected: 5, found: 4 });
+        assert_eq!(broken(&|events| events.swap(1, 2)), ChainBreak::Sequence { expected: 2, found: 3 });
+        assert!(matches!(broken(&|events| events[3].reason = None), ChainBreak::Content { sequence: 4, .. }));
+        // Whoever rewrites an event with its digest still breaks the link of the next one.
+        let rewritten = |events: &mut Vec<AuditEventSpec>| {
+            events[1].outcome = AuditOutcome::Denied;
+            events[1].digest = events[1].computed_digest().unwrap();
+        };
+        assert!(matches!(broken(&rewritten), ChainBreak::Previous { sequence: 3, .. }));
+        // And whoever rewrites the rest as well has another head.
+        let forged = |events: &mut Vec<AuditEventSpec>| {
+            let mut head = start.clone();
+            *events = (0..5).map(|_| head.append(draft("Forged")).unwrap()).collect();
+        };
+        assert_eq!(broken(&forged), ChainBreak::End { expected: 5, found: 5 });
+    }
+
+    #[test]
+    fn r44_every_member_is_under_the_digest() {
+        let (start, events, head) = chain(1);
+        let whole = serde_json::to_value(&events[0]).unwrap();
+        for name in whole.as_object().unwrap().keys().filter(|name| *name != "digest") {
+            let mut changed = whole.clone();
+            let member = &mut changed[name];
+            *member = match name.as_str() {
+                "sequence" => json!(2),
+                "at" => json!("2026-06-01T00:00:00.26Z"),
+                "actor" => json!({"kind": "user", "name": "mallory"}),
+                "object" | "native" => json!({"kind": "x", "name": "x", "id": "x"}),
+                "digests" => json!({}),
+                "causeChain" => json!([]),
+                "previousDigest" => json!(Digest::of(b"other")),
+                _ => json!("x"),
+            };
+            let event: AuditEventSpec = serde_json::from_value(changed).unwrap();
+            assert!(verify_chain(&start, [&event], &head).is_err(), "{name} can be changed unseen");
+        }
+    }
+
+    #[test]
+    fn r44_a_chain_goes_on_from_a_checkpoint_and_belongs_to_its_namespace() {
+        let (start, events, head) = chain(4);
+        let checkpoint = ChainHead { sequence: 2, digest: events[1].digest };
+        assert_eq!(verify_chain(&checkpoint, &events[2..], &head), Ok(()));
+        let other = ChainHead::start("krate-org-b");
+        assert!(matches!(verify_chain(&other, &events, &head), Err(ChainBreak::Previous { sequence: 1, .. })));
+        assert_eq!(ChainHead::from_json(start.to_json().as_bytes()), Some(start));
+    }
+
+    #[test]
+    fn r44_an_event_reads_back_under_the_same_digest() {
+        let (_, events, _) = chain(1);
+        let object = events[0].to_object(NAMESPACE);
+        let read: AuditEventSpec = serde_json::from_value(object["spec"].clone()).unwrap();
+        assert_eq!(read, events[0]);
+        assert_eq!(read.computed_digest().unwrap(), events[0].digest);
+        insta::assert_json_snapshot!(object, @r#"
+        {
+          "apiVersion": "krate.a5c.ai/v1alpha1",
+          "kind": "AuditEvent",
+          "metadata": {
+            "creationTimestamp": "2026-06-01T00:00:00Z",
+            "generation": 1,
+            "name": "audit-0000000000000000001",
+            "namespace": "krate-org-a",
+            "uid": "1515443d-fd41-800f-9efd-e100a396b93c"
+          },
+          "spec": {
+            "actor": {
+              "kind": "controller",
+              "name": "krate-sync"
+            },
+            "at": "2026-06-01T00:00:00.250Z",
+            "binding": "gh-krate",
+            "causeChain": [
+              "e1"
+            ],
+            "correlationId": "c1",
+            "digest": "sha256:1515443dfd41000f1efde100a396b93c403cffa3ee5b0531ab8c5943fdb91448",
+            "digests": {
+              "payload": "sha256:239f59ed55e737c77147cf55ad0c1b030b6d7ee748a7426952f9b852d5a935e5"
+            },
+            "from": "ReadyToSend",
+            "interface": "issueTracking",
+            "native": {
+              "id": "42",
+              "kind": "issue"
+            },
+            "object": {
+              "kind": "Issue",
+              "name": "first"
+            },
+            "organizationRef": "a",
+            "outcome": "Recorded",
+            "previousDigest": "sha256:d0fb9dac01633dd911701d76011f7f4e88961b3b4543fb783e65ab832e6a2cdb",
+            "provider": "gh",
+            "reason": "Dispatched",
+            "sequence": 1,
+            "to": "Sending",
+            "type": "Write"
+          },
+          "status": {
+            "phase": "Recorded"
+          }
+        }
+        "#);
+    }
+}

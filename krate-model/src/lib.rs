@@ -6,6 +6,7 @@
 mod closed;
 pub mod audit;
 mod canonical;
+pub mod condition;
 mod digest;
 pub mod kinds;
 mod names;
