@@ -1,14 +1,16 @@
 //! Identity and organization: who the tenants are, which namespace is whose, and what two of them share. Spec:
 //! resource-kinds.md section 4, R2 to R5, R30, R34.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sets::Visibility;
-use super::shared::Condition;
+use super::shared::{Condition, Time};
+use crate::Digest;
 use crate::resource::{phases, resource};
 
 /// A tenant, bound to a namespace.
@@ -120,3 +122,265 @@ pub struct OrganizationStatus {
 }
 
 resource!(Organization, OrganizationSpec, OrganizationStatus, |_| None);
+
+/// How service accounts are named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountPrefixes {
+    /// For runners.
+    #[serde(default = "runner_prefix")]
+    #[schemars(length(max = 253))]
+    pub default_runner_prefix: String,
+    /// For agents.
+    #[serde(default = "agent_prefix")]
+    #[schemars(length(max = 253))]
+    pub default_agent_prefix: String,
+}
+
+fn runner_prefix() -> String {
+    "runner-".into()
+}
+
+fn agent_prefix() -> String {
+    "agent-".into()
+}
+
+/// Keys of one Secret or ConfigMap of the platform's secret namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LentKeys {
+    /// Its name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// The keys that are lent.
+    #[schemars(inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub keys: BTreeSet<String>,
+}
+
+/// Which namespace is which organization's, and what the platform lends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "krate.a5c.ai",
+    version = "v1alpha1",
+    kind = "OrgNamespaceBinding",
+    plural = "orgnamespacebindings",
+    shortname = "onb",
+    category = "krate",
+    category = "krate-identity",
+    namespaced,
+    status = "OrgNamespaceBindingStatus",
+    derive = "PartialEq",
+    doc = "Which namespace is which organization's, and what the platform lends it.",
+    printcolumn(name = "Organization", type_ = "string", json_path = ".spec.organizationRef"),
+    printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.namespace")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct OrgNamespaceBindingSpec {
+    /// The organization.
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true, "x-krate-ref" = "Organization"))]
+    pub organization_ref: String,
+    /// The namespace; its organization's `namespaceName` (R5).
+    #[schemars(length(max = 63), extend("x-krate-immutable" = true))]
+    pub namespace: String,
+    /// Whether krate makes the namespace, and removes it again.
+    #[serde(default)]
+    pub create_namespace: bool,
+    /// Labels of the namespace.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// How service accounts are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_account_policy: Option<AccountPrefixes>,
+    /// Secrets of the platform that grants may name (R10).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub platform_secrets: Vec<LentKeys>,
+    /// ConfigMaps of the platform that grants may name (R10).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub platform_config_maps: Vec<LentKeys>,
+}
+
+impl OrgNamespaceBindingSpec {
+    /// What is required, and the defaults for the rest.
+    pub fn new(organization: impl Into<String>, namespace: impl Into<String>) -> Self {
+        Self {
+            organization_ref: organization.into(),
+            namespace: namespace.into(),
+            create_namespace: false,
+            labels: BTreeMap::new(),
+            service_account_policy: None,
+            platform_secrets: Vec::new(),
+            platform_config_maps: Vec::new(),
+        }
+    }
+}
+
+phases! {
+    /// Phases of an [`OrgNamespaceBinding`].
+    OrgNamespaceBindingPhase { Pending = "Pending", Bound = "Bound", Failed = "Failed" }
+}
+
+/// What is so with an [`OrgNamespaceBinding`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OrgNamespaceBindingStatus {
+    /// Phase.
+    pub phase: OrgNamespaceBindingPhase,
+    /// Conditions: `NamespaceExists`, `LabelsApplied`, `Ready`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::shared::conditions_schema")]
+    pub conditions: Vec<Condition>,
+    /// The generation of the spec that this status is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Uid of the namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub namespace_uid: Option<String>,
+}
+
+resource!(OrgNamespaceBinding, OrgNamespaceBindingSpec, OrgNamespaceBindingStatus, |spec| Some(&spec.organization_ref));
+
+crate::closed_set! {
+    /// Which side consents (R34).
+    SharingSide { Offer = "offer", Accept = "accept" }
+}
+
+crate::closed_set! {
+    /// What the other organization may do.
+    SharedVerb { Reference = "reference", Read = "read" }
+}
+
+/// What of one kind is shared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.names) != has(self.selector)")
+        .message("R24: exactly one of names and selector is set")
+        .field_path(".names")
+        .reason(Reason::FieldValueInvalid))]
+#[serde(rename_all = "camelCase")]
+pub struct SharedKind {
+    /// The kind.
+    #[schemars(length(max = 253))]
+    pub kind: String,
+    /// The objects by name.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[schemars(inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub names: BTreeSet<String>,
+    /// The objects by their labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+    /// What is allowed.
+    #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "set"))]
+    pub verbs: BTreeSet<SharedVerb>,
+}
+
+/// One side's consent to references across two organizations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "krate.a5c.ai",
+    version = "v1alpha1",
+    kind = "OrgSharingPolicy",
+    plural = "orgsharingpolicies",
+    shortname = "osp",
+    category = "krate",
+    category = "krate-identity",
+    namespaced,
+    status = "OrgSharingPolicyStatus",
+    derive = "PartialEq",
+    doc = "One side's consent to references across two organizations.",
+    printcolumn(name = "Side", type_ = "string", json_path = ".spec.side"),
+    printcolumn(name = "Source", type_ = "string", json_path = ".spec.sourceOrg"),
+    printcolumn(name = "Target", type_ = "string", json_path = ".spec.targetOrg"),
+    printcolumn(name = "Expires", type_ = "date", json_path = ".spec.expiresAt")
+)]
+#[x_kube(validation = Rule::new("self.sourceOrg != self.targetOrg")
+        .message("R34: spec.targetOrg is another organization than spec.sourceOrg")
+        .field_path(".targetOrg")
+        .reason(Reason::FieldValueInvalid))]
+#[x_kube(validation = Rule::new("!oldSelf.revoked || self.revoked")
+        .message("R34: spec.revoked never goes back to false")
+        .field_path(".revoked")
+        .reason(Reason::FieldValueForbidden))]
+#[serde(rename_all = "camelCase")]
+pub struct OrgSharingPolicySpec {
+    /// Which side consents.
+    #[schemars(extend("x-krate-immutable" = true))]
+    pub side: SharingSide,
+    /// The organization that owns what is shared.
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true, "x-krate-ref" = "Organization"))]
+    pub source_org: String,
+    /// The organization that may refer to it.
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true, "x-krate-ref" = "Organization"))]
+    pub target_org: String,
+    /// What is shared.
+    #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind"]))]
+    pub allowed_refs: Vec<SharedKind>,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// Whether it was taken back; never goes back to false.
+    #[serde(default)]
+    pub revoked: bool,
+}
+
+impl OrgSharingPolicySpec {
+    /// What is required, and the defaults for the rest.
+    pub fn new(
+        side: SharingSide,
+        source_org: impl Into<String>,
+        target_org: impl Into<String>,
+        allowed_refs: Vec<SharedKind>,
+    ) -> Self {
+        Self {
+            side,
+            source_org: source_org.into(),
+            target_org: target_org.into(),
+            allowed_refs,
+            expires_at: None,
+            revoked: false,
+        }
+    }
+}
+
+phases! {
+    /// Phases of an [`OrgSharingPolicy`].
+    OrgSharingPolicyPhase { Pending = "Pending", Active = "Active", Expired = "Expired", Revoked = "Revoked" }
+}
+
+/// The other side's policy, as it was met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Counterpart {
+    /// Its name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Its uid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub uid: Option<String>,
+    /// Digest of its spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+/// What is so with an [`OrgSharingPolicy`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OrgSharingPolicyStatus {
+    /// Phase.
+    pub phase: OrgSharingPolicyPhase,
+    /// Conditions: `CounterpartFound`, `Ready`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::shared::conditions_schema")]
+    pub conditions: Vec<Condition>,
+    /// The generation of the spec that this status is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The other side's policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counterpart: Option<Counterpart>,
+}
+
+// It names two organizations, so it belongs to neither by a field (section 3).
+resource!(OrgSharingPolicy, OrgSharingPolicySpec, OrgSharingPolicyStatus, |_| None);

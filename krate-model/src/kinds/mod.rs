@@ -1,8 +1,18 @@
 //! The kinds: one file per bounded context. Spec: resource-kinds.md.
+//!
+//! A kind is a spec and a status; kube's derive makes the object around them, and `resource!` gives it [`Resource`](crate::Resource).
+//! What serde and schemars have no word for stands in schema extensions: `x-krate-immutable` (i in the spec's tables), `x-krate-command`
+//! (⌘) and `x-krate-ref` (→Kind). The schema module reads them; CRDs have the rules made from them instead.
 
-// kube's schema derive copies each struct, with its `pub`, into a function body.
-#[allow(unreachable_pub)]
+// kube's derives copy each struct, with its `pub`, into a function body; and two columns of one type are no mistake.
+#![allow(unreachable_pub, clippy::duplicated_attributes)]
+
+pub mod ci;
+pub mod forge;
+pub mod hooks;
 pub mod identity;
+pub mod policy;
 pub mod registry;
 pub mod sets;
 pub mod shared;
+pub mod work;

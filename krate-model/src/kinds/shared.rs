@@ -291,6 +291,23 @@ pub struct ExternalEnvelope {
     pub extensions: Option<Extensions>,
 }
 
+/// How a projection and its native object stand to each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SyncSummary {
+    /// When both sides last agreed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_synced_at: Option<Time>,
+    /// Whether the provider has to be read again before anything is decided (S16).
+    pub needs_hydration: bool,
+    /// Writes that have not ended yet.
+    #[schemars(range(min = 0))]
+    pub pending_intents: i64,
+    /// Conflicts that wait for an answer.
+    #[schemars(range(min = 0))]
+    pub open_conflicts: i64,
+}
+
 /// Where a write goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
