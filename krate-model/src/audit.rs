@@ -3,14 +3,19 @@
 //! Whoever changes something adds an [`AuditDraft`] to the change set: what happened, without a number. The store numbers it and chains it to the event
 //! before, per namespace (one organization is one namespace), with [`ChainHead::append`] in the same commit. [`verify_chain`] finds the first break.
 
+// kube's derives copy the struct, with its `pub`, into a function body; and two columns of one type are no mistake.
+#![allow(unreachable_pub, clippy::duplicated_attributes)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::kinds::hooks::AuditEventStatus;
 use crate::kinds::sets::Interface;
 use crate::kinds::shared::{Actor, ObjectRef, Time};
 use crate::store::{Index, IndexEntry};
@@ -189,12 +194,30 @@ impl AuditDraft {
 }
 
 /// The spec of an `AuditEvent`: a draft with its place in the chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "krate.a5c.ai",
+    version = "v1alpha1",
+    kind = "AuditEvent",
+    plural = "auditevents",
+    shortname = "kaudit",
+    category = "krate",
+    category = "krate-hooks",
+    namespaced,
+    status = "AuditEventStatus",
+    derive = "PartialEq",
+    doc = "Who did what, when, why, with which outcome.",
+    printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
+    printcolumn(name = "Actor", type_ = "string", json_path = ".spec.actor.name"),
+    printcolumn(name = "Object", type_ = "string", json_path = ".spec.object.name"),
+    printcolumn(name = "Outcome", type_ = "string", json_path = ".spec.outcome")
+)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-krate-immutable" = "all"))]
 pub struct AuditEventSpec {
     /// The organization; absent in the platform's namespace (R35).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "Organization"))]
     pub organization_ref: Option<String>,
     /// Number in the chain, from 1, without gaps.
     #[schemars(range(min = 1))]

@@ -136,6 +136,8 @@ macro_rules! closed_set {
 
 #[cfg(test)]
 mod tests {
+    #![allow(dead_code, unreachable_pub)]
+
     use super::*;
 
     closed_set! {

@@ -20,7 +20,7 @@ pub use kinds::registry::{
     API_VERSION, Context, GROUP, Home, Kind, KindInfo, NotAKind, Priority, StorageClass, VERSION,
 };
 pub use names::{MAX_LABEL_BYTES, MAX_SUBDOMAIN_BYTES, derived_name, is_dns_label, is_dns_subdomain, named_by_digest};
-pub use resource::Resource;
+pub use resource::{Resource, native_index};
 
 /// What [`closed_set!`] expands to; not for direct use.
 #[doc(hidden)]

@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Kind;
+use crate::kinds::shared::ExternalEnvelope;
+use crate::store::Index;
 
 /// A typed object of one kind.
 ///
@@ -51,6 +53,15 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + PartialEq + Debug + S
     /// The organization that the object belongs to, where it names one (R35).
     fn organization(&self) -> Option<&str>;
 
+    /// What the object is found by, besides its name.
+    ///
+    /// - `phase`: every object; the first phase while there is no status.
+    /// - `provider`, `binding`, `native` (`provider/nativeKind/nativeId`): objects with an external identity.
+    /// - `repository`: the name of the repository.
+    /// - `parent`: `Kind/name` of the owner (R56): the pull request of a review, the subject of a comment, the run of a job.
+    /// - `due`: a record that isn't final and has work, as [`sortable_time`](crate::store::sortable_time) of when.
+    fn indexes(&self, add: &mut dyn FnMut(Index, String));
+
     /// The namespace; empty where none is set.
     fn namespace(&self) -> &str {
         self.metadata().namespace.as_deref().unwrap_or_default()
@@ -67,11 +78,28 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + PartialEq + Debug + S
     }
 }
 
+/// Adds the index entries of an external identity.
+pub(crate) fn index_envelope(external: Option<&ExternalEnvelope>, add: &mut dyn FnMut(Index, String)) {
+    if let Some(external) = external {
+        add(Index::Provider, external.provider_ref.clone());
+        add(Index::Binding, external.binding_ref.clone());
+        add(Index::Native, native_index(&external.provider_ref, &external.native_kind, &external.native_id));
+    }
+}
+
+/// The value of the index `native`.
+pub fn native_index(provider: &str, native_kind: &str, native_id: &str) -> String {
+    format!("{provider}/{native_kind}/{native_id}")
+}
+
 /// Implements [`Resource`] for a type that kube's `CustomResource` derive made.
 ///
-/// The closure says which organization the spec names.
+/// The first closure says which organization the spec names, the second adds what the object is found by besides its phase.
 macro_rules! resource {
     ($kind:ident, $spec:ty, $status:ty, $organization:expr) => {
+        $crate::resource::resource!($kind, $spec, $status, $organization, |_, _| ());
+    };
+    ($kind:ident, $spec:ty, $status:ty, $organization:expr, $indexes:expr) => {
         impl $crate::Resource for $kind {
             const KIND: $crate::Kind = $crate::Kind::$kind;
             type Spec = $spec;
@@ -118,6 +146,11 @@ macro_rules! resource {
             fn organization(&self) -> Option<&str> {
                 let organization: fn(&$spec) -> Option<&str> = $organization;
                 organization(&self.spec)
+            }
+            fn indexes(&self, add: &mut dyn FnMut($crate::store::Index, String)) {
+                add($crate::store::Index::Phase, $crate::Resource::phase(self).to_owned());
+                let indexes: fn(&$kind, &mut dyn FnMut($crate::store::Index, String)) = $indexes;
+                indexes(self, add);
             }
         }
     };

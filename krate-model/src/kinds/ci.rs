@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::sets::TrustTier;
 use super::shared::{Actor, BlobRef, Condition, ExternalEnvelope, SyncSummary, Time};
 use crate::Digest;
-use crate::resource::{phases, resource};
+use crate::resource::{index_envelope, phases, resource};
+use crate::store::Index;
 
 /// Asks for the end of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -207,7 +208,10 @@ pub struct PipelineStatus {
     pub sync: Option<SyncSummary>,
 }
 
-resource!(Pipeline, PipelineSpec, PipelineStatus, |spec| Some(&spec.organization_ref));
+resource!(Pipeline, PipelineSpec, PipelineStatus, |spec| Some(&spec.organization_ref), |object, add| {
+    add(Index::Repository, object.spec.repository.clone());
+    index_envelope(object.status.as_ref().and_then(|status| status.external.as_ref()), add);
+});
 
 /// One job of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -391,4 +395,7 @@ pub struct JobStatus {
     pub sync: Option<SyncSummary>,
 }
 
-resource!(Job, JobSpec, JobStatus, |spec| Some(&spec.organization_ref));
+resource!(Job, JobSpec, JobStatus, |spec| Some(&spec.organization_ref), |object, add| {
+    add(Index::Parent, format!("Pipeline/{}", object.spec.pipeline));
+    index_envelope(object.status.as_ref().and_then(|status| status.external.as_ref()), add);
+});

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sets::Visibility;
 use super::shared::{Condition, ExternalEnvelope, SyncSummary};
-use crate::resource::{phases, resource};
+use crate::resource::{index_envelope, phases, resource};
 
 crate::closed_set! {
     /// Who keeps the repository: krate, or a provider.
@@ -200,4 +200,6 @@ pub struct RepositoryStatus {
     pub sync: Option<SyncSummary>,
 }
 
-resource!(Repository, RepositorySpec, RepositoryStatus, |spec| Some(&spec.organization_ref));
+resource!(Repository, RepositorySpec, RepositoryStatus, |spec| Some(&spec.organization_ref), |object, add| {
+    index_envelope(object.status.as_ref().and_then(|status| status.external.as_ref()), add);
+});

@@ -12,6 +12,7 @@ use super::sets::Visibility;
 use super::shared::{Condition, Time};
 use crate::Digest;
 use crate::resource::{phases, resource};
+use crate::store::{Index, sortable_time};
 
 /// A tenant, bound to a namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -383,4 +384,10 @@ pub struct OrgSharingPolicyStatus {
 }
 
 // It names two organizations, so it belongs to neither by a field (section 3).
-resource!(OrgSharingPolicy, OrgSharingPolicySpec, OrgSharingPolicyStatus, |_| None);
+resource!(OrgSharingPolicy, OrgSharingPolicySpec, OrgSharingPolicyStatus, |_| None, |object, add| {
+    add(Index::Organization, object.spec.source_org.clone());
+    add(Index::Organization, object.spec.target_org.clone());
+    if let (Some(end), "Pending" | "Active") = (object.spec.expires_at, object.phase()) {
+        add(Index::Due, sortable_time(end));
+    }
+});

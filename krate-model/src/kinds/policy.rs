@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::shared::{Actor, Condition, ObjectRef, Time};
 use crate::Digest;
 use crate::resource::{phases, resource};
+use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
     /// What a person approves (permission-review.md section 6).
@@ -264,4 +265,10 @@ pub struct AgentApprovalStatus {
     pub uses: i64,
 }
 
-resource!(AgentApproval, AgentApprovalSpec, AgentApprovalStatus, |spec| Some(&spec.organization_ref));
+resource!(AgentApproval, AgentApprovalSpec, AgentApprovalStatus, |spec| Some(&spec.organization_ref), |object, add| {
+    add(Index::Subject, format!("{}/{}", object.spec.subject.kind, object.spec.subject.name));
+    add(Index::Digest, object.spec.digest.to_string());
+    if ["Pending", "Approved"].contains(&object.phase()) {
+        add(Index::Due, sortable_time(object.spec.expires_at));
+    }
+});

@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shared::{Actor, Body, Condition, ExternalEnvelope, ObjectRef, SyncSummary, Time};
-use crate::resource::{phases, resource};
+use crate::resource::{index_envelope, phases, resource};
+use crate::store::Index;
 
 crate::closed_set! {
     /// Whether an issue is open.
@@ -166,7 +167,12 @@ pub struct IssueStatus {
     pub sync: Option<SyncSummary>,
 }
 
-resource!(Issue, IssueSpec, IssueStatus, |spec| Some(&spec.organization_ref));
+resource!(Issue, IssueSpec, IssueStatus, |spec| Some(&spec.organization_ref), |object, add| {
+    if let Some(repository) = &object.spec.repository {
+        add(Index::Repository, repository.clone());
+    }
+    index_envelope(object.status.as_ref().and_then(|status| status.external.as_ref()), add);
+});
 
 crate::closed_set! {
     /// Whether a pull request is open; `merged` is final and never set by hand (R38).
@@ -406,7 +412,10 @@ pub struct PullRequestStatus {
     pub sync: Option<SyncSummary>,
 }
 
-resource!(PullRequest, PullRequestSpec, PullRequestStatus, |spec| Some(&spec.organization_ref));
+resource!(PullRequest, PullRequestSpec, PullRequestStatus, |spec| Some(&spec.organization_ref), |object, add| {
+    add(Index::Repository, object.spec.repository.clone());
+    index_envelope(object.status.as_ref().and_then(|status| status.external.as_ref()), add);
+});
 
 crate::closed_set! {
     /// What a reviewer says of a pull request.
@@ -498,7 +507,10 @@ pub struct ReviewStatus {
     pub sync: Option<SyncSummary>,
 }
 
-resource!(Review, ReviewSpec, ReviewStatus, |spec| Some(&spec.organization_ref));
+resource!(Review, ReviewSpec, ReviewStatus, |spec| Some(&spec.organization_ref), |object, add| {
+    add(Index::Parent, format!("PullRequest/{}", object.spec.pull_request));
+    index_envelope(object.status.as_ref().and_then(|status| status.external.as_ref()), add);
+});
 
 crate::closed_set! {
     /// The side of a diff: before or after the change.
@@ -635,4 +647,7 @@ pub struct CommentStatus {
     pub sync: Option<SyncSummary>,
 }
 
-resource!(Comment, CommentSpec, CommentStatus, |spec| Some(&spec.organization_ref));
+resource!(Comment, CommentSpec, CommentStatus, |spec| Some(&spec.organization_ref), |object, add| {
+    add(Index::Parent, format!("{}/{}", object.spec.subject.kind, object.spec.subject.name));
+    index_envelope(object.status.as_ref().and_then(|status| status.external.as_ref()), add);
+});
