@@ -10,6 +10,7 @@ pub mod condition;
 mod digest;
 pub mod kinds;
 mod names;
+pub mod observation;
 mod resource;
 pub mod store;
 

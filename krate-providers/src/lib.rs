@@ -1,1 +1,5 @@
-//! krate-providers
+//! What krate knows about forges, trackers and CI systems: the contract, one folder per provider, and a deterministic forge for tests.
+//!
+//! Pure: requests and responses are values; whoever embeds a provider brings the HTTP client, the clock and the retries.
+
+pub mod contract;

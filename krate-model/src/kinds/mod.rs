@@ -8,9 +8,12 @@
 #![allow(unreachable_pub, clippy::duplicated_attributes)]
 
 pub mod ci;
+mod duration;
+pub mod external;
 pub mod forge;
 pub mod hooks;
 pub mod identity;
+mod payload;
 pub mod policy;
 pub mod registry;
 pub mod sets;

@@ -7,6 +7,7 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::duration::{Dur, MAX_DURATION_HOURS, NotADuration};
 use super::sets::{ActorKind, ErrorClass, Interface, SourceFormat};
 use crate::{Digest, NotCanonical, canonical_json};
 
@@ -420,6 +421,88 @@ pub struct ErrorInfo {
     pub request_id: Option<String>,
     /// When it happened.
     pub at: Time,
+}
+
+/// Patterns that select names or paths; exclude wins (permission-review.md section 4).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PathFilter {
+    /// Patterns of which one must match.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 512)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub include: Vec<String>,
+    /// Patterns of which none may match.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 512)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub exclude: Vec<String>,
+}
+
+/// Patterns that select full refs; exclude wins.
+pub type RefFilter = PathFilter;
+
+/// Who may approve.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Approvers {
+    /// Roles, of which one is needed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub roles: Vec<String>,
+    /// Teams, of which one is needed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub teams: Vec<String>,
+}
+
+/// What an approval of a class needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalRule {
+    /// Approval class (permission-review.md section 6).
+    #[schemars(length(max = 253))]
+    pub class: String,
+    /// Who may approve.
+    #[serde(default)]
+    pub approvers: Approvers,
+    /// How many must approve, 1 to 10.
+    #[serde(default = "ApprovalRule::one")]
+    pub quorum: i64,
+    /// How long an approval can be used.
+    #[serde(default = "ApprovalRule::a_day")]
+    pub expires_in: Dur,
+    /// How often it can be used, 1 to 100.
+    #[serde(default = "ApprovalRule::one")]
+    pub uses: i64,
+    /// Whether the requester may not approve.
+    #[serde(default = "ApprovalRule::yes")]
+    pub separation: bool,
+}
+
+impl ApprovalRule {
+    fn one() -> i64 {
+        1
+    }
+    fn a_day() -> Dur {
+        Dur::literal("24h")
+    }
+    fn yes() -> bool {
+        true
+    }
+}
+
+/// How long something is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Retention {
+    /// From its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Dur>,
+    /// From the merge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_merge: Option<Dur>,
+    /// How many are kept in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_last: Option<i64>,
 }
 
 /// Reads an RFC 3339 time with offset; anything else is no time (S17).

@@ -1,0 +1,320 @@
+//! Which local target uses which interfaces of a provider, and in which mode. Spec: resource-kinds.md section 4, external-sync.md.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::provider::LastDelivery;
+use crate::kinds::sets::{ErrorClass, Interface, Mode, Strategy};
+use crate::kinds::shared::{CrossOrgRef, ErrorInfo, PathFilter, Time};
+use crate::resource::resource;
+
+crate::closed_set! {
+    /// Phase of an [`ExternalBackendBinding`] (external-sync.md section 9).
+    ExternalBackendBindingPhase { Pending = "Pending", ValidatingTarget = "ValidatingTarget", RegisteringWebhook = "RegisteringWebhook", Backfilling = "Backfilling", Ready = "Ready", Conflict = "Conflict", Paused = "Paused", Failed = "Failed" }
+}
+
+impl Default for ExternalBackendBindingPhase {
+    fn default() -> Self {
+        Self::Pending
+    }
+}
+
+crate::closed_set! {
+    /// What a binding binds.
+    BindingTargetKind { Organization = "Organization", Repository = "Repository", AgentProject = "AgentProject" }
+}
+
+crate::closed_set! {
+    /// What becomes of projections when their binding goes.
+    DeletionPolicy { Orphan = "orphan", Delete = "delete" }
+}
+
+impl Default for DeletionPolicy {
+    fn default() -> Self {
+        Self::Orphan
+    }
+}
+
+/// The local side of a binding.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BindingTarget {
+    /// Kind.
+    pub kind: BindingTargetKind,
+    /// Name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+}
+
+/// Mode and strategy of one field.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldOverride {
+    /// Mergeable field, such as `spec.labels`.
+    #[schemars(length(max = 253))]
+    pub path: String,
+    /// Mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Strategy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+}
+
+/// Mode of one kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KindOverride {
+    /// Kind of the interface.
+    #[schemars(length(max = 253))]
+    pub kind: String,
+    /// Mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Fields with a mode or strategy of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["path"]))]
+    pub fields: Vec<FieldOverride>,
+}
+
+/// Which native objects are bound.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct BindingFilter {
+    /// Names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<PathFilter>,
+    /// Labels, of which one must be there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub labels: Vec<String>,
+    /// Only what changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_since: Option<Time>,
+}
+
+/// One interface of a binding.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BindingInterface {
+    /// Interface.
+    pub name: Interface,
+    /// Whether it is used.
+    #[serde(default = "default_true")]
+    pub enabled: bool,
+    /// Who owns the truth.
+    pub mode: Mode,
+    /// Kinds with a mode of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind"]))]
+    pub kinds: Vec<KindOverride>,
+    /// Which objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<BindingFilter>,
+}
+
+pub(super) fn default_true() -> bool {
+    true
+}
+
+/// A value of an `externalRef`: text or an integer; `123` and `"123"` are one value (R68).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RefValue(String);
+
+impl RefValue {
+    /// The value as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for RefValue {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl Serialize for RefValue {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for RefValue {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Text(String),
+            Number(i64),
+        }
+        Ok(match Either::deserialize(deserializer)? {
+            Either::Text(text) => Self(text),
+            Either::Number(number) => Self(number.to_string()),
+        })
+    }
+}
+
+impl JsonSchema for RefValue {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "RefValue".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"x-kubernetes-int-or-string": true})
+    }
+}
+
+/// Which local target uses which interfaces of a provider, and in which mode.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "krate.a5c.ai",
+    version = "v1alpha1",
+    kind = "ExternalBackendBinding",
+    plural = "externalbackendbindings",
+    namespaced,
+    status = "ExternalBackendBindingStatus",
+    derive = "PartialEq",
+    category = "krate",
+    category = "krate-external",
+    shortname = "ebb",
+    printcolumn = r#"{"name":"Provider","type":"string","jsonPath":".spec.providerRef"}"#,
+    printcolumn = r#"{"name":"Target","type":"string","jsonPath":".spec.targetRef.name"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Conflicts","type":"integer","jsonPath":".status.interfaces[*].openConflicts"}"#,
+    printcolumn = r#"{"name":"Last backfill","type":"date","jsonPath":".status.interfaces[*].lastBackfillAt"}"#,
+    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalBackendBindingSpec {
+    /// The organization.
+    #[schemars(length(max = 253))]
+    pub organization_ref: String,
+    /// The provider; or `sharedProviderRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub provider_ref: Option<String>,
+    /// Another organization's provider (R4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_provider_ref: Option<CrossOrgRef>,
+    /// The local side.
+    pub target_ref: BindingTarget,
+    /// The external side: the manifest's `externalRefKeys`.
+    #[schemars(extend("maxProperties" = 16))]
+    pub external_ref: BTreeMap<String, RefValue>,
+    /// Interfaces; at least one.
+    #[schemars(length(max = 3), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub interfaces: Vec<BindingInterface>,
+    /// Sync policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub sync_policy_ref: Option<String>,
+    /// Another organization's sync policy (R4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_sync_policy_ref: Option<CrossOrgRef>,
+    /// Whether krate registers the hook.
+    #[serde(default)]
+    pub owns_hook: bool,
+    /// What becomes of projections when the binding goes.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Whether writes and backfills stop (S37).
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// Status of [`ExternalBackendBinding`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalBackendBindingStatus {
+    /// Phase.
+    #[serde(default)]
+    pub phase: ExternalBackendBindingPhase,
+    /// Uid of the provider that was resolved (R32).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub provider_uid: Option<String>,
+    /// The hook that krate owns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookStatus>,
+    /// Per interface (S42).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub interfaces: Vec<BindingInterfaceStatus>,
+    /// Newest deliveries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_delivery: Option<LastDelivery>,
+    /// The annotation's value that was handled (S26).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub handled_backfill_request: Option<String>,
+    /// Newest error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<ErrorInfo>,
+    /// Conditions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The generation that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+/// The hook that krate owns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HookStatus {
+    /// Id at the provider.
+    #[schemars(length(max = 253))]
+    pub native_id: String,
+    /// Where it posts.
+    #[schemars(length(max = 2048))]
+    pub url: String,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub events: Vec<String>,
+}
+
+/// State of one interface of a binding (S42).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BindingInterfaceStatus {
+    /// Interface.
+    pub name: Interface,
+    /// Whether it works.
+    #[serde(default)]
+    pub ready: bool,
+    /// Whether the first backfill ended.
+    #[serde(default)]
+    pub initial_sync_done: bool,
+    /// Up to when everything was applied (S22).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<Time>,
+    /// End of the newest backfill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_backfill_at: Option<Time>,
+    /// Deliveries that wait.
+    #[serde(default)]
+    pub queue_depth: i64,
+    /// Open conflicts.
+    #[serde(default)]
+    pub open_conflicts: i64,
+    /// Writes that aren't confirmed.
+    #[serde(default)]
+    pub pending_writes: i64,
+    /// Class of the newest error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error_class: Option<ErrorClass>,
+}
+
+resource!(ExternalBackendBinding, ExternalBackendBindingSpec, ExternalBackendBindingStatus, |spec| Some(
+    &spec.organization_ref
+));

@@ -1,0 +1,165 @@
+//! Diverged fields and their resolution. Spec: resource-kinds.md section 4, external-sync.md.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::kinds::sets::{ConflictReason, Interface, ResolutionStrategy, Strategy};
+use crate::kinds::shared::{Actor, ErrorInfo, ObjectRef, Time, Value, Version};
+use crate::resource::resource;
+
+crate::closed_set! {
+    /// Phase of an [`ExternalSyncConflict`] (external-sync.md section 9).
+    ExternalSyncConflictPhase { Open = "Open", Resolving = "Resolving", Resolved = "Resolved", Ignored = "Ignored", Superseded = "Superseded" }
+}
+
+impl Default for ExternalSyncConflictPhase {
+    fn default() -> Self {
+        Self::Open
+    }
+}
+
+crate::closed_set! {
+    /// Why a conflict no longer counts.
+    SupersededReason { Newer = "Newer", Converged = "Converged" }
+}
+
+/// The versions of both sides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SeenVersions {
+    /// Generation of the local object.
+    pub desired_generation: i64,
+    /// Version of the native object.
+    pub observed: Version,
+}
+
+/// A person's decision (R37, S29).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resolution {
+    /// What to do.
+    pub strategy: ResolutionStrategy,
+    /// The value, exactly with `manual`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// The versions that the person saw.
+    pub seen_versions: SeenVersions,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub comment: Option<String>,
+}
+
+/// One diverged field and its resolution.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "krate.a5c.ai",
+    version = "v1alpha1",
+    kind = "ExternalSyncConflict",
+    plural = "externalsyncconflicts",
+    namespaced,
+    status = "ExternalSyncConflictStatus",
+    derive = "PartialEq",
+    category = "krate",
+    category = "krate-external",
+    shortname = "esc",
+    printcolumn = r#"{"name":"Resource","type":"string","jsonPath":".spec.resource.name"}"#,
+    printcolumn = r#"{"name":"Field","type":"string","jsonPath":".spec.fieldPath"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".spec.reason"}"#,
+    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalSyncConflictSpec {
+    /// The organization.
+    #[schemars(length(max = 253))]
+    pub organization_ref: String,
+    /// The provider.
+    #[schemars(length(max = 253))]
+    pub provider_ref: String,
+    /// The binding.
+    #[schemars(length(max = 253))]
+    pub binding_ref: String,
+    /// Interface.
+    pub interface: Interface,
+    /// The local object.
+    pub resource: ObjectRef,
+    /// Its link.
+    #[schemars(length(max = 253))]
+    pub link_ref: String,
+    /// The field.
+    #[schemars(length(max = 253))]
+    pub field_path: String,
+    /// Why.
+    pub reason: ConflictReason,
+    /// How the field merges.
+    pub strategy: Strategy,
+    /// The value on which both agreed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Value>,
+    /// The local value.
+    pub desired: Value,
+    /// The provider's value.
+    pub observed: Value,
+    /// Who set the local value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_by: Option<Actor>,
+    /// Who set the provider's value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_by: Option<Actor>,
+    /// The versions of both sides.
+    pub versions: SeenVersions,
+    /// The intent that met it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub intent_ref: Option<String>,
+    /// A person's decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Resolution>,
+}
+
+/// Status of [`ExternalSyncConflict`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalSyncConflictStatus {
+    /// Phase.
+    #[serde(default)]
+    pub phase: ExternalSyncConflictPhase,
+    /// Who resolved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_by: Option<Actor>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Time>,
+    /// The intent that carries the resolution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub resolution_intent: Option<String>,
+    /// The conflict that this one replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub supersedes: Option<String>,
+    /// The conflict that replaces this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub superseded_by: Option<String>,
+    /// Why it no longer counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_reason: Option<SupersededReason>,
+    /// Newest error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorInfo>,
+    /// Conditions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The generation that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+resource!(ExternalSyncConflict, ExternalSyncConflictSpec, ExternalSyncConflictStatus, |spec| Some(
+    &spec.organization_ref
+));

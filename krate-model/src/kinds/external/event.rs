@@ -1,0 +1,131 @@
+//! Normalized provider events. Spec: resource-kinds.md section 4, external-sync.md.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::kinds::sets::{EventAction, Interface};
+use crate::kinds::shared::{Actor, ErrorInfo, Time, Version};
+use crate::observation::{Normalized, ResourceKind};
+use crate::resource::resource;
+
+crate::closed_set! {
+    /// Phase of an [`ExternalSyncEvent`].
+    ExternalSyncEventPhase { Pending = "Pending", Applied = "Applied", Stale = "Stale", Ignored = "Ignored", Failed = "Failed" }
+}
+
+impl Default for ExternalSyncEventPhase {
+    fn default() -> Self {
+        Self::Pending
+    }
+}
+
+/// One normalized provider event.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "krate.a5c.ai",
+    version = "v1alpha1",
+    kind = "ExternalSyncEvent",
+    plural = "externalsyncevents",
+    namespaced,
+    status = "ExternalSyncEventStatus",
+    derive = "PartialEq",
+    category = "krate",
+    category = "krate-external",
+    shortname = "ese",
+    printcolumn = r#"{"name":"Provider","type":"string","jsonPath":".spec.providerRef"}"#,
+    printcolumn = r#"{"name":"Kind","type":"string","jsonPath":".spec.resourceKind"}"#,
+    printcolumn = r#"{"name":"Native","type":"string","jsonPath":".spec.nativeId"}"#,
+    printcolumn = r#"{"name":"Action","type":"string","jsonPath":".spec.action"}"#,
+    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalSyncEventSpec {
+    /// The organization.
+    #[schemars(length(max = 253))]
+    pub organization_ref: String,
+    /// The provider.
+    #[schemars(length(max = 253))]
+    pub provider_ref: String,
+    /// The binding.
+    #[schemars(length(max = 253))]
+    pub binding_ref: String,
+    /// The delivery that it came in; exactly one source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub source_delivery: Option<String>,
+    /// The backfill that read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub source_backfill: Option<String>,
+    /// The intent whose answer it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub source_intent: Option<String>,
+    /// Place among the events of its source.
+    pub ordinal: i64,
+    /// Interface.
+    pub interface: Interface,
+    /// What it is about.
+    pub resource_kind: ResourceKind,
+    /// The provider's own kind.
+    #[schemars(length(max = 253))]
+    pub native_kind: String,
+    /// The provider's id.
+    #[schemars(length(max = 253))]
+    pub native_id: String,
+    /// The provider's global id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub node_id: Option<String>,
+    /// What happened.
+    pub action: EventAction,
+    /// When, by the provider's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<Time>,
+    /// Version of the object.
+    pub observed_version: Version,
+    /// Whether the object is described whole.
+    #[serde(default)]
+    pub complete: bool,
+    /// Who did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
+    /// The object: one member, named after `resourceKind` (R53).
+    #[serde(deserialize_with = "crate::observation::deserialize_owned")]
+    pub normalized: Normalized<'static>,
+}
+
+/// Status of [`ExternalSyncEvent`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalSyncEventStatus {
+    /// Phase.
+    #[serde(default)]
+    pub phase: ExternalSyncEventPhase,
+    /// The link of the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub link_ref: Option<String>,
+    /// Fields that it changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub changed_fields: Vec<String>,
+    /// When it was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_at: Option<Time>,
+    /// Newest error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorInfo>,
+    /// Conditions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The generation that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+resource!(ExternalSyncEvent, ExternalSyncEventSpec, ExternalSyncEventStatus, |spec| Some(&spec.organization_ref));
