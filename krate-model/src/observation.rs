@@ -14,10 +14,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::kinds::sets::{
-    DiffSide, EventAction, Interface, IssueState, ReviewVerdict, RunConclusion, RunPhase, StateReason, Visibility,
-};
+use crate::kinds::ci::{Conclusion, RunPhase};
+use crate::kinds::sets::{EventAction, Interface, Visibility};
 use crate::kinds::shared::{Time, Version};
+use crate::kinds::work::{DiffSide, IssueState, IssueStateReason, PullRequestState, Verdict};
 
 /// Text that may borrow from what was read.
 pub type Text<'a> = Cow<'a, str>;
@@ -61,10 +61,11 @@ owns_itself!(
     Time,
     Visibility,
     IssueState,
-    StateReason,
-    ReviewVerdict,
+    IssueStateReason,
+    PullRequestState,
+    Verdict,
     RunPhase,
-    RunConclusion,
+    Conclusion,
     DiffSide,
     ResourceKind
 );
@@ -236,7 +237,7 @@ observed! {
         #[serde(borrow)]
         author: Option<AccountObserved<'a>>,
         /// Why it is in its state.
-        state_reason: Option<StateReason>,
+        state_reason: Option<IssueStateReason>,
         /// Type, where the provider has types.
         #[serde(borrow)]
         issue_type: Option<Text<'a>>,
@@ -280,7 +281,7 @@ observed! {
         #[serde(borrow)]
         body: Option<Text<'a>>,
         /// State.
-        state: Option<IssueState>,
+        state: Option<PullRequestState>,
         /// Names of the labels.
         #[serde(borrow)]
         labels: Vec<Text<'a>>,
@@ -366,7 +367,7 @@ observed! {
         #[serde(borrow)]
         pull_request_id: Option<Text<'a>>,
         /// Verdict.
-        verdict: Option<ReviewVerdict>,
+        verdict: Option<Verdict>,
         /// Body.
         #[serde(borrow)]
         body: Option<Text<'a>>,
@@ -480,7 +481,7 @@ observed! {
         /// How far it is.
         phase: Option<RunPhase>,
         /// How it ended.
-        conclusion: Option<RunConclusion>,
+        conclusion: Option<Conclusion>,
         /// Which attempt this is, from 1.
         attempt: Option<i64>,
         /// When it started.
@@ -530,7 +531,7 @@ observed! {
         /// How far it is.
         phase: Option<RunPhase>,
         /// How it ended.
-        conclusion: Option<RunConclusion>,
+        conclusion: Option<Conclusion>,
         /// Which attempt this is, from 1.
         attempt: Option<i64>,
         /// When it started.
@@ -554,7 +555,7 @@ observed! {
         /// How far it is.
         phase: Option<RunPhase>,
         /// How it ended.
-        conclusion: Option<RunConclusion>,
+        conclusion: Option<Conclusion>,
         /// When it started.
         started_at: Option<Time>,
         /// When it ended.

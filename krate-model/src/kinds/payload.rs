@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::sets::{DiffSide, IssueState, Operation, ReviewVerdict, StateReason};
+use super::sets::Operation;
+use super::work::{DiffSide, IssueState, IssueStateReason, MergeMethod, Verdict};
 
 /// A new issue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -47,7 +48,7 @@ pub struct Changes {
     pub state: Option<IssueState>,
     /// Why it is in its state.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state_reason: Option<StateReason>,
+    pub state_reason: Option<IssueStateReason>,
     /// All labels that it shall have.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256), inner(length(max = 253)))]
@@ -90,7 +91,7 @@ pub struct Labels {
 pub struct Close {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state_reason: Option<StateReason>,
+    pub state_reason: Option<IssueStateReason>,
 }
 
 /// A write without content.
@@ -120,12 +121,11 @@ pub struct NewPullRequest {
 }
 
 /// How a pull request is merged.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Merge {
-    /// `merge`, `squash` or `rebase`.
-    #[schemars(length(max = 64))]
-    pub method: String,
+    /// How.
+    pub method: MergeMethod,
     /// The head that the person saw; another one is refused (R38).
     #[schemars(length(max = 64))]
     pub expected_head_sha: String,
@@ -136,7 +136,7 @@ pub struct Merge {
 #[serde(rename_all = "camelCase")]
 pub struct NewReview {
     /// Verdict.
-    pub verdict: ReviewVerdict,
+    pub verdict: Verdict,
     /// Body in the provider's format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 262_144))]

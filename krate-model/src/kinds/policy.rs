@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::shared::{Actor, Condition, ObjectRef, Time};
+use super::shared::{Actor, Approvers, Condition, ObjectRef, Time};
 use crate::Digest;
 use crate::resource::{phases, resource};
 use crate::store::{Index, sortable_time};
@@ -48,20 +48,6 @@ pub struct ApprovalAction {
     /// To what.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<ObjectRef>,
-}
-
-/// Who may approve.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Approvers {
-    /// Roles.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(inner(length(max = 253)))]
-    pub roles: Vec<String>,
-    /// Teams.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(inner(length(max = 253)))]
-    pub teams: Vec<String>,
 }
 
 /// The terms of an approval, as the policy had them when it was asked.

@@ -167,46 +167,6 @@ crate::closed_set! {
     ActorKind { User = "user", Agent = "agent", Controller = "controller", Provider = "provider", System = "system" }
 }
 
-crate::closed_set! {
-    /// Whether work is going on; `merged` is final and only a pull request's.
-    IssueState { Open = "open", Closed = "closed", Merged = "merged" }
-}
-
-crate::closed_set! {
-    /// Why an issue is in its state.
-    StateReason {
-        Completed = "completed", NotPlanned = "not-planned", Duplicate = "duplicate", Reopened = "reopened",
-    }
-}
-
-crate::closed_set! {
-    /// What a reviewer said.
-    ReviewVerdict {
-        Approved = "approved", ChangesRequested = "changes-requested", Commented = "commented", Dismissed = "dismissed",
-    }
-}
-
-crate::closed_set! {
-    /// How far a pipeline or job is.
-    RunPhase {
-        Queued = "Queued", Waiting = "Waiting", Running = "Running", Succeeded = "Succeeded", Failed = "Failed",
-        Cancelled = "Cancelled", Skipped = "Skipped", UnknownPhase = "Unknown",
-    }
-}
-
-crate::closed_set! {
-    /// How a pipeline or job ended.
-    RunConclusion {
-        Success = "success", Failure = "failure", Cancelled = "cancelled", Skipped = "skipped", Neutral = "neutral",
-        TimedOut = "timed-out", ActionRequired = "action-required", Stale = "stale", StartupFailure = "startup-failure",
-    }
-}
-
-crate::closed_set! {
-    /// The side of a diff that a comment stands on.
-    DiffSide { Left = "left", Right = "right" }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
