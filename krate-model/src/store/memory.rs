@@ -316,3 +316,28 @@ fn share(rows: &mut BTreeSet<Row>, value: Arc<str>, key: &Arc<Key>) -> Arc<str> 
     rows.insert(row);
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::suite::{BoxFuture, CHECKS, Factory, block_on};
+    use super::*;
+
+    struct InMemory;
+
+    impl Factory for InMemory {
+        fn open(&self, max_history: usize) -> BoxFuture<'_, Arc<dyn Store>> {
+            Box::pin(async move { Arc::new(MemoryStore::with_history(max_history)) as Arc<dyn Store> })
+        }
+        fn reopen(&self, _: Arc<dyn Store>) -> BoxFuture<'_, Option<Arc<dyn Store>>> {
+            Box::pin(async { None })
+        }
+    }
+
+    #[test]
+    fn the_store_suite_passes() {
+        for check in CHECKS {
+            println!("{}", check.name);
+            block_on((check.run)(&InMemory));
+        }
+    }
+}

@@ -16,6 +16,8 @@ mod memory;
 mod plan;
 mod query;
 mod signal;
+#[cfg(any(test, feature = "testkit"))]
+pub mod suite;
 mod types;
 mod watch;
 
