@@ -11,6 +11,7 @@ use super::provider::LastDelivery;
 use crate::kinds::sets::{ErrorClass, Interface, Mode, Strategy};
 use crate::kinds::shared::{CrossOrgRef, ErrorInfo, PathFilter, Time};
 use crate::resource::resource;
+use crate::store::Index;
 
 crate::closed_set! {
     /// Phase of an [`ExternalBackendBinding`] (external-sync.md section 9).
@@ -315,6 +316,15 @@ pub struct BindingInterfaceStatus {
     pub last_error_class: Option<ErrorClass>,
 }
 
-resource!(ExternalBackendBinding, ExternalBackendBindingSpec, ExternalBackendBindingStatus, |spec| Some(
-    &spec.organization_ref
-));
+resource!(
+    ExternalBackendBinding,
+    ExternalBackendBindingSpec,
+    ExternalBackendBindingStatus,
+    |spec| Some(&spec.organization_ref),
+    |object, add| {
+        if let Some(provider) = &object.spec.provider_ref {
+            add(Index::Provider, provider.clone());
+        }
+        add(Index::Local, format!("{}/{}", object.spec.target_ref.kind, object.spec.target_ref.name));
+    }
+);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::kinds::sets::{ConflictReason, Interface, ResolutionStrategy, Strategy};
 use crate::kinds::shared::{Actor, ErrorInfo, ObjectRef, Time, Value, Version};
 use crate::resource::resource;
+use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
     /// Phase of an [`ExternalSyncConflict`] (external-sync.md section 9).
@@ -160,6 +161,22 @@ pub struct ExternalSyncConflictStatus {
     pub observed_generation: Option<i64>,
 }
 
-resource!(ExternalSyncConflict, ExternalSyncConflictSpec, ExternalSyncConflictStatus, |spec| Some(
-    &spec.organization_ref
-));
+resource!(
+    ExternalSyncConflict,
+    ExternalSyncConflictSpec,
+    ExternalSyncConflictStatus,
+    |spec| Some(&spec.organization_ref),
+    |object, add| {
+        add(Index::Provider, object.spec.provider_ref.clone());
+        add(Index::Binding, object.spec.binding_ref.clone());
+        add(Index::Local, format!("{}/{}", object.spec.resource.kind, object.spec.resource.name));
+        let due = match object.status.as_ref().map_or(&ExternalSyncConflictPhase::Open, |status| &status.phase) {
+            ExternalSyncConflictPhase::Open => object.spec.resolution.is_some(),
+            ExternalSyncConflictPhase::Resolving => true,
+            _ => false,
+        };
+        if due {
+            add(Index::Due, sortable_time(Time::UNIX_EPOCH));
+        }
+    }
+);

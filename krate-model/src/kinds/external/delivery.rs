@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::kinds::sets::{Interface, WebhookSignature};
 use crate::kinds::shared::{BlobRef, ErrorInfo, Time};
 use crate::resource::resource;
+use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
     /// Phase of an [`ExternalWebhookDelivery`] (external-sync.md section 9).
@@ -163,6 +164,26 @@ pub struct ExternalWebhookDeliveryStatus {
     pub observed_generation: Option<i64>,
 }
 
-resource!(ExternalWebhookDelivery, ExternalWebhookDeliverySpec, ExternalWebhookDeliveryStatus, |spec| Some(
-    &spec.organization_ref
-));
+resource!(
+    ExternalWebhookDelivery,
+    ExternalWebhookDeliverySpec,
+    ExternalWebhookDeliveryStatus,
+    |spec| Some(&spec.organization_ref),
+    |object, add| {
+        add(Index::Provider, object.spec.provider_ref.clone());
+        if let Some(binding) = &object.spec.binding_ref {
+            add(Index::Binding, binding.clone());
+        }
+        add(Index::Type, object.spec.event_type.clone());
+        let status = object.status.as_ref();
+        let due = match status.map_or(&ExternalWebhookDeliveryPhase::Received, |status| &status.phase) {
+            ExternalWebhookDeliveryPhase::DeadLettered => object.spec.disposition.is_some(),
+            ExternalWebhookDeliveryPhase::SignatureRejected | ExternalWebhookDeliveryPhase::Succeeded => false,
+            _ => true,
+        };
+        if due {
+            let at = status.and_then(|status| status.not_before).unwrap_or(Time::UNIX_EPOCH);
+            add(Index::Due, sortable_time(at));
+        }
+    }
+);

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::kinds::sets::{EventAction, Interface};
 use crate::kinds::shared::{Actor, ErrorInfo, Time, Version};
 use crate::observation::{Normalized, ResourceKind};
-use crate::resource::resource;
+use crate::resource::{native_index, resource};
+use crate::store::Index;
 
 crate::closed_set! {
     /// Phase of an [`ExternalSyncEvent`].
@@ -128,4 +129,17 @@ pub struct ExternalSyncEventStatus {
     pub observed_generation: Option<i64>,
 }
 
-resource!(ExternalSyncEvent, ExternalSyncEventSpec, ExternalSyncEventStatus, |spec| Some(&spec.organization_ref));
+resource!(
+    ExternalSyncEvent,
+    ExternalSyncEventSpec,
+    ExternalSyncEventStatus,
+    |spec| Some(&spec.organization_ref),
+    |object, add| {
+        add(Index::Provider, object.spec.provider_ref.clone());
+        add(Index::Binding, object.spec.binding_ref.clone());
+        add(Index::Native, native_index(&object.spec.provider_ref, &object.spec.native_kind, &object.spec.native_id));
+        if let Some(delivery) = &object.spec.source_delivery {
+            add(Index::Parent, format!("ExternalWebhookDelivery/{delivery}"));
+        }
+    }
+);

@@ -10,6 +10,7 @@ use crate::kinds::payload::Payload;
 use crate::kinds::sets::{AuthMode, Interface, Operation};
 use crate::kinds::shared::{Actor, ApprovalRule, ErrorInfo, NativeTarget, ObjectRef, Time, Version};
 use crate::resource::resource;
+use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
     /// Phase of an [`ExternalWriteIntent`] (external-sync.md section 8).
@@ -275,4 +276,29 @@ pub struct ExternalWriteIntentStatus {
     pub observed_generation: Option<i64>,
 }
 
-resource!(ExternalWriteIntent, ExternalWriteIntentSpec, ExternalWriteIntentStatus, |spec| Some(&spec.organization_ref));
+resource!(
+    ExternalWriteIntent,
+    ExternalWriteIntentSpec,
+    ExternalWriteIntentStatus,
+    |spec| Some(&spec.organization_ref),
+    |object, add| {
+        add(Index::Provider, object.spec.provider_ref.clone());
+        add(Index::Binding, object.spec.binding_ref.clone());
+        add(Index::Local, format!("{}/{}", object.spec.target.kind, object.spec.target.name));
+        add(Index::Digest, object.spec.idempotency_key.to_string());
+        let status = object.status.as_ref();
+        let cancelled = object.spec.cancel.is_some();
+        let due = match status.map_or(&ExternalWriteIntentPhase::PendingApproval, |status| &status.phase) {
+            ExternalWriteIntentPhase::ReadyToSend
+            | ExternalWriteIntentPhase::Sending
+            | ExternalWriteIntentPhase::Retrying
+            | ExternalWriteIntentPhase::AwaitingConfirmation => true,
+            ExternalWriteIntentPhase::PendingApproval => cancelled,
+            _ => false,
+        };
+        if due {
+            let at = status.and_then(|status| status.not_before).unwrap_or(Time::UNIX_EPOCH);
+            add(Index::Due, sortable_time(at));
+        }
+    }
+);

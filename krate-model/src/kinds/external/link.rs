@@ -5,9 +5,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Digest;
 use crate::kinds::sets::Interface;
 use crate::kinds::shared::{ExternalEnvelope, ObjectRef, Time, Value, Version};
-use crate::resource::resource;
+use crate::resource::{native_index, resource};
+use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
     /// Phase of an [`ExternalObjectLink`].
@@ -121,6 +123,15 @@ pub struct ExternalObjectLinkStatus {
     /// Whether the object must be read again (S16).
     #[serde(default)]
     pub needs_hydration: bool,
+    /// When to read again, where an attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+    /// Attempts to read it again that failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hydration_attempts: i64,
+    /// Digest of the mergeable fields in the newest observation: tells two contents of one version apart (S16).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_digest: Option<Digest>,
     /// Since when it is stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_since: Option<Time>,
@@ -141,4 +152,33 @@ pub struct ExternalObjectLinkStatus {
     pub observed_generation: Option<i64>,
 }
 
-resource!(ExternalObjectLink, ExternalObjectLinkSpec, ExternalObjectLinkStatus, |spec| Some(&spec.organization_ref));
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference.
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
+/// The value of the index `subject` of a link: issues and pull requests share their numbers (S8).
+pub fn numbered_index(binding: &str, number: i64) -> String {
+    format!("{binding}#{number}")
+}
+
+resource!(
+    ExternalObjectLink,
+    ExternalObjectLinkSpec,
+    ExternalObjectLinkStatus,
+    |spec| Some(&spec.organization_ref),
+    |object, add| {
+        add(Index::Provider, object.spec.provider_ref.clone());
+        add(Index::Binding, object.spec.binding_ref.clone());
+        let native = &object.spec.external;
+        add(Index::Native, native_index(&object.spec.provider_ref, &native.native_kind, &native.native_id));
+        add(Index::Local, format!("{}/{}", object.spec.local_ref.kind, object.spec.local_ref.name));
+        let Some(status) = &object.status else { return };
+        if let Some(number) = status.external.as_ref().and_then(|external| external.native_number) {
+            add(Index::Subject, numbered_index(&object.spec.binding_ref, number));
+        }
+        if status.needs_hydration {
+            add(Index::Due, sortable_time(status.not_before.unwrap_or(Time::UNIX_EPOCH)));
+        }
+    }
+);

@@ -41,7 +41,7 @@ pub use intent::{
 };
 pub use link::{
     BaseField, ExternalObjectLink, ExternalObjectLinkPhase, ExternalObjectLinkSpec, ExternalObjectLinkStatus,
-    NativeIdentity, Tombstone, TombstoneReason,
+    NativeIdentity, Tombstone, TombstoneReason, numbered_index,
 };
 pub use manifest::{
     ApiSupport, AuthModeSpec, CredentialKey, ExternalProviderCapabilityManifest,

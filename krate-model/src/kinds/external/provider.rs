@@ -11,6 +11,7 @@ use crate::Digest;
 use crate::kinds::sets::{AuthMode, ErrorClass, Interface};
 use crate::kinds::shared::{ConfigMapKeyRef, Dur, ErrorInfo, SecretKeyRef, SecretRef, Time};
 use crate::resource::resource;
+use crate::store::Index;
 
 crate::closed_set! {
     /// Phase of an [`ExternalBackendProvider`] (external-sync.md section 9).
@@ -347,6 +348,12 @@ pub struct RateLimitStatus {
     pub reset_at: Time,
 }
 
-resource!(ExternalBackendProvider, ExternalBackendProviderSpec, ExternalBackendProviderStatus, |spec| Some(
-    &spec.organization_ref
-));
+resource!(
+    ExternalBackendProvider,
+    ExternalBackendProviderSpec,
+    ExternalBackendProviderStatus,
+    |spec| Some(&spec.organization_ref),
+    |object, add| {
+        add(Index::Type, object.spec.provider_type.clone());
+    }
+);

@@ -11,6 +11,7 @@ use crate::kinds::sets::Interface;
 use crate::kinds::shared::{ErrorInfo, Time};
 use crate::observation::ResourceKind;
 use crate::resource::resource;
+use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
     /// Phase of an [`ExternalSyncState`] (external-sync.md section 6).
@@ -136,4 +137,22 @@ pub struct ExternalSyncStateStatus {
     pub observed_generation: Option<i64>,
 }
 
-resource!(ExternalSyncState, ExternalSyncStateSpec, ExternalSyncStateStatus, |spec| Some(&spec.organization_ref));
+resource!(
+    ExternalSyncState,
+    ExternalSyncStateSpec,
+    ExternalSyncStateStatus,
+    |spec| Some(&spec.organization_ref),
+    |object, add| {
+        add(Index::Provider, object.spec.provider_ref.clone());
+        add(Index::Binding, object.spec.binding_ref.clone());
+        let status = object.status.as_ref();
+        let not_before = status.and_then(|status| status.not_before);
+        let ended = status.is_some_and(|status| {
+            matches!(status.phase, ExternalSyncStatePhase::Succeeded | ExternalSyncStatePhase::Failed)
+        });
+        // An ended run is due again only when the next one has a time.
+        if let Some(at) = not_before.or((!ended).then_some(Time::UNIX_EPOCH)) {
+            add(Index::Due, sortable_time(at));
+        }
+    }
+);
