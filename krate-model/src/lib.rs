@@ -7,15 +7,20 @@ mod closed;
 pub mod audit;
 mod canonical;
 pub mod condition;
+pub mod crd;
+mod defaults;
 mod digest;
+pub mod explain;
 pub mod kinds;
 mod names;
 pub mod observation;
 mod resource;
+pub mod schema;
 pub mod store;
 
 pub use canonical::{NotCanonical, canonical_digest, canonical_json};
 pub use closed::{ClosedSet, NotInSet};
+pub use defaults::{apply_defaults, normalize_sets};
 pub use digest::{Digest, NotADigest};
 pub use kinds::registry::{
     API_VERSION, Context, GROUP, Home, Kind, KindInfo, NotAKind, Priority, StorageClass, VERSION,

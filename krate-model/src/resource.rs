@@ -8,9 +8,9 @@ use kube::core::ObjectMeta;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Kind;
 use crate::kinds::shared::ExternalEnvelope;
 use crate::store::Index;
+use crate::{ClosedSet, Kind};
 
 /// A typed object of one kind.
 ///
@@ -25,6 +25,8 @@ use crate::store::Index;
 pub trait Resource: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send + Sync + 'static {
     /// The kind that objects of this type are of.
     const KIND: Kind;
+    /// Every phase, in the order of the spec; the first one is where an object starts (R39).
+    const PHASES: &'static [&'static str];
     /// What is wanted.
     type Spec: Clone + PartialEq + Debug + Send + Sync + 'static;
     /// What was observed. Its default stands in the first phase.
@@ -46,8 +48,6 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + PartialEq + Debug + S
     fn status(&self) -> Option<&Self::Status>;
     /// What was observed; a status in the first phase is made where there was none.
     fn status_mut(&mut self) -> &mut Self::Status;
-    /// Every phase, in the order of the spec; the first one is where an object starts (R39).
-    fn phases() -> &'static [&'static str];
     /// The phase, as it stands in JSON; the first one while there is no status.
     fn phase(&self) -> &str;
     /// The organization that the object belongs to, where it names one (R35).
@@ -78,6 +78,11 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + PartialEq + Debug + S
     }
 }
 
+/// The phases of a status, by the type of its `phase`.
+pub(crate) const fn phases_of<S, P: ClosedSet>(_: fn(&S) -> &P) -> &'static [&'static str] {
+    P::ACCEPTED
+}
+
 /// Adds the index entries of an external identity.
 pub(crate) fn index_envelope(external: Option<&ExternalEnvelope>, add: &mut dyn FnMut(Index, String)) {
     if let Some(external) = external {
@@ -102,6 +107,7 @@ macro_rules! resource {
     ($kind:ident, $spec:ty, $status:ty, $organization:expr, $indexes:expr) => {
         impl $crate::Resource for $kind {
             const KIND: $crate::Kind = $crate::Kind::$kind;
+            const PHASES: &'static [&'static str] = $crate::resource::phases_of::<$status, _>(|status| &status.phase);
             type Spec = $spec;
             type Status = $status;
 
@@ -131,16 +137,10 @@ macro_rules! resource {
             fn status_mut(&mut self) -> &mut $status {
                 self.status.get_or_insert_with(Default::default)
             }
-            fn phases() -> &'static [&'static str] {
-                fn accepted<P: $crate::ClosedSet>(_: fn(&$status) -> &P) -> &'static [&'static str] {
-                    P::ACCEPTED
-                }
-                accepted(|status| &status.phase)
-            }
             fn phase(&self) -> &str {
                 match &self.status {
                     Some(status) => status.phase.as_str(),
-                    None => Self::phases().first().copied().unwrap_or_default(),
+                    None => Self::PHASES.first().copied().unwrap_or_default(),
                 }
             }
             fn organization(&self) -> Option<&str> {

@@ -2,12 +2,13 @@
 //!
 //! A kind is a spec and a status; kube's derive makes the object around them, and `resource!` gives it [`Resource`](crate::Resource).
 //! What serde and schemars have no word for stands in schema extensions: `x-krate-immutable` (i in the spec's tables), `x-krate-command`
-//! (⌘) and `x-krate-ref` (→Kind). The schema module reads them; CRDs have the rules made from them instead.
+//! (⌘) and `x-krate-ref` (→Kind). [`schema`](crate::schema) reads them; CRDs have the rules made from them instead.
 
 // kube's derives copy each struct, with its `pub`, into a function body; and two columns of one type are no mistake.
 #![allow(unreachable_pub, clippy::duplicated_attributes)]
 
 pub mod ci;
+pub mod defined;
 mod duration;
 pub mod external;
 pub mod forge;
