@@ -137,8 +137,6 @@ macro_rules! closed_set {
 #[cfg(test)]
 #[allow(dead_code, unreachable_pub)] // The macro makes a whole public type; the tests use a part of it.
 mod tests {
-    #![allow(dead_code, unreachable_pub)]
-
     use super::*;
 
     closed_set! {

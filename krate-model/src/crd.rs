@@ -50,7 +50,8 @@ fn column(name: &str, type_: &str, path: &str) -> CustomResourceColumnDefinition
 /// Takes krate's extensions out of a schema, and puts in the CEL rules that they stand for. `path` is the way to the node.
 fn with_rules(node: &mut Value, path: &str) {
     let Some(node) = node.as_object_mut() else { return };
-    let rules = rules_of_change(node, path);
+    let mut rules = rules_of_change(node, path);
+    rules.extend(rules_of_unions(node, path));
     if !rules.is_empty()
         && let Value::Array(all) = node.entry("x-kubernetes-validations").or_insert_with(|| json!([]))
     {
@@ -97,6 +98,33 @@ fn rules_of_change(node: &Map<String, Value>, path: &str) -> Vec<Value> {
             "message": format!("R6: {path} can't change, appear or vanish after creation"),
             "fieldPath": format!(".{name}"),
             "reason": "FieldValueForbidden",
+        }));
+    }
+    rules
+}
+
+/// One rule for each property of `node` that is a union.
+fn rules_of_unions(node: &Map<String, Value>, path: &str) -> Vec<Value> {
+    let properties = node.get("properties").and_then(Value::as_object);
+    let mut rules = Vec::new();
+    for (name, property) in properties.into_iter().flatten() {
+        let Some(members) = property.get("x-krate-union").and_then(Value::as_array) else { continue };
+        let field = cel_name(name);
+        let present: Vec<String> = members
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|member| format!("has(self.{field}.{})", cel_name(member)))
+            .collect();
+        let exactly_one = format!("[{}].filter(present, present).size() == 1", present.join(", "));
+        let required =
+            node.get("required").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == name));
+        let rule = if required { exactly_one } else { format!("!has(self.{field}) || {exactly_one}") };
+        let path = format!("{path}.{name}");
+        rules.push(json!({
+            "rule": rule,
+            "message": format!("R24: {} has exactly one member", path.trim_start_matches('.')),
+            "fieldPath": format!(".{name}"),
+            "reason": "FieldValueInvalid",
         }));
     }
     rules

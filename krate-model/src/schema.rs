@@ -2,11 +2,12 @@
 //! resource-kinds.md R25, R67, R68.
 //!
 //! The derives give a schema; [`schema`] makes it structural and fills in what the spec says of every field without saying it
-//! at the field: bounds, atomic lists. Three extensions of our own stay in it, and are not in the CRD:
+//! at the field: bounds, atomic lists. Four extensions of our own stay in it, and are not in the CRD:
 //!
 //! - `x-krate-immutable: true` at a property: it can't change, appear or vanish after creation (R6);
 //!   `x-krate-immutable: all` at an object: none of its properties can, but the commands.
 //! - `x-krate-command: true`: the property is a command (R37).
+//! - `x-krate-union: [members]` at an object: exactly one of these members is there.
 //! - `x-krate-ref: Kind`: the text, or each element of the list, is the name of an object of that kind (R32).
 
 use std::sync::OnceLock;
@@ -25,8 +26,7 @@ pub const MAX_STRING: u64 = 1_024;
 pub const MAX_ITEMS: u64 = 256;
 /// The largest map where nothing else is written.
 pub const MAX_ENTRIES: u64 = 64;
-/// The longest key of a map: Kubernetes bounds none, so the values that a map may hold are bounded by their number.
-const METADATA_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 
 /// The schema of a kind: structural, bounded, with krate's own extensions. `None` for a kind that isn't defined yet.
 ///
@@ -80,7 +80,9 @@ fn metadata(kind: Kind) -> Value {
     let mut metadata = json!({"type": "object", "description": "Name, namespace, labels."});
     if kind.info().class == StorageClass::Config {
         // R1: the name of a kind that is no Record becomes a label value or a file name.
-        metadata["properties"] = json!({"name": {"type": "string", "maxLength": 63, "pattern": METADATA_NAME}});
+        metadata["properties"] = json!({
+            "name": {"type": "string", "maxLength": 63, "pattern": DNS_LABEL, "description": "A DNS label (R1)."},
+        });
     }
     metadata
 }
@@ -93,6 +95,19 @@ fn tidy(node: &mut Value) {
         node.remove(foreign);
     }
     node.retain(|_, value| !value.is_null());
+    if let Some(values) = node.get_mut("enum").and_then(Value::as_array_mut) {
+        values.retain(|value| !value.is_null());
+    }
+    // A union: optional members, of which exactly one is there (R25).
+    if let Some(members) = node.remove("oneOf") {
+        let members: Vec<Value> = members
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|member| member.pointer("/required/0").cloned())
+            .collect();
+        node.insert("x-krate-union".into(), members.into());
+    }
     if node.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
         node.remove("format");
     }

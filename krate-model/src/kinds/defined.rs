@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ci, forge, hooks, identity, policy, work};
+use super::{ci, external, forge, hooks, identity, policy, work};
 use crate::store::IndexEntry;
 use crate::{Kind, Resource};
 
@@ -74,5 +74,9 @@ defined! {
     work::Issue, work::PullRequest, work::Review, work::Comment,
     ci::Pipeline, ci::Job,
     hooks::AuditEvent,
+    external::ExternalBackendProvider, external::ExternalBackendBinding, external::ExternalBackendSyncPolicy,
+    external::ExternalProviderCapabilityManifest, external::ExternalWebhookDelivery, external::ExternalSyncEvent,
+    external::ExternalSyncState, external::ExternalWriteIntent, external::ExternalSyncConflict,
+    external::ExternalObjectLink,
     policy::AgentApproval,
 }

@@ -147,15 +147,23 @@ impl JsonSchema for Actor {
         // A structural schema has no recursion, so the chain is written out to its bound (R25, R42).
         let mut schema = serde_json::Map::new();
         for depth in (0..MAX_ACTOR_CHAIN).rev() {
+            let name = |text: &str| serde_json::json!({"type": "string", "maxLength": 253, "description": text});
             let mut properties = serde_json::json!({
-                "kind": {"type": "string", "enum": <ActorKind as crate::ClosedSet>::ACCEPTED},
-                "name": {"type": "string", "maxLength": 253},
-                "uid": {"type": "string", "maxLength": 253},
-                "account": {"type": "object", "required": ["provider", "id"], "properties": {
-                    "provider": {"type": "string", "maxLength": 253},
-                    "id": {"type": "string", "maxLength": 253},
-                    "login": {"type": "string", "maxLength": 253},
-                }},
+                "kind": {
+                    "type": "string", "enum": <ActorKind as crate::ClosedSet>::ACCEPTED,
+                    "description": "What kind of actor.",
+                },
+                "name": name("Name: of a User, an agent's stack, a controller, a provider account."),
+                "uid": name("Uid of the krate object, where there is one."),
+                "account": {
+                    "type": "object", "required": ["provider", "id"],
+                    "description": "The provider account, where the actor is known by one.",
+                    "properties": {
+                        "provider": name("The provider that knows the account."),
+                        "id": name("The provider's stable id, never the login."),
+                        "login": name("The login at the time, for display."),
+                    },
+                },
             });
             if depth + 1 < MAX_ACTOR_CHAIN
                 && let Some(properties) = properties.as_object_mut()
@@ -164,6 +172,7 @@ impl JsonSchema for Actor {
             }
             schema = serde_json::Map::new();
             schema.insert("type".into(), "object".into());
+            schema.insert("description".into(), "For whom the actor acted.".into());
             schema.insert("required".into(), serde_json::json!(["kind", "name"]));
             schema.insert("properties".into(), properties);
         }
