@@ -4,8 +4,9 @@
 //! Everything borrows from the bytes it was read from, so that taking in a delivery copies nothing that is not kept;
 //! `into_owned` makes the `'static` form that a record holds.
 //!
-//! A member that is `None` was not said. Where the event is *complete*, the provider described the whole object, so `None`
-//! then means that the object has no such value.
+//! A member that is `None`, or an empty list, was not said. Where the event is *complete*, every field that krate can write was
+//! described, so `None` and the empty list then mean that the object has no such value. What krate only observes (counts,
+//! `merge_state`, `merged_by`, `closed_by`) some answers leave out even then: `None` there leaves what is known.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -222,6 +223,9 @@ observed! {
         /// Body in the provider's own format.
         #[serde(borrow)]
         body: Option<Text<'a>>,
+        /// Key that krate hid in the body when it wrote the object (S34); it is no part of `body`.
+        #[serde(borrow)]
+        marker: Option<Text<'a>>,
         /// State.
         state: Option<IssueState>,
         /// Names of the labels.
@@ -280,6 +284,9 @@ observed! {
         /// Body in the provider's own format.
         #[serde(borrow)]
         body: Option<Text<'a>>,
+        /// Key that krate hid in the body when it wrote the object (S34); it is no part of `body`.
+        #[serde(borrow)]
+        marker: Option<Text<'a>>,
         /// State.
         state: Option<PullRequestState>,
         /// Names of the labels.
@@ -371,6 +378,9 @@ observed! {
         /// Body.
         #[serde(borrow)]
         body: Option<Text<'a>>,
+        /// Key that krate hid in the body when it wrote the object (S34); it is no part of `body`.
+        #[serde(borrow)]
+        marker: Option<Text<'a>>,
         /// The commit that was reviewed.
         #[serde(borrow)]
         commit_sha: Option<Text<'a>>,
@@ -415,6 +425,9 @@ observed! {
         /// Body.
         #[serde(borrow)]
         body: Option<Text<'a>>,
+        /// Key that krate hid in the body when it wrote the object (S34); it is no part of `body`.
+        #[serde(borrow)]
+        marker: Option<Text<'a>>,
         /// Who wrote it.
         #[serde(borrow)]
         author: Option<AccountObserved<'a>>,
@@ -849,7 +862,8 @@ pub struct CanonicalEvent<'a> {
     /// The provider's own kind, such as `issue_comment`.
     #[serde(borrow)]
     pub native_kind: Text<'a>,
-    /// The provider's id, as text.
+    /// The provider's id, as text. Empty where the provider named only the number and the repository, as GitHub does in an
+    /// issue payload that is about a pull request (S8): the object is then found by those, or read.
     #[serde(borrow)]
     pub native_id: Text<'a>,
     /// The provider's global id.
@@ -865,7 +879,7 @@ pub struct CanonicalEvent<'a> {
     pub event_time: Option<Time>,
     /// Version of the object as it is described here (S15).
     pub observed_version: Version,
-    /// Whether the object is described whole.
+    /// Whether every field that krate can write is described (see the module).
     #[serde(default)]
     pub complete: bool,
     /// Who did it, by the provider's account.

@@ -8,11 +8,13 @@
 //! | check and read a webhook | [`Provider::verify`], [`Provider::head`], [`Provider::normalize`] |
 //! | call the provider's API | [`Call`], [`Provider::encode`], [`Provider::decode`] |
 //! | know what it can do | [`Provider::manifest`] |
+//! | hide a key in a text and find it again | [`marker`] |
 //! | tell errors apart | [`ProviderError`], [`SignatureError`], [`HeadError`], [`DecodeError`] |
 
 mod api;
 mod error;
 mod limits;
+pub mod marker;
 mod webhook;
 
 use bytes::Bytes;
