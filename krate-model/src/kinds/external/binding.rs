@@ -15,12 +15,17 @@ use crate::store::Index;
 
 crate::closed_set! {
     /// Phase of an [`ExternalBackendBinding`] (external-sync.md section 9).
-    ExternalBackendBindingPhase { Pending = "Pending", ValidatingTarget = "ValidatingTarget", RegisteringWebhook = "RegisteringWebhook", Backfilling = "Backfilling", Ready = "Ready", Conflict = "Conflict", Paused = "Paused", Failed = "Failed" }
-}
-
-impl Default for ExternalBackendBindingPhase {
-    fn default() -> Self {
-        Self::Pending
+    #[derive(Default)]
+    ExternalBackendBindingPhase {
+        #[default]
+        Pending = "Pending",
+        ValidatingTarget = "ValidatingTarget",
+        RegisteringWebhook = "RegisteringWebhook",
+        Backfilling = "Backfilling",
+        Ready = "Ready",
+        Conflict = "Conflict",
+        Paused = "Paused",
+        Failed = "Failed",
     }
 }
 
@@ -31,12 +36,11 @@ crate::closed_set! {
 
 crate::closed_set! {
     /// What becomes of projections when their binding goes.
-    DeletionPolicy { Orphan = "orphan", Delete = "delete" }
-}
-
-impl Default for DeletionPolicy {
-    fn default() -> Self {
-        Self::Orphan
+    #[derive(Default)]
+    DeletionPolicy {
+        #[default]
+        Orphan = "orphan",
+        Delete = "delete",
     }
 }
 
@@ -189,33 +193,44 @@ impl JsonSchema for RefValue {
     printcolumn = r#"{"name":"Target","type":"string","jsonPath":".spec.targetRef.name"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Conflicts","type":"integer","jsonPath":".status.interfaces[*].openConflicts"}"#,
-    printcolumn = r#"{"name":"Last backfill","type":"date","jsonPath":".status.interfaces[*].lastBackfillAt"}"#,
-    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Last backfill","type":"date","jsonPath":".status.interfaces[*].lastBackfillAt"}"#
 )]
+#[x_kube(validation = Rule::new("has(self.providerRef) != has(self.sharedProviderRef)")
+    .message("R24: exactly one of spec.providerRef and spec.sharedProviderRef is set")
+    .field_path(".providerRef")
+    .reason(Reason::FieldValueInvalid))]
+#[x_kube(validation = Rule::new("!has(self.syncPolicyRef) || !has(self.sharedSyncPolicyRef)")
+    .message("R24: at most one of spec.syncPolicyRef and spec.sharedSyncPolicyRef is set")
+    .field_path(".sharedSyncPolicyRef")
+    .reason(Reason::FieldValueInvalid))]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalBackendBindingSpec {
     /// The organization.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true, "x-krate-ref" = "Organization"))]
     pub organization_ref: String,
     /// The provider; or `sharedProviderRef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true, "x-krate-ref" = "ExternalBackendProvider"))]
     pub provider_ref: Option<String>,
     /// Another organization's provider (R4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-krate-immutable" = true))]
     pub shared_provider_ref: Option<CrossOrgRef>,
     /// The local side.
+    #[schemars(extend("x-krate-immutable" = true))]
     pub target_ref: BindingTarget,
     /// The external side: the manifest's `externalRefKeys`.
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(extend("x-krate-immutable" = true, "maxProperties" = 16))]
     pub external_ref: BTreeMap<String, RefValue>,
     /// Interfaces; at least one.
-    #[schemars(length(max = 3), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(
+        length(min = 1, max = 3),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
     pub interfaces: Vec<BindingInterface>,
     /// Sync policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "ExternalBackendSyncPolicy"))]
     pub sync_policy_ref: Option<String>,
     /// Another organization's sync policy (R4).
     #[serde(default, skip_serializing_if = "Option::is_none")]

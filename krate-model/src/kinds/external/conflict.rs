@@ -12,12 +12,14 @@ use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
     /// Phase of an [`ExternalSyncConflict`] (external-sync.md section 9).
-    ExternalSyncConflictPhase { Open = "Open", Resolving = "Resolving", Resolved = "Resolved", Ignored = "Ignored", Superseded = "Superseded" }
-}
-
-impl Default for ExternalSyncConflictPhase {
-    fn default() -> Self {
-        Self::Open
+    #[derive(Default)]
+    ExternalSyncConflictPhase {
+        #[default]
+        Open = "Open",
+        Resolving = "Resolving",
+        Resolved = "Resolved",
+        Ignored = "Ignored",
+        Superseded = "Superseded",
     }
 }
 
@@ -68,14 +70,17 @@ pub struct Resolution {
     shortname = "esc",
     printcolumn = r#"{"name":"Resource","type":"string","jsonPath":".spec.resource.name"}"#,
     printcolumn = r#"{"name":"Field","type":"string","jsonPath":".spec.fieldPath"}"#,
-    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".spec.reason"}"#,
-    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".spec.reason"}"#
 )]
+#[x_kube(validation = Rule::new("!has(self.resolution) || has(self.resolution.value) == (self.resolution.strategy == 'manual')")
+    .message("R53: spec.resolution.value is set exactly when spec.resolution.strategy is manual")
+    .field_path(".resolution.value")
+    .reason(Reason::FieldValueInvalid))]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-krate-immutable" = "all"))]
 pub struct ExternalSyncConflictSpec {
     /// The organization.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "Organization"))]
     pub organization_ref: String,
     /// The provider.
     #[schemars(length(max = 253))]
@@ -118,6 +123,7 @@ pub struct ExternalSyncConflictSpec {
     pub intent_ref: Option<String>,
     /// A person's decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-krate-command" = true))]
     pub resolution: Option<Resolution>,
 }
 
@@ -136,7 +142,7 @@ pub struct ExternalSyncConflictStatus {
     pub resolved_at: Option<Time>,
     /// The intent that carries the resolution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "ExternalWriteIntent"))]
     pub resolution_intent: Option<String>,
     /// The conflict that this one replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]

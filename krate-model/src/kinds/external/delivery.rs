@@ -14,18 +14,25 @@ use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
     /// Phase of an [`ExternalWebhookDelivery`] (external-sync.md section 9).
-    ExternalWebhookDeliveryPhase { Received = "Received", SignatureRejected = "SignatureRejected", Queued = "Queued", Normalizing = "Normalizing", Processing = "Processing", Succeeded = "Succeeded", Retrying = "Retrying", DeadLettered = "DeadLettered" }
-}
-
-impl Default for ExternalWebhookDeliveryPhase {
-    fn default() -> Self {
-        Self::Received
+    #[derive(Default)]
+    ExternalWebhookDeliveryPhase {
+        #[default]
+        Received = "Received",
+        SignatureRejected = "SignatureRejected",
+        Queued = "Queued",
+        Normalizing = "Normalizing",
+        Processing = "Processing",
+        Succeeded = "Succeeded",
+        Retrying = "Retrying",
+        DeadLettered = "DeadLettered",
     }
 }
 
 crate::closed_set! {
     /// What a processed delivery came to.
-    DeliveryOutcome { Applied = "Applied", NoChange = "NoChange", Ignored = "Ignored", Duplicate = "Duplicate", Skipped = "Skipped" }
+    DeliveryOutcome {
+        Applied = "Applied", NoChange = "NoChange", Ignored = "Ignored", Duplicate = "Duplicate", Skipped = "Skipped",
+    }
 }
 
 crate::closed_set! {
@@ -77,14 +84,13 @@ pub struct Disposition {
     printcolumn = r#"{"name":"Provider","type":"string","jsonPath":".spec.providerRef"}"#,
     printcolumn = r#"{"name":"Event","type":"string","jsonPath":".spec.eventType"}"#,
     printcolumn = r#"{"name":"Outcome","type":"string","jsonPath":".status.outcome"}"#,
-    printcolumn = r#"{"name":"Attempts","type":"integer","jsonPath":".status.attempts"}"#,
-    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Attempts","type":"integer","jsonPath":".status.attempts"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-krate-immutable" = "all"))]
 pub struct ExternalWebhookDeliverySpec {
     /// The organization.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "Organization"))]
     pub organization_ref: String,
     /// The provider.
     #[schemars(length(max = 253))]
@@ -126,6 +132,7 @@ pub struct ExternalWebhookDeliverySpec {
     pub payload: BlobRef,
     /// A person's command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-krate-command" = true))]
     pub disposition: Option<Disposition>,
 }
 
@@ -147,7 +154,7 @@ pub struct ExternalWebhookDeliveryStatus {
     pub outcome: Option<DeliveryOutcome>,
     /// Names of its events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = 256), inner(length(max = 253)), extend("x-krate-ref" = "ExternalSyncEvent", "x-kubernetes-list-type" = "atomic"))]
     pub events: Vec<String>,
     /// When it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]

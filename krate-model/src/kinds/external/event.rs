@@ -13,12 +13,14 @@ use crate::store::Index;
 
 crate::closed_set! {
     /// Phase of an [`ExternalSyncEvent`].
-    ExternalSyncEventPhase { Pending = "Pending", Applied = "Applied", Stale = "Stale", Ignored = "Ignored", Failed = "Failed" }
-}
-
-impl Default for ExternalSyncEventPhase {
-    fn default() -> Self {
-        Self::Pending
+    #[derive(Default)]
+    ExternalSyncEventPhase {
+        #[default]
+        Pending = "Pending",
+        Applied = "Applied",
+        Stale = "Stale",
+        Ignored = "Ignored",
+        Failed = "Failed",
     }
 }
 
@@ -38,14 +40,17 @@ impl Default for ExternalSyncEventPhase {
     printcolumn = r#"{"name":"Provider","type":"string","jsonPath":".spec.providerRef"}"#,
     printcolumn = r#"{"name":"Kind","type":"string","jsonPath":".spec.resourceKind"}"#,
     printcolumn = r#"{"name":"Native","type":"string","jsonPath":".spec.nativeId"}"#,
-    printcolumn = r#"{"name":"Action","type":"string","jsonPath":".spec.action"}"#,
-    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Action","type":"string","jsonPath":".spec.action"}"#
 )]
+#[x_kube(validation = Rule::new("[has(self.sourceDelivery), has(self.sourceBackfill), has(self.sourceIntent)].filter(present, present).size() == 1")
+    .message("R53: exactly one of spec.sourceDelivery, spec.sourceBackfill and spec.sourceIntent is set")
+    .field_path(".sourceDelivery")
+    .reason(Reason::FieldValueInvalid))]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-krate-immutable" = "all"))]
 pub struct ExternalSyncEventSpec {
     /// The organization.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "Organization"))]
     pub organization_ref: String,
     /// The provider.
     #[schemars(length(max = 253))]
@@ -55,15 +60,15 @@ pub struct ExternalSyncEventSpec {
     pub binding_ref: String,
     /// The delivery that it came in; exactly one source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "ExternalWebhookDelivery"))]
     pub source_delivery: Option<String>,
     /// The backfill that read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "ExternalSyncState"))]
     pub source_backfill: Option<String>,
     /// The intent whose answer it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "ExternalWriteIntent"))]
     pub source_intent: Option<String>,
     /// Place among the events of its source.
     pub ordinal: i64,
@@ -108,7 +113,7 @@ pub struct ExternalSyncEventStatus {
     pub phase: ExternalSyncEventPhase,
     /// The link of the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "ExternalObjectLink"))]
     pub link_ref: Option<String>,
     /// Fields that it changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -14,18 +14,27 @@ use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
     /// Phase of an [`ExternalWriteIntent`] (external-sync.md section 8).
-    ExternalWriteIntentPhase { PendingApproval = "PendingApproval", ReadyToSend = "ReadyToSend", Sending = "Sending", AwaitingConfirmation = "AwaitingConfirmation", Succeeded = "Succeeded", Conflict = "Conflict", Retrying = "Retrying", Rejected = "Rejected", Failed = "Failed" }
-}
-
-impl Default for ExternalWriteIntentPhase {
-    fn default() -> Self {
-        Self::PendingApproval
+    #[derive(Default)]
+    ExternalWriteIntentPhase {
+        #[default]
+        PendingApproval = "PendingApproval",
+        ReadyToSend = "ReadyToSend",
+        Sending = "Sending",
+        AwaitingConfirmation = "AwaitingConfirmation",
+        Succeeded = "Succeeded",
+        Conflict = "Conflict",
+        Retrying = "Retrying",
+        Rejected = "Rejected",
+        Failed = "Failed",
     }
 }
 
 crate::closed_set! {
     /// Who wants a write.
-    IntentSourceKind { UserAction = "UserAction", AgentAction = "AgentAction", Reconcile = "Reconcile", ConflictResolution = "ConflictResolution" }
+    IntentSourceKind {
+        UserAction = "UserAction", AgentAction = "AgentAction", Reconcile = "Reconcile",
+        ConflictResolution = "ConflictResolution",
+    }
 }
 
 crate::closed_set! {
@@ -97,7 +106,7 @@ pub struct IntentCancel {
 #[serde(rename_all = "camelCase")]
 pub struct IntentApproval {
     /// The approval.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "AgentApproval"))]
     pub approval_ref: String,
     /// The request digest that was approved (S32).
     pub digest: Digest,
@@ -174,14 +183,13 @@ pub struct IntentWarning {
     shortname = "ewi",
     printcolumn = r#"{"name":"Operation","type":"string","jsonPath":".spec.operation"}"#,
     printcolumn = r#"{"name":"Target","type":"string","jsonPath":".spec.target.name"}"#,
-    printcolumn = r#"{"name":"Attempts","type":"integer","jsonPath":".status.attempts"}"#,
-    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Attempts","type":"integer","jsonPath":".status.attempts"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-krate-immutable" = "all"))]
 pub struct ExternalWriteIntentSpec {
     /// The organization.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "Organization"))]
     pub organization_ref: String,
     /// The provider.
     #[schemars(length(max = 253))]
@@ -217,14 +225,15 @@ pub struct ExternalWriteIntentSpec {
     pub approval_policy: IntentApprovalPolicy,
     /// Intents that must be done before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = 256), inner(length(max = 253)), extend("x-krate-ref" = "ExternalWriteIntent", "x-kubernetes-list-type" = "atomic"))]
     pub depends_on: Vec<String>,
     /// The artifact that it writes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "AgentArtifact"))]
     pub artifact_ref: Option<String>,
     /// A person's command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-krate-command" = true))]
     pub cancel: Option<IntentCancel>,
 }
 
@@ -258,7 +267,7 @@ pub struct ExternalWriteIntentStatus {
     pub confirmation: Option<Confirmation>,
     /// The conflict that it met.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "ExternalSyncConflict"))]
     pub conflict_ref: Option<String>,
     /// What it loses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -13,12 +13,12 @@ use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
     /// Phase of an [`ExternalObjectLink`].
-    ExternalObjectLinkPhase { Linked = "Linked", Tombstoned = "Tombstoned", Orphaned = "Orphaned" }
-}
-
-impl Default for ExternalObjectLinkPhase {
-    fn default() -> Self {
-        Self::Linked
+    #[derive(Default)]
+    ExternalObjectLinkPhase {
+        #[default]
+        Linked = "Linked",
+        Tombstoned = "Tombstoned",
+        Orphaned = "Orphaned",
     }
 }
 
@@ -79,24 +79,24 @@ pub struct Tombstone {
     shortname = "eol",
     printcolumn = r#"{"name":"Provider","type":"string","jsonPath":".spec.providerRef"}"#,
     printcolumn = r#"{"name":"Native","type":"string","jsonPath":".spec.external.nativeId"}"#,
-    printcolumn = r#"{"name":"Local","type":"string","jsonPath":".spec.localRef.name"}"#,
-    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Local","type":"string","jsonPath":".spec.localRef.name"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalObjectLinkSpec {
     /// The organization.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true, "x-krate-ref" = "Organization"))]
     pub organization_ref: String,
     /// The provider.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true))]
     pub provider_ref: String,
     /// The binding.
     #[schemars(length(max = 253))]
     pub binding_ref: String,
     /// The local object.
+    #[schemars(extend("x-krate-immutable" = true))]
     pub local_ref: ObjectRef,
     /// The native object.
+    #[schemars(extend("x-krate-immutable" = true))]
     pub external: NativeIdentity,
 }
 

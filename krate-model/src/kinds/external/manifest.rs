@@ -14,12 +14,12 @@ use crate::resource::resource;
 
 crate::closed_set! {
     /// Phase of an [`ExternalProviderCapabilityManifest`].
-    ExternalProviderCapabilityManifestPhase { Ready = "Ready", Stale = "Stale", Invalid = "Invalid" }
-}
-
-impl Default for ExternalProviderCapabilityManifestPhase {
-    fn default() -> Self {
-        Self::Ready
+    #[derive(Default)]
+    ExternalProviderCapabilityManifestPhase {
+        #[default]
+        Ready = "Ready",
+        Stale = "Stale",
+        Invalid = "Invalid",
     }
 }
 
@@ -40,12 +40,14 @@ crate::closed_set! {
 
 crate::closed_set! {
     /// How a list is paged.
-    Paging { Cursor = "cursor", Keyset = "keyset", Page = "page", Offset = "offset", NoPages = "none" }
-}
-
-impl Default for Paging {
-    fn default() -> Self {
-        Self::NoPages
+    #[derive(Default)]
+    Paging {
+        Cursor = "cursor",
+        Keyset = "keyset",
+        Page = "page",
+        Offset = "offset",
+        #[default]
+        NoPages = "none",
     }
 }
 
@@ -255,28 +257,35 @@ fn default_body_format() -> SourceFormat {
     category = "krate-external",
     shortname = "epcm",
     printcolumn = r#"{"name":"Type","type":"string","jsonPath":".spec.providerType"}"#,
-    printcolumn = r#"{"name":"Source","type":"string","jsonPath":".spec.source"}"#,
-    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Source","type":"string","jsonPath":".spec.source"}"#
 )]
+#[x_kube(validation = Rule::new("has(self.providerRef) == (self.source == 'discovered')")
+    .message("R63: spec.providerRef is set exactly when spec.source is discovered")
+    .field_path(".providerRef")
+    .reason(Reason::FieldValueInvalid))]
+#[x_kube(validation = Rule::new("has(self.adapterRef) == (self.source == 'declared')")
+    .message("R63: spec.adapterRef is set exactly when spec.source is declared")
+    .field_path(".adapterRef")
+    .reason(Reason::FieldValueInvalid))]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalProviderCapabilityManifestSpec {
     /// The organization; absent in the platform namespace (R35).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true, "x-krate-ref" = "Organization"))]
     pub organization_ref: Option<String>,
     /// Provider type.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true))]
     pub provider_type: String,
     /// Where it comes from.
+    #[schemars(extend("x-krate-immutable" = true))]
     pub source: ManifestSource,
     /// The provider, exactly for a discovered one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true, "x-krate-ref" = "ExternalBackendProvider"))]
     pub provider_ref: Option<String>,
     /// The adapter, exactly for a declared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true))]
     pub adapter_ref: Option<String>,
     /// Name for people.
     #[schemars(length(max = 128))]

@@ -12,39 +12,45 @@ use crate::resource::resource;
 
 crate::closed_set! {
     /// Phase of an [`ExternalBackendSyncPolicy`].
-    ExternalBackendSyncPolicyPhase { Ready = "Ready", Invalid = "Invalid" }
-}
-
-impl Default for ExternalBackendSyncPolicyPhase {
-    fn default() -> Self {
-        Self::Ready
+    #[derive(Default)]
+    ExternalBackendSyncPolicyPhase {
+        #[default]
+        Ready = "Ready",
+        Invalid = "Invalid",
     }
 }
 
 crate::closed_set! {
     /// What to do about a write that can't carry a field (S6).
-    LossyWrites { Refuse = "refuse", Warn = "warn" }
-}
-
-impl Default for LossyWrites {
-    fn default() -> Self {
-        Self::Refuse
+    #[derive(Default)]
+    LossyWrites {
+        #[default]
+        Refuse = "refuse",
+        Warn = "warn",
     }
 }
 
 crate::closed_set! {
     /// What is kept of a payload once it was processed.
-    RawPayload { None = "none", Digest = "digest", Redacted = "redacted" }
-}
-
-impl Default for RawPayload {
-    fn default() -> Self {
-        Self::Redacted
+    #[derive(Default)]
+    RawPayload {
+        None = "none",
+        Digest = "digest",
+        #[default]
+        Redacted = "redacted",
     }
 }
 
 /// When and how lists are read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.interval <= self.fullResyncInterval")
+    .message("R49: interval is at most fullResyncInterval")
+    .field_path(".fullResyncInterval")
+    .reason(Reason::FieldValueInvalid))]
+#[x_kube(validation = Rule::new("self.overlap < self.fullResyncInterval")
+    .message("R49: overlap is less than fullResyncInterval")
+    .field_path(".overlap")
+    .reason(Reason::FieldValueInvalid))]
 #[serde(rename_all = "camelCase")]
 pub struct BackfillPolicy {
     /// Between incremental backfills.
@@ -58,18 +64,25 @@ pub struct BackfillPolicy {
     pub overlap: Dur,
     /// Objects a page, cut to the manifest's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000))]
     pub page_size: Option<i64>,
     /// Objects a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub max_objects_per_run: Option<i64>,
 }
 
 /// How often and when a failed call is tried again (S45).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.baseDelay <= self.maxDelay")
+    .message("R49: baseDelay is at most maxDelay")
+    .field_path(".maxDelay")
+    .reason(Reason::FieldValueInvalid))]
 #[serde(rename_all = "camelCase")]
 pub struct RetryPolicy {
     /// Attempts in all, 1 to 50.
     #[serde(default = "default_max_attempts")]
+    #[schemars(range(min = 1, max = 50))]
     pub max_attempts: i64,
     /// Bound of the first delay.
     #[serde(default = "default_base_delay")]
@@ -84,7 +97,7 @@ pub struct RetryPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct TrustedAgent {
     /// The stack.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "AgentStack"))]
     pub agent: String,
     /// Write operations.
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "set"))]
@@ -96,7 +109,7 @@ pub struct TrustedAgent {
 #[serde(rename_all = "camelCase")]
 pub struct AgentVerdicts {
     /// The stack.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "AgentStack"))]
     pub agent: String,
     /// Verdicts.
     #[schemars(length(max = 256), inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
@@ -300,18 +313,16 @@ impl Default for StoragePolicy {
     shortname = "ebsp",
     printcolumn = r#"{"name":"Provider","type":"string","jsonPath":".spec.providerRef"}"#,
     printcolumn = r#"{"name":"Interval","type":"string","jsonPath":".spec.backfill.interval"}"#,
-    printcolumn = r#"{"name":"Default mode","type":"string","jsonPath":".spec.writePolicy.defaultMode"}"#,
-    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Default mode","type":"string","jsonPath":".spec.writePolicy.defaultMode"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalBackendSyncPolicySpec {
     /// The organization.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true, "x-krate-ref" = "Organization"))]
     pub organization_ref: String,
     /// The provider that it is for; absent: whoever names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "ExternalBackendProvider"))]
     pub provider_ref: Option<String>,
     /// Whether webhooks are relied on between backfills.
     #[serde(default = "default_true")]

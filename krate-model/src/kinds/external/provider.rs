@@ -15,23 +15,29 @@ use crate::store::Index;
 
 crate::closed_set! {
     /// Phase of an [`ExternalBackendProvider`] (external-sync.md section 9).
-    ExternalBackendProviderPhase { Pending = "Pending", Authenticating = "Authenticating", Discovering = "Discovering", Ready = "Ready", Degraded = "Degraded", Paused = "Paused", Failed = "Failed" }
-}
-
-impl Default for ExternalBackendProviderPhase {
-    fn default() -> Self {
-        Self::Pending
+    #[derive(Default)]
+    ExternalBackendProviderPhase {
+        #[default]
+        Pending = "Pending",
+        Authenticating = "Authenticating",
+        Discovering = "Discovering",
+        Ready = "Ready",
+        Degraded = "Degraded",
+        Paused = "Paused",
+        Failed = "Failed",
     }
 }
 
 crate::closed_set! {
     /// How far the text of a webhook is trusted.
-    WebhookTrust { Maintainer = "maintainer", Member = "member", Contributor = "contributor", FirstTime = "first-time", External = "external" }
-}
-
-impl Default for WebhookTrust {
-    fn default() -> Self {
-        Self::External
+    #[derive(Default)]
+    WebhookTrust {
+        Maintainer = "maintainer",
+        Member = "member",
+        Contributor = "contributor",
+        FirstTime = "first-time",
+        #[default]
+        External = "external",
     }
 }
 
@@ -70,6 +76,7 @@ pub struct ProviderWebhook {
     pub secret_refs: Vec<WebhookSecretRef>,
     /// Longest body, 1 KiB to 100 MiB.
     #[serde(default = "default_max_body_bytes")]
+    #[schemars(range(min = 1_024, max = 104_857_600))]
     pub max_body_bytes: i64,
     /// How far a signed time may be from now.
     #[serde(default = "default_timestamp_tolerance")]
@@ -103,17 +110,24 @@ pub struct Capabilities {
 }
 
 /// How much of a budget krate leaves untouched.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.writeFloorPercent <= self.reservePercent")
+    .message("R49: writeFloorPercent is at most reservePercent")
+    .field_path(".writeFloorPercent")
+    .reason(Reason::FieldValueInvalid))]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderRateLimit {
     /// Share that is kept back, 0 to 90.
     #[serde(default = "default_reserve_percent")]
+    #[schemars(range(min = 0, max = 90))]
     pub reserve_percent: i64,
     /// Share that writes may always use, 0 to 50.
     #[serde(default = "default_write_floor_percent")]
+    #[schemars(range(min = 0, max = 50))]
     pub write_floor_percent: i64,
     /// Own bound, below the provider's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub max_per_hour: Option<i64>,
 }
 
@@ -151,17 +165,23 @@ pub struct ProviderTls {
     printcolumn = r#"{"name":"Account","type":"string","jsonPath":".status.account.login"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Conflicts","type":"integer","jsonPath":".status.interfaces[*].openConflicts"}"#,
-    printcolumn = r#"{"name":"Pending writes","type":"integer","jsonPath":".status.interfaces[*].pendingWrites"}"#,
-    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Pending writes","type":"integer","jsonPath":".status.interfaces[*].pendingWrites"}"#
 )]
+#[x_kube(validation = Rule::new("has(self.adapterRef) == (self.providerType == 'custom')")
+    .message("R11: spec.adapterRef is set exactly when spec.providerType is custom")
+    .field_path(".adapterRef")
+    .reason(Reason::FieldValueInvalid))]
+#[x_kube(validation = Rule::new("self.capabilities.issueTracking || self.capabilities.cicd || self.capabilities.gitForge")
+    .message("R24: spec.capabilities has at least one that is true")
+    .field_path(".capabilities")
+    .reason(Reason::FieldValueRequired))]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalBackendProviderSpec {
     /// The organization.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true, "x-krate-ref" = "Organization"))]
     pub organization_ref: String,
     /// Registered provider type, or `custom`.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-immutable" = true))]
     pub provider_type: String,
     /// Adapter, exactly for `custom`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,11 +196,11 @@ pub struct ExternalBackendProviderSpec {
     pub hosting: Option<String>,
     /// Address for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), extend("format" = "uri"))]
     pub base_url: Option<String>,
     /// Address of the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), extend("format" = "uri"))]
     pub api_base_url: Option<String>,
     /// Credential.
     pub auth_ref: AuthRef,
@@ -191,7 +211,7 @@ pub struct ExternalBackendProviderSpec {
     pub capabilities: Capabilities,
     /// Sync policy for bindings that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "ExternalBackendSyncPolicy"))]
     pub sync_policy_ref: Option<String>,
     /// Budgets.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,12 +15,17 @@ use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
     /// Phase of an [`ExternalSyncState`] (external-sync.md section 6).
-    ExternalSyncStatePhase { Scheduled = "Scheduled", Listing = "Listing", Hydrating = "Hydrating", Applying = "Applying", Checkpointing = "Checkpointing", RateLimited = "RateLimited", Succeeded = "Succeeded", Failed = "Failed" }
-}
-
-impl Default for ExternalSyncStatePhase {
-    fn default() -> Self {
-        Self::Scheduled
+    #[derive(Default)]
+    ExternalSyncStatePhase {
+        #[default]
+        Scheduled = "Scheduled",
+        Listing = "Listing",
+        Hydrating = "Hydrating",
+        Applying = "Applying",
+        Checkpointing = "Checkpointing",
+        RateLimited = "RateLimited",
+        Succeeded = "Succeeded",
+        Failed = "Failed",
     }
 }
 
@@ -45,14 +50,13 @@ crate::closed_set! {
     printcolumn = r#"{"name":"Binding","type":"string","jsonPath":".spec.bindingRef"}"#,
     printcolumn = r#"{"name":"Kind","type":"string","jsonPath":".spec.resourceKind"}"#,
     printcolumn = r#"{"name":"Mode","type":"string","jsonPath":".status.mode"}"#,
-    printcolumn = r#"{"name":"Watermark","type":"date","jsonPath":".status.watermark"}"#,
-    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Watermark","type":"date","jsonPath":".status.watermark"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-krate-immutable" = "all"))]
 pub struct ExternalSyncStateSpec {
     /// The organization.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("x-krate-ref" = "Organization"))]
     pub organization_ref: String,
     /// The provider.
     #[schemars(length(max = 253))]
