@@ -1,1 +1,4 @@
-//! tests
+//! What the tests of the whole workspace share.
+
+pub mod spdx;
+pub mod workspace;
