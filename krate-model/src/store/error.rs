@@ -20,7 +20,7 @@ pub enum StoreError {
         /// The newest one.
         newest: Revision,
     },
-    /// The medium is full. Nothing that was acknowledged is lost; reads go on.
+    /// The medium is full. Nothing that was acknowledged is lost.
     #[error("{store}: no space left; free some and try again")]
     Full {
         /// Which store.
@@ -51,6 +51,9 @@ pub enum StoreError {
     OutcomeUnknown {
         /// Which store.
         store: Arc<str>,
+        /// What came in the place of an answer.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
 }
 
