@@ -17,6 +17,7 @@ pub mod observation;
 mod resource;
 pub mod schema;
 pub mod store;
+pub mod validate;
 
 pub use canonical::{NotCanonical, canonical_digest, canonical_json};
 pub use closed::{ClosedSet, NotInSet};

@@ -1,0 +1,91 @@
+//! Agents' configuration, as far as it can be judged before its kinds are defined (R18, R61).
+
+use serde_json::Value;
+
+use super::Subject;
+use super::failure::{Code, Findings};
+use super::path::{ROOT, Path, get, list, map, text};
+use super::rules::Rule;
+use super::work::exactly_when;
+use crate::Kind;
+
+/// Members of a trigger rule's `match`, each with the sources that it needs one of.
+const MATCHERS: &[(&str, &[&str])] = &[
+    ("push", &["push", "tag"]),
+    ("pullRequest", &["pull-request", "pull-request-comment", "review"]),
+    ("issue", &["issue", "issue-comment", "label"]),
+    ("label", &["label"]),
+    ("comment", &["issue-comment", "pull-request-comment"]),
+    ("review", &["review"]),
+    ("ci", &["ci"]),
+    ("release", &["release"]),
+    ("webhook", &["webhook"]),
+    ("externalSync", &["external-sync"]),
+    ("memory", &["memory"]),
+    ("agent", &["agent"]),
+];
+
+pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
+    match subject.kind {
+        Kind::AgentTriggerRule => trigger_rule(subject, findings),
+        Kind::AgentMcpServer => mcp_server(subject, findings),
+        Kind::AgentSkill => skill(subject, findings),
+        _ => {}
+    }
+    for field in ["budget", "budgets"] {
+        budget(subject.spec.get(field), ROOT.field("spec").field(field), findings);
+    }
+}
+
+/// R61: an amount of a budget is at least 1.
+fn budget(budget: Option<&Value>, path: Path<'_>, findings: &mut Findings) {
+    for (name, amount) in budget.and_then(Value::as_object).into_iter().flatten() {
+        if amount.as_i64().is_some_and(|amount| amount < 1) {
+            findings.fail(path.field(name), Rule::r(61), Code::Invalid, "a budget is at least 1");
+        }
+    }
+}
+
+fn trigger_rule(subject: &Subject<'_>, findings: &mut Findings) {
+    let sources: Vec<&str> = list(subject.spec, "sources").iter().filter_map(Value::as_str).collect();
+    let is_scheduled = sources.contains(&"schedule");
+    exactly_when(subject, "schedule", is_scheduled, Rule::r(18), "where sources hold schedule", findings);
+    for (member, needs) in MATCHERS {
+        let is_used = get(subject.spec, &format!("match.{member}")).is_some();
+        if is_used && !needs.iter().any(|source| sources.contains(source)) {
+            let message = format!("matches nothing: sources hold none of {}", needs.join(", "));
+            findings.fail(format!("spec.match.{member}"), Rule::r(18), Code::Forbidden, message);
+        }
+    }
+    for (member, field) in [("label", "names"), ("comment", "commands")] {
+        let at = format!("match.{member}");
+        if map(subject.spec, &at).is_some() && list(subject.spec, &format!("{at}.{field}")).is_empty() {
+            findings.fail(format!("spec.{at}.{field}"), Rule::r(18), Code::Required, "is required");
+        }
+    }
+    super::pattern::check_filter(subject.spec, "match.refs", true, findings);
+    super::pattern::check_filter(subject.spec, "match.paths", false, findings);
+}
+
+fn mcp_server(subject: &Subject<'_>, findings: &mut Findings) {
+    let Some(transport) = text(subject.spec, "transport") else { return };
+    let is_local = transport == "stdio";
+    exactly_when(subject, "url", !is_local, Rule::r(61), "for a transport over the network", findings);
+    exactly_when(subject, "command", is_local, Rule::r(61), "for the transport stdio", findings);
+}
+
+fn skill(subject: &Subject<'_>, findings: &mut Findings) {
+    let Some(format) = text(subject.spec, "format") else { return };
+    let needed: &[&str] = match format {
+        "file" | "directory" => &["repository", "path"],
+        "inline" | "package" => &["digest"],
+        _ => return,
+    };
+    for field in needed {
+        let at = format!("sourceRef.{field}");
+        if get(subject.spec, &at).is_none() {
+            let message = format!("is required for the format {format}");
+            findings.fail(format!("spec.{at}"), Rule::r(61), Code::Required, message);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! References by name: inside their namespace, or by consent across organizations; what they name may come later (R4, R32, R34).
+
+use serde_json::Value;
+
+use super::Subject;
+use super::failure::{Code, Findings};
+use super::path::{Path, ROOT, entries, get, is_true, list, text};
+use super::rules::Rule;
+use super::schema::map_keys;
+use super::secrets::shown;
+use super::view::View;
+use crate::kinds::shared::{Time, parse_time};
+use crate::{API_VERSION, Kind, StorageClass};
+
+/// A reference that a document holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference {
+    /// Where it stands.
+    pub path: String,
+    /// The kind that it names.
+    pub kind: Kind,
+    /// The name.
+    pub name: String,
+}
+
+/// Every reference by name in a document's spec, as the schema of its kind marks them; none for a kind without schema.
+pub fn references(document: &Value) -> Vec<Reference> {
+    let mut found = Vec::new();
+    let kind = text(document, "kind").and_then(|kind| kind.parse::<Kind>().ok());
+    let schema = kind.and_then(crate::schema::schema).and_then(|schema| get(schema, "properties.spec"));
+    if let (Some(schema), Some(spec)) = (schema, document.get("spec")) {
+        collect(schema, spec, ROOT.field("spec"), &mut found);
+    }
+    found.sort();
+    found
+}
+
+fn collect(schema: &Value, value: &Value, path: Path<'_>, found: &mut Vec<Reference>) {
+    let named = schema.get("x-krate-ref").and_then(Value::as_str).and_then(|kind| kind.parse::<Kind>().ok());
+    let mut add = |path: &Path<'_>, kind: Kind, name: &str| {
+        found.push(Reference { path: path.to_string(), kind, name: name.to_owned() });
+    };
+    match (named, value) {
+        (Some(kind), Value::String(name)) => add(&path, kind, name),
+        (Some(kind), Value::Array(names)) => {
+            names.iter().enumerate().filter_map(|(at, name)| Some((at, name.as_str()?))).for_each(|(at, name)| {
+                add(&path.index(at), kind, name);
+            });
+        }
+        (_, Value::Object(fields)) => {
+            if is_object_ref(schema) {
+                let is_ours = text(value, "apiVersion").is_none_or(|version| version == API_VERSION);
+                let kind = text(value, "kind").filter(|_| is_ours).and_then(|kind| kind.parse::<Kind>().ok());
+                if let (Some(kind), Some(name)) = (kind, text(value, "name")) {
+                    add(&path.field("name"), kind, name);
+                }
+            }
+            let properties = schema.get("properties").and_then(Value::as_object);
+            for (name, property) in properties.into_iter().flatten() {
+                if let Some(value) = fields.get(name) {
+                    collect(property, value, path.field(name), found);
+                }
+            }
+        }
+        (_, Value::Array(items)) => {
+            let key = map_keys(schema).first().copied();
+            let Some(schema) = schema.get("items") else { return };
+            for (at, item) in items.iter().enumerate() {
+                let here = key.map_or_else(|| path.index(at), |key| path.entry(at, item, key));
+                collect(schema, item, here, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether the schema is that of an `ObjectRef`: kind, name, and the two that nothing else has beside them.
+fn is_object_ref(schema: &Value) -> bool {
+    let Some(properties) = schema.get("properties") else { return false };
+    ["kind", "name", "uid", "apiVersion"].iter().all(|name| properties.get(name).is_some())
+}
+
+pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
+    for reference in references(subject.document) {
+        resolve(subject, &reference, findings);
+    }
+}
+
+/// One reference by name: R4 for its form, R32 for what it names.
+pub(super) fn resolve(subject: &Subject<'_>, reference: &Reference, findings: &mut Findings) {
+    let Reference { path, kind, name } = reference;
+    // The organization itself is R3's and R34's.
+    if *kind == Kind::Organization {
+        return;
+    }
+    if name.contains('/') {
+        // R4: records under a shared provider name its organization too.
+        let is_shared = subject.kind.info().class == StorageClass::Record && *kind == Kind::ExternalBackendProvider;
+        if !is_shared {
+            let message = format!("{} leaves the namespace; a reference by name stays in it", shown(name, "name"));
+            findings.fail(path, Rule::r(4), Code::Invalid, message);
+        }
+        return;
+    }
+    let namespace = match subject.kind {
+        // What an Organization names stands in its own namespace.
+        Kind::Organization => text(subject.spec, "namespaceName").unwrap_or_default(),
+        _ => subject.namespace(),
+    };
+    let platform = subject.view.platform_namespace();
+    let is_there = subject.view.get(*kind, namespace, name).is_some()
+        || (*kind == Kind::PolicyTemplate && subject.view.get(*kind, platform, name).is_some())
+        || (*kind == subject.kind && namespace == subject.namespace() && name == subject.name());
+    if is_there {
+        return;
+    }
+    if subject.view.is_complete() {
+        findings.unresolved(path, kind.as_str(), name);
+    } else {
+        findings.unchecked(path, Rule::r(32), format!("{kind} {name} is not among the given documents"));
+    }
+}
+
+/// A reference to another organization's object of `kind`, at the plain field `spec.<field>` (R4, R34).
+pub(super) fn cross_organization(subject: &Subject<'_>, field: &str, kind: Kind, findings: &mut Findings) {
+    let Some(reference) = get(subject.spec, field) else { return };
+    let at = format!("spec.{field}");
+    let (Some(organization), Some(own)) = (text(reference, "organization"), text(subject.spec, "organizationRef")) else {
+        return;
+    };
+    if text(reference, "kind") != Some(kind.as_str()) {
+        let message = format!("this field refers to an {kind}");
+        findings.fail_near(format!("{at}.kind"), Rule::r(4), Code::NotSupported, message, Some(kind.as_str()));
+        return;
+    }
+    let name = text(reference, "name").unwrap_or_default();
+    if name.contains('/') {
+        findings.fail(format!("{at}.name"), Rule::r(4), Code::Invalid, "is no name of one object");
+        return;
+    }
+    let consent = Consent { view: subject.view, source: organization, target: own, kind, name, now: subject.request.now };
+    match ["offer", "accept"].into_iter().find(|side| !consent.is_given(side)) {
+        None => {}
+        Some(side) if subject.view.is_complete() => {
+            let message =
+                format!("no {side} of an OrgSharingPolicy from {organization} to {own} that holds now lets {name} be referred to");
+            findings.fail(&at, Rule::r(4), Code::Forbidden, message);
+        }
+        Some(side) => {
+            let reason = format!("no {side} from {organization} to {own} is among the given documents");
+            findings.unchecked(&at, Rule::r(4), reason);
+        }
+    }
+}
+
+/// Whether two organizations agree on a reference (R34). The stored phase is not asked (R66).
+struct Consent<'a> {
+    view: &'a View,
+    source: &'a str,
+    target: &'a str,
+    kind: Kind,
+    name: &'a str,
+    now: Time,
+}
+
+impl Consent<'_> {
+    fn is_given(&self, side: &str) -> bool {
+        let home = match side {
+            "offer" => self.source,
+            _ => self.target,
+        };
+        let home = self.view.organization(home).and_then(|organization| text(organization, "spec.namespaceName"));
+        self.view.of_kind(Kind::OrgSharingPolicy).any(|policy| {
+            text(policy, "spec.side") == Some(side)
+                && home.is_some()
+                && text(policy, "metadata.namespace") == home
+                && text(policy, "spec.sourceOrg") == Some(self.source)
+                && text(policy, "spec.targetOrg") == Some(self.target)
+                && !is_true(policy, "spec.revoked")
+                && get(policy, "spec.expiresAt").is_none_or(|end| {
+                    end.as_str().and_then(parse_time).is_some_and(|end| end > self.now)
+                })
+                && self.is_listed(policy)
+        })
+    }
+
+    fn is_listed(&self, policy: &Value) -> bool {
+        entries(policy, "spec.allowedRefs", "kind").iter().any(|(_, allowed)| {
+            text(allowed, "kind") == Some(self.kind.as_str())
+                && list(allowed, "verbs").iter().any(|verb| verb == "reference")
+                && (list(allowed, "names").iter().any(|name| name == self.name) || self.is_selected(allowed))
+        })
+    }
+
+    /// Whether a selector's `matchLabels` fit the shared object; one with expressions fits nothing that this can see.
+    fn is_selected(&self, allowed: &Value) -> bool {
+        let Some(wanted) = get(allowed, "selector.matchLabels").and_then(Value::as_object) else { return false };
+        if wanted.is_empty() || get(allowed, "selector.matchExpressions").is_some() {
+            return false;
+        }
+        let namespace = self.view.organization(self.source).and_then(|source| text(source, "spec.namespaceName"));
+        let object = namespace.and_then(|namespace| self.view.get(self.kind, namespace, self.name));
+        let labels = object.and_then(|object| get(object, "metadata.labels"));
+        labels.is_some_and(|labels| wanted.iter().all(|(key, value)| labels.get(key) == Some(value)))
+    }
+}

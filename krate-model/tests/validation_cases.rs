@@ -1,0 +1,219 @@
+//! The cases of resource-kinds.md section 7, copied to `cases/`, each against `validate`.
+#![allow(missing_docs)]
+
+use std::collections::BTreeSet;
+
+use krate_model::schema::schema as schema_of;
+use krate_model::validate::{Request, View, Writer, validate};
+use krate_model::{API_VERSION, Kind, apply_defaults};
+use serde_json::{Map, Value, json};
+
+const VALID: &str = include_str!("cases/valid.yaml");
+const INVALID: &str = include_str!("cases/invalid.yaml");
+const MANIFEST: &str = include_str!("cases/github-manifest.yaml");
+
+/// Kinds among the cases that this version has no schema of; the list shrinks as they come.
+const NOT_DEFINED_YET: [&str; 9] = [
+    "AgentMcpServer",
+    "AgentSecretGrant",
+    "AgentServiceAccount",
+    "AgentStack",
+    "AgentTriggerRule",
+    "PolicyExceptionRequest",
+    "RunnerPool",
+    "SSHKey",
+    "User",
+];
+
+/// Invalid cases that only a schema can refuse, of kinds that have none yet.
+const NEED_A_SCHEMA: [(&str, &str); 1] = [("AgentTriggerRule/fix", "spec.sources[0]")];
+
+fn yaml(text: &str) -> Value {
+    serde_saphyr::from_str(text).expect("the cases are YAML")
+}
+
+fn request(writer: Writer) -> Request {
+    Request::new(writer, "2026-06-01T00:00:00Z".parse().expect("a time"))
+}
+
+fn kind(document: &Value) -> Kind {
+    document["kind"].as_str().expect("a kind").parse().expect("a known kind")
+}
+
+fn valid_documents() -> Vec<Value> {
+    let Value::Array(mut documents) = yaml(VALID) else { panic!("the valid cases are a list") };
+    for document in &mut documents {
+        document["apiVersion"] = API_VERSION.into();
+    }
+    documents
+}
+
+fn store() -> View {
+    View::complete(valid_documents().into_iter().chain([yaml(MANIFEST)]))
+}
+
+/// Who brings a document of the store there: a person, but for what only controllers make (R19).
+fn maker(document: &Value) -> Writer {
+    if kind(document) == Kind::AgentApproval { Writer::Controller } else { Writer::Person }
+}
+
+/// The steps of a path as the cases write it: `spec.a[name=b].c[0]`; dots inside brackets are no steps.
+fn steps(path: &str) -> Vec<String> {
+    let (mut steps, mut rest) = (Vec::new(), path);
+    while !rest.is_empty() {
+        let end = match rest.strip_prefix('[') {
+            Some(_) => rest.find(']').expect("a closing bracket") + 1,
+            None => rest.find(['.', '[']).unwrap_or(rest.len()),
+        };
+        steps.push(rest[..end].to_owned());
+        rest = rest[end..].trim_start_matches('.');
+    }
+    steps
+}
+
+/// The place at a path, made where it isn't there yet.
+fn place<'v>(document: &'v mut Value, path: &str) -> &'v mut Value {
+    steps(path).iter().fold(document, |at, step| {
+        let Some(inside) = step.strip_prefix('[').and_then(|step| step.strip_suffix(']')) else {
+            if !at.is_object() {
+                *at = Value::Object(Map::new());
+            }
+            return &mut at[step];
+        };
+        match inside.split_once('=') {
+            None => &mut at[inside.parse::<usize>().expect("an index")],
+            Some((key, value)) => {
+                let list = at.as_array_mut().expect("a list-map");
+                list.iter_mut().find(|entry| entry[key] == value).expect("an entry of that key")
+            }
+        }
+    })
+}
+
+fn unset(document: &mut Value, path: &str) {
+    let (above, name) = path.rsplit_once('.').expect("a path of fields");
+    place(document, above).as_object_mut().expect("an object").remove(name);
+}
+
+/// One invalid case: the document to judge, what it changes where it is an update, and what is expected.
+struct Case {
+    title: String,
+    document: Value,
+    old: Option<Value>,
+    path: String,
+    rule: String,
+    also: BTreeSet<String>,
+    accepted: Option<Value>,
+}
+
+fn invalid_cases() -> Vec<Case> {
+    let documents = valid_documents();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let case = |case: &Value| {
+        let base = text(&case["base"]);
+        let (kind, name) = base.split_once('/').expect("kind and name");
+        let stored = documents
+            .iter()
+            .find(|document| document["kind"] == kind && document["metadata"]["name"] == name)
+            .expect("a base among the valid cases");
+        let mut document = stored.clone();
+        for (path, value) in case["set"].as_object().into_iter().flatten() {
+            *place(&mut document, path) = value.clone();
+        }
+        for path in case["unset"].as_array().into_iter().flatten() {
+            unset(&mut document, path.as_str().expect("a path"));
+        }
+        Case {
+            title: format!("{base} {} {}", text(&case["path"]), text(&case["rule"])),
+            document,
+            old: (case["update"] == true).then(|| stored.clone()),
+            path: text(&case["path"]),
+            rule: text(&case["rule"]),
+            also: case["also"].as_array().into_iter().flatten().map(text).collect(),
+            accepted: case.get("accepted").cloned(),
+        }
+    };
+    yaml(INVALID).as_array().expect("a list of cases").iter().map(case).collect()
+}
+
+fn needs_a_schema(case: &Case) -> bool {
+    NEED_A_SCHEMA.iter().any(|(base, path)| case.title.starts_with(base) && case.path == *path)
+}
+
+#[test]
+fn r29_the_valid_documents_pass_together() {
+    let view = store();
+    let mut without_schema = BTreeSet::new();
+    for document in valid_documents() {
+        let report = validate(&document, None, &view, &request(maker(&document)));
+        assert_eq!(report.failures, [], "{} {}", document["kind"], document["metadata"]["name"]);
+        if schema_of(kind(&document)).is_none() {
+            assert!(report.unchecked.iter().any(|unchecked| unchecked.path == "spec"), "r31: said, not taken for valid");
+            without_schema.insert(document["kind"].as_str().expect("a kind").to_owned());
+        } else {
+            assert_eq!(report.unchecked, [], "{} {}", document["kind"], document["metadata"]["name"]);
+        }
+    }
+    assert_eq!(without_schema, NOT_DEFINED_YET.map(str::to_owned).into());
+}
+
+#[test]
+fn r67_defaulting_twice_changes_nothing() {
+    for document in valid_documents() {
+        let (mut once, kind) = (document.clone(), kind(&document));
+        apply_defaults(kind, &mut once);
+        let mut twice = once.clone();
+        apply_defaults(kind, &mut twice);
+        assert_eq!(once, twice);
+    }
+}
+
+#[test]
+fn r29_each_invalid_case_fails_at_its_path_by_its_rule_and_by_no_other() {
+    let view = store();
+    let mut problems = Vec::new();
+    for case in invalid_cases() {
+        let report = validate(&case.document, case.old.as_ref(), &view, &request(Writer::Person));
+        let found = report.failures.iter().find(|f| f.path == case.path && f.rule.to_string() == case.rule);
+        let others = report.failures.iter().filter(|f| {
+            let rule = f.rule.to_string();
+            rule != case.rule && !case.also.contains(&rule)
+        });
+        let others: Vec<String> = others.map(ToString::to_string).collect();
+        if needs_a_schema(&case) {
+            assert!(schema_of(kind(&case.document)).is_none(), "{} has a schema now: take it off the list", case.title);
+        } else if found.is_none() {
+            problems.push(format!("{}: not found among {:?}", case.title, report.failures));
+        }
+        if !others.is_empty() {
+            problems.push(format!("{}: other rules fail: {others:?}", case.title));
+        }
+        if let (Some(found), Some(accepted)) = (found, &case.accepted)
+            && json!(found.accepted) != *accepted
+        {
+            problems.push(format!("{}: accepted {:?}, not {accepted}", case.title, found.accepted));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn r29_failures_are_ordered_by_path_then_rule() {
+    for case in invalid_cases() {
+        let failures = validate(&case.document, case.old.as_ref(), &store(), &request(Writer::Person)).failures;
+        assert!(failures.is_sorted_by_key(|failure| (failure.path.clone(), failure.rule)), "{}", case.title);
+    }
+}
+
+#[test]
+fn the_copied_cases_are_those_of_the_spec() {
+    let spec = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/spec/resource-kinds.md");
+    let Ok(spec) = std::fs::read_to_string(spec) else {
+        eprintln!("no specification beside the repository: the copied cases were not compared");
+        return;
+    };
+    let (_, cases) = spec.split_once("## 7. Cases").expect("section 7");
+    let blocks: Vec<&str> =
+        cases.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap_or_default()).collect();
+    assert_eq!(blocks, [VALID, INVALID]);
+}
