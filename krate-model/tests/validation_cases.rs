@@ -148,7 +148,10 @@ fn r29_the_valid_documents_pass_together() {
         let report = validate(&document, None, &view, &request(maker(&document)));
         assert_eq!(report.failures, [], "{} {}", document["kind"], document["metadata"]["name"]);
         if schema_of(kind(&document)).is_none() {
-            assert!(report.unchecked.iter().any(|unchecked| unchecked.path == "spec"), "r31: said, not taken for valid");
+            assert!(
+                report.unchecked.iter().any(|unchecked| unchecked.path == "spec"),
+                "r31: said, not taken for valid"
+            );
             without_schema.insert(document["kind"].as_str().expect("a kind").to_owned());
         } else {
             assert_eq!(report.unchecked, [], "{} {}", document["kind"], document["metadata"]["name"]);

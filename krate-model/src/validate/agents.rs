@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Subject;
 use super::failure::{Code, Findings};
-use super::path::{ROOT, Path, get, list, map, text};
+use super::path::{Path, ROOT, get, list, map, text};
 use super::rules::Rule;
 use super::work::exactly_when;
 use crate::Kind;

@@ -39,9 +39,7 @@ pub(super) const fn kinds_of(interface: &Interface) -> &'static [Kind] {
 const fn needs(interface: &Interface, kind: Kind) -> &'static [&'static [Operation]] {
     use Operation as Op;
     match (kind, interface) {
-        (Kind::Issue, _) => {
-            &[&[Op::CreateIssue], &[Op::UpdateIssue], &[Op::CloseIssue, Op::TransitionIssue]]
-        }
+        (Kind::Issue, _) => &[&[Op::CreateIssue], &[Op::UpdateIssue], &[Op::CloseIssue, Op::TransitionIssue]],
         (Kind::Comment, Interface::IssueTracking) => &[&[Op::CreateComment], &[Op::UpdateComment]],
         (Kind::Comment, _) => &[&[Op::CreatePullRequestComment], &[Op::UpdatePullRequestComment]],
         (Kind::PullRequest, _) => &[&[Op::CreatePullRequest], &[Op::UpdatePullRequest]],
@@ -87,7 +85,11 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             external_ref(subject, manifest, findings);
         }
         _ if subject.view.is_complete() => {}
-        _ => findings.unchecked("spec.interfaces", Rule::r(11), "the provider's manifest is not among the given documents"),
+        _ => findings.unchecked(
+            "spec.interfaces",
+            Rule::r(11),
+            "the provider's manifest is not among the given documents",
+        ),
     }
     alone(subject, manifest, findings);
 }
@@ -107,7 +109,8 @@ fn references(subject: &Subject<'_>, findings: &mut Findings) {
     }
     cross_organization(subject, "sharedProviderRef", Kind::ExternalBackendProvider, findings);
     cross_organization(subject, "sharedSyncPolicyRef", Kind::ExternalBackendSyncPolicy, findings);
-    let target = (text(spec, "targetRef.kind").and_then(|kind| kind.parse::<Kind>().ok()), text(spec, "targetRef.name"));
+    let target =
+        (text(spec, "targetRef.kind").and_then(|kind| kind.parse::<Kind>().ok()), text(spec, "targetRef.name"));
     let (Some(kind), Some(name)) = target else { return };
     if kind == Kind::Organization {
         if text(spec, "organizationRef") != Some(name) {
@@ -261,9 +264,8 @@ fn external_ref(subject: &Subject<'_>, manifest: &Value, findings: &mut Findings
             continue;
         };
         let Some(pattern) = text(key, "pattern") else { continue };
-        let fits = scalar(value).is_none_or(|value| {
-            Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|regex| regex.is_match(&value))
-        });
+        let fits = scalar(value)
+            .is_none_or(|value| Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|regex| regex.is_match(&value)));
         if !fits {
             let form = Some(Accepted::One(pattern.to_owned()));
             findings.push(at.key(name), rule, Code::Invalid, "does not have the form that the provider asks for", form);
@@ -344,7 +346,9 @@ fn alone(subject: &Subject<'_>, manifest: Option<&Value>, findings: &mut Finding
 
 /// R52: the binding's mode lets an intent write to its target's kind.
 pub(super) fn allows_write(subject: &Subject<'_>, operation: &Operation, findings: &mut Findings) {
-    let (Some(name), Some(interface)) = (text(subject.spec, "bindingRef"), text(subject.spec, "interface")) else { return };
+    let (Some(name), Some(interface)) = (text(subject.spec, "bindingRef"), text(subject.spec, "interface")) else {
+        return;
+    };
     let Some(binding) = subject.view.get(Kind::ExternalBackendBinding, subject.namespace(), name) else {
         if !subject.view.is_complete() {
             let reason = format!("ExternalBackendBinding {name} is not among the given documents");
@@ -352,7 +356,8 @@ pub(super) fn allows_write(subject: &Subject<'_>, operation: &Operation, finding
         }
         return;
     };
-    let entry = entries(binding, "spec.interfaces", "name").into_iter().find(|(_, e)| text(e, "name") == Some(interface));
+    let entry =
+        entries(binding, "spec.interfaces", "name").into_iter().find(|(_, e)| text(e, "name") == Some(interface));
     let Some((_, entry)) = entry else {
         let message = format!("{name} does not bind {interface}");
         findings.fail("spec.interface", Rule::r(52), Code::Forbidden, message);

@@ -26,12 +26,22 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         let (Some(first), Some(last)) = (amount(subject.spec, earlier), amount(subject.spec, later)) else { continue };
         if first > last || (first == last && !may_be_equal) {
             let than = if *may_be_equal { "at least" } else { "more than" };
-            findings.fail(format!("spec.{later}"), Rule::r(49), Code::Invalid, format!("must be {than} spec.{earlier}"));
+            findings.fail(
+                format!("spec.{later}"),
+                Rule::r(49),
+                Code::Invalid,
+                format!("must be {than} spec.{earlier}"),
+            );
         }
     }
     let ends = text(subject.spec, "expiresAt").filter(|_| subject.sets("expiresAt")).and_then(parse_time);
     if ends.is_some_and(|end| end <= subject.request.now) {
-        findings.fail("spec.expiresAt", Rule::r(55), Code::Invalid, "lies in the past; an end lies ahead when it is set");
+        findings.fail(
+            "spec.expiresAt",
+            Rule::r(55),
+            Code::Invalid,
+            "lies in the past; an end lies ahead when it is set",
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::failure::{Code, Findings};
-use super::path::{ROOT, Path, entries, get, int, is_true, lookup, text};
+use super::path::{Path, ROOT, entries, get, int, is_true, lookup, text};
 use super::rules::Rule;
 use super::{Part, Request, Subject, View, Writer, judge, mergeable, schema, secrets};
 use crate::kinds::shared::parse_time;
@@ -97,7 +97,12 @@ fn writer(subject: &Subject<'_>, findings: &mut Findings) {
                     findings.fail_near(format!("spec.{field}"), Rule::r(19), Code::Forbidden, message, Some(value));
                 }
             }
-            _ => findings.fail("kind", Rule::r(19), Code::Forbidden, format!("a {kind} is made by its controller, not by {who}")),
+            _ => findings.fail(
+                "kind",
+                Rule::r(19),
+                Code::Forbidden,
+                format!("a {kind} is made by its controller, not by {who}"),
+            ),
         }
         return;
     };
@@ -154,7 +159,9 @@ fn immutable(schema: &Value, old: Option<&Value>, new: Option<&Value>, path: Pat
             }
         }
         (Some(Value::Array(old)), Some(Value::Array(new))) => {
-            let (Some(items), Some(key)) = (schema.get("items"), schema::map_keys(schema).first().copied()) else { return };
+            let (Some(items), Some(key)) = (schema.get("items"), schema::map_keys(schema).first().copied()) else {
+                return;
+            };
             for (at, entry) in new.iter().enumerate() {
                 let before = old.iter().find(|before| before.get(key).is_some() && before.get(key) == entry.get(key));
                 if before.is_some() {
@@ -200,7 +207,8 @@ fn plain(schema: Option<&Value>, value: &Value) -> Value {
     match value {
         Value::Number(number) if marks("x-kubernetes-int-or-string").is_some() => Value::from(number.to_string()),
         Value::Object(fields) => {
-            let schema_of = |name: &str| marks("properties").and_then(|p| p.get(name)).or(marks("additionalProperties"));
+            let schema_of =
+                |name: &str| marks("properties").and_then(|p| p.get(name)).or(marks("additionalProperties"));
             let fields = fields.iter().map(|(name, value)| (name.clone(), plain(schema_of(name), value)));
             Value::Object(fields.collect::<Map<_, _>>())
         }

@@ -25,7 +25,12 @@ fn runner_pool(subject: &Subject<'_>, findings: &mut Findings) {
     if let (Some(warm), Some(max)) = (int(spec, "warmReplicas"), int(spec, "maxReplicas"))
         && max < warm
     {
-        findings.fail("spec.maxReplicas", Rule::r(15), Code::Invalid, format!("is {max}, less than warmReplicas, {warm}"));
+        findings.fail(
+            "spec.maxReplicas",
+            Rule::r(15),
+            Code::Invalid,
+            format!("is {max}, less than warmReplicas, {warm}"),
+        );
     }
     if is_trusted(spec) {
         if list(spec, "allowedRepositories").is_empty() {
@@ -37,7 +42,8 @@ fn runner_pool(subject: &Subject<'_>, findings: &mut Findings) {
     let Some(account) = text(spec, "serviceAccountRef") else { return };
     let granted = subject.view.of_kind(Kind::AgentSecretGrant).any(|grant| {
         text(grant, "metadata.namespace") == Some(subject.namespace())
-            && [text(grant, "spec.subject.name"), text(grant, "spec.subject.serviceAccountRef")].contains(&Some(account))
+            && [text(grant, "spec.subject.name"), text(grant, "spec.subject.serviceAccountRef")]
+                .contains(&Some(account))
             && !super::path::is_true(grant, "spec.revoked")
     });
     if granted {

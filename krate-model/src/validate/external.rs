@@ -11,8 +11,8 @@ use super::scalars::address_problem;
 use super::secrets::shown;
 use super::work::exactly_when;
 use super::{Subject, binding, identity, manifest};
-use crate::kinds::sets::{Interface, Operation};
 use crate::Kind;
+use crate::kinds::sets::{Interface, Operation};
 
 /// Fields of a spec that hold an address which krate calls (R48).
 pub(super) const CALLED_ADDRESSES: [&str; 6] = ["baseUrl", "apiBaseUrl", "url", "gatewayUrl", "endpoint", "apiBase"];
@@ -179,7 +179,12 @@ fn known_operations(list: Option<&Value>) -> impl Iterator<Item = (usize, Operat
 
 fn writes(operation: &Operation, at: &str, findings: &mut Findings) {
     if !operation.is_write() {
-        findings.fail(at, Rule::r(51), Code::Invalid, format!("{operation} only reads; here stand operations that write"));
+        findings.fail(
+            at,
+            Rule::r(51),
+            Code::Invalid,
+            format!("{operation} only reads; here stand operations that write"),
+        );
     }
 }
 
@@ -187,8 +192,12 @@ fn writes(operation: &Operation, at: &str, findings: &mut Findings) {
 fn targets(operation: &Operation) -> &'static [&'static str] {
     match operation {
         Operation::AddLabels | Operation::RemoveLabels | Operation::SyncLabels => &["Issue", "PullRequest"],
-        Operation::CreateIssue | Operation::UpdateIssue | Operation::CloseIssue | Operation::TransitionIssue => &["Issue"],
-        Operation::CreateComment | Operation::UpdateComment | Operation::DeleteComment => &["Comment", "Issue", "PullRequest"],
+        Operation::CreateIssue | Operation::UpdateIssue | Operation::CloseIssue | Operation::TransitionIssue => {
+            &["Issue"]
+        }
+        Operation::CreateComment | Operation::UpdateComment | Operation::DeleteComment => {
+            &["Comment", "Issue", "PullRequest"]
+        }
         Operation::RerunPipeline | Operation::CancelPipeline | Operation::CreateCheck | Operation::UpdateCheck => {
             &["Pipeline", "Job"]
         }

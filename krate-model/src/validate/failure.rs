@@ -159,9 +159,7 @@ impl Report {
     }
 
     pub(super) fn sort(&mut self) {
-        self.failures.sort_by(|a, b| {
-            (&a.path, a.rule, a.code, &a.message).cmp(&(&b.path, b.rule, b.code, &b.message))
-        });
+        self.failures.sort_by(|a, b| (&a.path, a.rule, a.code, &a.message).cmp(&(&b.path, b.rule, b.code, &b.message)));
         self.failures.dedup();
         self.unresolved.sort();
         self.unresolved.dedup();
@@ -220,7 +218,11 @@ impl Findings {
 
     /// A reference whose object isn't there yet.
     pub(super) fn unresolved(&mut self, path: impl fmt::Display, kind: &str, name: &str) {
-        self.report.unresolved.push(Unresolved { path: path.to_string(), kind: kind.to_owned(), name: name.to_owned() });
+        self.report.unresolved.push(Unresolved {
+            path: path.to_string(),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+        });
     }
 
     /// Something that nobody could look up.

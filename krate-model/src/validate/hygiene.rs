@@ -9,8 +9,7 @@ use super::{Subject, Writer, schema, secrets, text};
 use crate::{Kind, StorageClass};
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
-    let is_observed =
-        subject.request.writer == Writer::Controller && subject.kind.info().class == StorageClass::Record;
+    let is_observed = subject.request.writer == Writer::Controller && subject.kind.info().class == StorageClass::Record;
     let scan = Scan { is_observed, is_ssh_key: subject.kind == Kind::SSHKey };
     let spec = ROOT.field("spec");
     scan.walk(subject.schema.and_then(|schema| schema.get("properties")?.get("spec")), subject.spec, spec, findings);

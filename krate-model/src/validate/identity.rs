@@ -40,7 +40,8 @@ fn organization(subject: &Subject<'_>, findings: &mut Findings) {
     reserved(subject, namespace, at, findings);
     first_other(subject, Kind::Organization, "namespaceName", namespace, at, findings);
     let bound = subject.view.of_kind(Kind::OrgNamespaceBinding).find(|binding| {
-        text(binding, "spec.namespace") == Some(namespace) && text(binding, "spec.organizationRef") != Some(subject.name())
+        text(binding, "spec.namespace") == Some(namespace)
+            && text(binding, "spec.organizationRef") != Some(subject.name())
     });
     if let Some(other) = bound {
         taken(other, at, findings);
@@ -62,8 +63,7 @@ fn namespace_binding(subject: &Subject<'_>, findings: &mut Findings) {
 
 /// R5: namespaces that are nobody's to take.
 fn reserved(subject: &Subject<'_>, namespace: &str, at: &str, findings: &mut Findings) {
-    let is_platforms =
-        namespace == subject.view.platform_namespace() || namespace == subject.view.secret_namespace();
+    let is_platforms = namespace == subject.view.platform_namespace() || namespace == subject.view.secret_namespace();
     if is_platforms || namespace == "default" || namespace.starts_with("kube-") {
         let message = "is a namespace of the platform or of Kubernetes and is never an organization's";
         findings.fail(at, Rule::r(5), Code::Forbidden, message);

@@ -47,7 +47,9 @@ fn operations(subject: &Subject<'_>, findings: &mut Findings) {
     for (at, interface) in entries(subject.spec, "interfaces", "name") {
         let own = text(interface, "name").and_then(|name| name.parse::<Interface>().ok());
         for (operation_at, entry) in entries(interface, "operations", "operation") {
-            let Some(operation) = text(entry, "operation").and_then(|name| name.parse::<Operation>().ok()) else { continue };
+            let Some(operation) = text(entry, "operation").and_then(|name| name.parse::<Operation>().ok()) else {
+                continue;
+            };
             let at = format!("spec.{at}.{operation_at}");
             if own.is_some() && operation.interface() != own {
                 let message = format!("{operation} is an operation of another interface");
@@ -78,7 +80,11 @@ fn narrows(subject: &Subject<'_>, findings: &mut Findings) {
         .and_then(|name| subject.view.get(Kind::ExternalBackendProvider, subject.namespace(), name));
     let Some(wide) = provider.and_then(|provider| subject.view.manifest_of(provider)) else {
         if !subject.view.is_complete() {
-            findings.unchecked("spec.interfaces", rule, "the manifest of the provider's type is not among the given documents");
+            findings.unchecked(
+                "spec.interfaces",
+                rule,
+                "the manifest of the provider's type is not among the given documents",
+            );
         }
         return;
     };
@@ -87,9 +93,12 @@ fn narrows(subject: &Subject<'_>, findings: &mut Findings) {
         named.collect()
     };
     let interfaces = by_key(wide, "spec.interfaces", "name");
-    for (at, interface) in entries(subject.spec, "interfaces", "name").into_iter().filter(|(_, i)| is_true(i, "supported")) {
+    for (at, interface) in
+        entries(subject.spec, "interfaces", "name").into_iter().filter(|(_, i)| is_true(i, "supported"))
+    {
         let at = format!("spec.{at}");
-        let known = text(interface, "name").and_then(|name| interfaces.get(name)).filter(|known| is_true(known, "supported"));
+        let known =
+            text(interface, "name").and_then(|name| interfaces.get(name)).filter(|known| is_true(known, "supported"));
         let Some(known) = known else {
             findings.fail(&at, rule, Code::Forbidden, "the provider's type has no such interface");
             continue;

@@ -176,7 +176,12 @@ pub fn validate(document: &Value, old: Option<&Value>, view: &View, request: &Re
 /// The kind of a document that can be looked at; what is wrong otherwise is among the findings.
 fn kind_of(document: &Value, findings: &mut Findings) -> Option<Kind> {
     let Some(fields) = document.as_object() else {
-        findings.fail("", Rule::r(25), Code::TypeInvalid, "is no object; a document is a map with apiVersion, kind, metadata and spec");
+        findings.fail(
+            "",
+            Rule::r(25),
+            Code::TypeInvalid,
+            "is no object; a document is a map with apiVersion, kind, metadata and spec",
+        );
         return None;
     };
     if schema::is_deeper(document, MAX_DOCUMENT_DEPTH) {
@@ -259,7 +264,8 @@ fn structure(
     };
     let bytes = schema::compact_bytes(document);
     if bytes > max {
-        let message = format!("has {bytes} bytes as compact JSON, at most {max} are allowed; larger content goes by digest");
+        let message =
+            format!("has {bytes} bytes as compact JSON, at most {max} are allowed; larger content goes by digest");
         findings.fail("", Rule::r(22), Code::TooLong, message);
     }
 }

@@ -18,7 +18,8 @@ pub(super) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c s
             let distance = distance(&wanted, &name);
             let shorter = wanted.len().min(name.len());
             let extends = shorter >= 3 && (starts(&name, &wanted) || starts(&wanted, &name));
-            (distance <= bound || extends).then_some((distance.min(if extends { bound } else { usize::MAX }), candidate))
+            (distance <= bound || extends)
+                .then_some((distance.min(if extends { bound } else { usize::MAX }), candidate))
         })
         .min()
         .map(|(_, candidate)| candidate)
@@ -44,10 +45,7 @@ fn distance(a: &[char], b: &[char]) -> usize {
             let cost = |cells: &[usize], at: usize| cells.get(at).copied().unwrap_or(usize::MAX - 1);
             let replaced = cost(&above, column) + usize::from(left != right);
             let mut best = replaced.min(cost(&above, column + 1) + 1).min(cost(&current, column) + 1);
-            let swapped = row > 0
-                && column > 0
-                && a.get(row - 1) == Some(&right)
-                && b.get(column - 1) == Some(&left);
+            let swapped = row > 0 && column > 0 && a.get(row - 1) == Some(&right) && b.get(column - 1) == Some(&left);
             if swapped {
                 best = best.min(cost(&before, column - 1) + 1);
             }

@@ -158,10 +158,9 @@ pub(super) fn lookup<'v>(document: &'v Value, path: &str) -> Option<&'v Value> {
             let (inner, after) = inside.split_once(']')?;
             value = match inner.split_once('=') {
                 None => value.get(inner.parse::<usize>().ok()?)?,
-                Some((key, wanted)) => value
-                    .as_array()?
-                    .iter()
-                    .find(|entry| entry.get(key).and_then(Value::as_str) == Some(wanted))?,
+                Some((key, wanted)) => {
+                    value.as_array()?.iter().find(|entry| entry.get(key).and_then(Value::as_str) == Some(wanted))?
+                }
             };
             rest = after;
         } else {

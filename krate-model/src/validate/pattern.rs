@@ -91,7 +91,9 @@ pub(super) fn check_list(patterns: Option<&Value>, at: &str, are_refs: bool, fin
             findings.fail(at, Rule::p(14), Code::Invalid, format!("the pattern {problem}"));
         } else if are_refs && !pattern.starts_with("refs/") {
             let bare = pattern.strip_prefix('/').unwrap_or(pattern);
-            let message = format!("a ref pattern names the full ref: write refs/heads/{bare} for a branch or refs/tags/{bare} for a tag");
+            let message = format!(
+                "a ref pattern names the full ref: write refs/heads/{bare} for a branch or refs/tags/{bare} for a tag"
+            );
             findings.fail_near(at, Rule::p(12), Code::Invalid, message, Some(format!("refs/heads/{bare}")));
         }
     }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::failure::{Code, Findings};
-use super::path::{ROOT, Path, entries, get, int, is_true, list, text, texts};
+use super::path::{Path, ROOT, entries, get, int, is_true, list, text, texts};
 use super::rules::Rule;
 use super::scalars::duration;
 use super::work::exactly_when;
@@ -171,8 +171,9 @@ fn role_binding(subject: &Subject<'_>, findings: &mut Findings) {
     for (index, rule) in list(subject.spec, "resourceRules").iter().enumerate() {
         for field in ["apiGroups", "resources", "verbs"] {
             for (at, word) in texts(rule, field) {
-                let is_refused =
-                    word == "*" || (field == "verbs" && WAYS_UP.contains(&word)) || (field == "resources" && WAYS_IN.contains(&word));
+                let is_refused = word == "*"
+                    || (field == "verbs" && WAYS_UP.contains(&word))
+                    || (field == "resources" && WAYS_IN.contains(&word));
                 if is_refused {
                     let at = format!("spec.resourceRules[{index}].{field}[{at}]");
                     findings.fail(at, Rule::r(65), Code::Forbidden, "gives more than an agent may have");
@@ -181,7 +182,14 @@ fn role_binding(subject: &Subject<'_>, findings: &mut Findings) {
         }
     }
     let Some(kind) = text(subject.spec, "scope.kind") else { return };
-    exactly_when(subject, "scope.name", kind != "organization", Rule::r(65), "but for the organization's scope", findings);
+    exactly_when(
+        subject,
+        "scope.name",
+        kind != "organization",
+        Rule::r(65),
+        "but for the organization's scope",
+        findings,
+    );
 }
 
 /// The end of an object, where this write sets it.
@@ -216,7 +224,8 @@ fn exception(subject: &Subject<'_>, findings: &mut Findings) {
     if text(spec, "justification").is_some_and(|reason| reason.chars().count() < 20) {
         findings.fail("spec.justification", Rule::r(60), Code::Invalid, "takes at least 20 characters");
     }
-    let binding = text(spec, "policyRef").and_then(|name| subject.view.get(Kind::PolicyBinding, subject.namespace(), name));
+    let binding =
+        text(spec, "policyRef").and_then(|name| subject.view.get(Kind::PolicyBinding, subject.namespace(), name));
     if let Some(end) = new_end(subject) {
         let at = "spec.expiresAt";
         if end <= now {

@@ -125,7 +125,8 @@ pub(super) fn resolve(subject: &Subject<'_>, reference: &Reference, findings: &m
 pub(super) fn cross_organization(subject: &Subject<'_>, field: &str, kind: Kind, findings: &mut Findings) {
     let Some(reference) = get(subject.spec, field) else { return };
     let at = format!("spec.{field}");
-    let (Some(organization), Some(own)) = (text(reference, "organization"), text(subject.spec, "organizationRef")) else {
+    let (Some(organization), Some(own)) = (text(reference, "organization"), text(subject.spec, "organizationRef"))
+    else {
         return;
     };
     if text(reference, "kind") != Some(kind.as_str()) {
@@ -138,12 +139,14 @@ pub(super) fn cross_organization(subject: &Subject<'_>, field: &str, kind: Kind,
         findings.fail(format!("{at}.name"), Rule::r(4), Code::Invalid, "is no name of one object");
         return;
     }
-    let consent = Consent { view: subject.view, source: organization, target: own, kind, name, now: subject.request.now };
+    let consent =
+        Consent { view: subject.view, source: organization, target: own, kind, name, now: subject.request.now };
     match ["offer", "accept"].into_iter().find(|side| !consent.is_given(side)) {
         None => {}
         Some(side) if subject.view.is_complete() => {
-            let message =
-                format!("no {side} of an OrgSharingPolicy from {organization} to {own} that holds now lets {name} be referred to");
+            let message = format!(
+                "no {side} of an OrgSharingPolicy from {organization} to {own} that holds now lets {name} be referred to"
+            );
             findings.fail(&at, Rule::r(4), Code::Forbidden, message);
         }
         Some(side) => {
@@ -177,9 +180,8 @@ impl Consent<'_> {
                 && text(policy, "spec.sourceOrg") == Some(self.source)
                 && text(policy, "spec.targetOrg") == Some(self.target)
                 && !is_true(policy, "spec.revoked")
-                && get(policy, "spec.expiresAt").is_none_or(|end| {
-                    end.as_str().and_then(parse_time).is_some_and(|end| end > self.now)
-                })
+                && get(policy, "spec.expiresAt")
+                    .is_none_or(|end| end.as_str().and_then(parse_time).is_some_and(|end| end > self.now))
                 && self.is_listed(policy)
         })
     }

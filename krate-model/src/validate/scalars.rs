@@ -78,7 +78,8 @@ mod tests {
         assert_eq!(duration("1h30m"), Ok(TimeDelta::minutes(90)));
         assert_eq!(duration("0s"), Ok(TimeDelta::zero()));
         assert_eq!(duration("8784h"), Ok(TimeDelta::hours(8784)));
-        for (bad, why) in [("8784h1ns", "longer"), ("-1s", "negative"), ("30d", "no duration"), ("--1s", "no duration")] {
+        for (bad, why) in [("8784h1ns", "longer"), ("-1s", "negative"), ("30d", "no duration"), ("--1s", "no duration")]
+        {
             assert!(duration(bad).is_err_and(|problem| problem.contains(why)), "{bad}");
         }
     }

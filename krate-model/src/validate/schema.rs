@@ -137,12 +137,7 @@ fn object(schema: &Value, fields: &Map<String, Value>, path: &Path<'_>, findings
     missing(schema, fields, path, findings);
 }
 
-fn unknown<'k>(
-    name: &str,
-    path: Path<'_>,
-    known: impl IntoIterator<Item = &'k str> + Clone,
-    findings: &mut Findings,
-) {
+fn unknown<'k>(name: &str, path: Path<'_>, known: impl IntoIterator<Item = &'k str> + Clone, findings: &mut Findings) {
     let meant = nearest(name, known.clone());
     match meant {
         Some(_) => findings.fail_near(path, Rule::r(7), Code::Forbidden, "is no field here", meant),
@@ -164,8 +159,8 @@ fn array(schema: &Value, items: &[Value], path: &Path<'_>, findings: &mut Findin
     at_most(schema, "maxItems", items.len(), "entries", path, findings);
     at_least(schema, "minItems", items.len(), "entries", path, findings);
     let keys: Vec<&str> = map_keys(schema);
-    let is_set = schema.get("x-kubernetes-list-type").and_then(Value::as_str) == Some("set")
-        || flag(schema, "uniqueItems");
+    let is_set =
+        schema.get("x-kubernetes-list-type").and_then(Value::as_str) == Some("set") || flag(schema, "uniqueItems");
     let mut seen = BTreeSet::new();
     for (at, item) in items.iter().enumerate() {
         let here = keys.first().map_or_else(|| path.index(at), |key| path.entry(at, item, key));

@@ -106,7 +106,8 @@ fn run(bytes: &[u8], is_part: impl Fn(u8) -> bool) -> usize {
 fn word_starts(text: &str) -> impl Iterator<Item = &str> {
     let bytes = text.as_bytes();
     text.char_indices().filter_map(move |(at, _)| {
-        let starts = at.checked_sub(1).and_then(|before| bytes.get(before)).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        let starts =
+            at.checked_sub(1).and_then(|before| bytes.get(before)).is_none_or(|byte| !byte.is_ascii_alphanumeric());
         if starts { text.get(at..) } else { None }
     })
 }
@@ -134,7 +135,8 @@ fn has_url_with_password(text: &str) -> bool {
     text.match_indices("://").any(|(at, _)| {
         let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
         let scheme = before.rfind(|char: char| !char.is_ascii_alphanumeric() && !matches!(char, '+' | '-' | '.'));
-        let start = scheme.map_or(0, |place| place + before.get(place..).and_then(|c| c.chars().next()).map_or(1, char::len_utf8));
+        let start = scheme
+            .map_or(0, |place| place + before.get(place..).and_then(|c| c.chars().next()).map_or(1, char::len_utf8));
         let end = after.find(|char: char| char.is_whitespace() || matches!(char, '"' | '\'' | '<' | '>' | '`' | ')'));
         let address = text.get(start..at + end.unwrap_or(after.len()));
         address.and_then(|address| Url::parse(address).ok()).is_some_and(|url| url.password().is_some())
@@ -145,7 +147,8 @@ fn has_url_with_password(text: &str) -> bool {
 fn is_random(text: &str) -> bool {
     let text = text.trim();
     let is_hex = |byte: u8| byte.is_ascii_hexdigit();
-    let groups: Vec<usize> = text.split('-').map(|part| if part.bytes().all(is_hex) { part.len() } else { 0 }).collect();
+    let groups: Vec<usize> =
+        text.split('-').map(|part| if part.bytes().all(is_hex) { part.len() } else { 0 }).collect();
     if groups == [8, 4, 4, 4, 12] {
         return true;
     }

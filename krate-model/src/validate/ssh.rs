@@ -20,7 +20,9 @@ pub struct SshPublicKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnSshKey {
     /// A private key; whoever holds it should be told.
-    #[error("is a private key: it belongs nowhere but with its owner, and should be made anew; give the .pub file's line")]
+    #[error(
+        "is a private key: it belongs nowhere but with its owner, and should be made anew; give the .pub file's line"
+    )]
     Private,
     /// Several lines.
     #[error("holds more than one line; give one key")]
@@ -32,7 +34,9 @@ pub enum NotAnSshKey {
     #[error("has options before the key; give the key alone")]
     Options,
     /// A type that is not accepted.
-    #[error("has a type that is not accepted; use ssh-ed25519, ecdsa-sha2-nistp256/384/521, ssh-rsa of 2,048 bits or more, or an sk- key")]
+    #[error(
+        "has a type that is not accepted; use ssh-ed25519, ecdsa-sha2-nistp256/384/521, ssh-rsa of 2,048 bits or more, or an sk- key"
+    )]
     Type,
     /// The type in the blob differs from the one before it.
     #[error("says one type and holds another")]
@@ -42,8 +46,11 @@ pub enum NotAnSshKey {
     Weak,
 }
 
-const CURVES: [(&str, &[u8], usize); 3] =
-    [("ecdsa-sha2-nistp256", b"nistp256", 65), ("ecdsa-sha2-nistp384", b"nistp384", 97), ("ecdsa-sha2-nistp521", b"nistp521", 133)];
+const CURVES: [(&str, &[u8], usize); 3] = [
+    ("ecdsa-sha2-nistp256", b"nistp256", 65),
+    ("ecdsa-sha2-nistp384", b"nistp384", 97),
+    ("ecdsa-sha2-nistp521", b"nistp521", 133),
+];
 const SK_ED25519: &str = "sk-ssh-ed25519@openssh.com";
 const SK_ECDSA: &str = "sk-ecdsa-sha2-nistp256@openssh.com";
 
@@ -140,8 +147,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ED25519: &str =
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIApv8FzKsxIaAAiC1zndVhD7EZXnG8FXn50DrELAG7Y+";
+    const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIApv8FzKsxIaAAiC1zndVhD7EZXnG8FXn50DrELAG7Y+";
 
     fn blob(fields: &[&[u8]]) -> String {
         let mut bytes = Vec::new();
@@ -160,8 +166,8 @@ mod tests {
     fn r14_a_key_has_the_fingerprint_that_openssh_prints() {
         let key = parse(ED25519).unwrap();
         assert_eq!(key.key_type, "ssh-ed25519");
-        let expected = STANDARD_NO_PAD
-            .encode(Sha256::digest(STANDARD.decode(ED25519.split(' ').nth(1).unwrap()).unwrap()));
+        let expected =
+            STANDARD_NO_PAD.encode(Sha256::digest(STANDARD.decode(ED25519.split(' ').nth(1).unwrap()).unwrap()));
         assert_eq!(key.fingerprint, format!("SHA256:{expected}"));
         assert_eq!(parse(&format!("{ED25519} alice@example.com\n")).unwrap(), key);
     }

@@ -49,13 +49,16 @@ fn labels(document: &Value, findings: &mut Findings) {
         let metadata = ROOT.field("metadata");
         let path = metadata.field(list);
         for (key, value) in map(document, at).into_iter().flatten() {
-            let (prefix, name) = key.rsplit_once('/').map_or((None, key.as_str()), |(prefix, name)| (Some(prefix), name));
+            let (prefix, name) =
+                key.rsplit_once('/').map_or((None, key.as_str()), |(prefix, name)| (Some(prefix), name));
             if !is_label_text(name) || name.is_empty() || prefix.is_some_and(|prefix| !is_dns_subdomain(prefix)) {
-                let message = "is no label key: a DNS subdomain and `/` before a name of at most 63 letters, digits, -, _ and .";
+                let message =
+                    "is no label key: a DNS subdomain and `/` before a name of at most 63 letters, digits, -, _ and .";
                 findings.fail(path.key(key), Rule::r(33), Code::Invalid, message);
             }
             if list == "labels" && value.as_str().is_some_and(|value| !is_label_text(value)) {
-                let message = "is no label value: at most 63 letters, digits, -, _ and ., first and last a letter or digit";
+                let message =
+                    "is no label value: at most 63 letters, digits, -, _ and ., first and last a letter or digit";
                 findings.fail(path.key(key), Rule::r(33), Code::Invalid, message);
             }
         }
@@ -73,7 +76,12 @@ fn is_label_text(text: &str) -> bool {
 fn home(subject: &Subject<'_>, findings: &mut Findings) {
     let view = subject.view;
     let Some(namespace) = text(subject.document, "metadata.namespace").filter(|namespace| !namespace.is_empty()) else {
-        findings.fail("metadata.namespace", Rule::r(2), Code::Required, "is required: every kind stands in a namespace");
+        findings.fail(
+            "metadata.namespace",
+            Rule::r(2),
+            Code::Required,
+            "is required: every kind stands in a namespace",
+        );
         return;
     };
     let is_platform = namespace == view.platform_namespace();
@@ -120,12 +128,16 @@ fn organization(subject: &Subject<'_>, namespace: &str, findings: &mut Findings)
         }
         return;
     };
-    let is_suspended =
-        is_true(organization, "spec.suspend") || text(organization, "status.phase") == Some("Suspended");
+    let is_suspended = is_true(organization, "spec.suspend") || text(organization, "status.phase") == Some("Suspended");
     // R3: deliveries are still recorded, and so is what was done.
     let is_record_of_fact = matches!(subject.kind, Kind::ExternalWebhookDelivery | Kind::AuditEvent);
     if is_suspended && !is_record_of_fact {
-        findings.fail(at, Rule::r(3), Code::Forbidden, "the organization is suspended: it can be read, and objects deleted");
+        findings.fail(
+            at,
+            Rule::r(3),
+            Code::Forbidden,
+            "the organization is suspended: it can be read, and objects deleted",
+        );
     }
     let own = text(organization, "spec.namespaceName").unwrap_or_default();
     if subject.kind != Kind::OrgNamespaceBinding && namespace != own {

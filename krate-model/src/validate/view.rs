@@ -68,7 +68,10 @@ impl View {
 
     /// Every document of a kind, by namespace and name.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Value> {
-        self.objects.range((kind, String::new(), String::new())..).take_while(move |(key, _)| key.0 == kind).map(|(_, v)| v)
+        self.objects
+            .range((kind, String::new(), String::new())..)
+            .take_while(move |(key, _)| key.0 == kind)
+            .map(|(_, v)| v)
     }
 
     /// Every document, by kind, namespace and name.
@@ -97,7 +100,12 @@ impl View {
     }
 
     /// The documents of a kind that are not the one of that namespace and name.
-    pub(super) fn others<'v>(&'v self, kind: Kind, namespace: &'v str, name: &'v str) -> impl Iterator<Item = &'v Value> {
+    pub(super) fn others<'v>(
+        &'v self,
+        kind: Kind,
+        namespace: &'v str,
+        name: &'v str,
+    ) -> impl Iterator<Item = &'v Value> {
         self.of_kind(kind).filter(move |other| {
             text(other, "metadata.namespace") != Some(namespace) || text(other, "metadata.name") != Some(name)
         })
@@ -113,7 +121,9 @@ impl View {
     pub(super) fn manifest_of(&self, provider: &Value) -> Option<&Value> {
         let provider_type = text(provider, "spec.providerType")?;
         if provider_type != "custom" {
-            return self.built_in_manifests().find(|manifest| text(manifest, "spec.providerType") == Some(provider_type));
+            return self
+                .built_in_manifests()
+                .find(|manifest| text(manifest, "spec.providerType") == Some(provider_type));
         }
         let (namespace, adapter) = (text(provider, "metadata.namespace"), text(provider, "spec.adapterRef")?);
         self.of_kind(Kind::ExternalProviderCapabilityManifest).find(|manifest| {

@@ -73,7 +73,8 @@ fn principals(subject: &Subject<'_>, field: &str, teams: bool, findings: &mut Fi
         let (kind, name) = named;
         if !is_dns_label(name) {
             let or_team = if teams { ", team/ and the name of a Team," } else { "" };
-            let message = format!("is no principal: write the name of a User{or_team} or ext: and an account id, not a login");
+            let message =
+                format!("is no principal: write the name of a User{or_team} or ext: and an account id, not a login");
             findings.fail(at, Rule::r(54), Code::Invalid, message);
         } else if subject.view.get(kind, subject.namespace(), name).is_none() {
             if subject.view.is_complete() {
