@@ -1,0 +1,234 @@
+//! Strategies over elements: `set`, `append`, `map`.
+//!
+//! All three ask the same question of each element: who changed it since the base? One side did: that side's word holds. Both did, alike: fine.
+//! Both did, differently: a conflict, and nothing of either side is overwritten (S27).
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use krate_model::canonical_json;
+use serde_json::{Map, Value as Json};
+
+use super::{Equality, FieldValue};
+
+/// What became of a map: each key on its own.
+pub(super) struct MergedMap {
+    /// What both sides come to, key by key. On a key in conflict each side keeps its own.
+    pub(super) local: Map<String, Json>,
+    pub(super) remote: Map<String, Json>,
+    pub(super) base: Map<String, Json>,
+    pub(super) conflicts: Vec<String>,
+}
+
+/// The set that both sides' additions and removals lead to; `None` where a side isn't a set.
+///
+/// What stays comes in the observed order, additions of the local side after it. An element that both sides hold is spelled as the provider spells it.
+pub(super) fn merge_set<'f>(
+    equality: Equality,
+    base: &FieldValue<'_>,
+    desired: &'f FieldValue<'_>,
+    observed: &'f FieldValue<'_>,
+) -> Option<FieldValue<'f>> {
+    if let (FieldValue::List(desired), FieldValue::List(observed)) = (desired, observed) {
+        let base = match base {
+            FieldValue::List(base) => base.as_slice(),
+            base if base.is_empty() => &[],
+            _ => return None,
+        };
+        return Some(FieldValue::List(merge_texts(equality, base, desired, observed)));
+    }
+    // Elements that aren't texts, or a side without elements: the same by canonical text.
+    let base: BTreeSet<String> = elements(base)?.into_iter().map(|item| element_key(equality, &item)).collect();
+    let (desired, observed) = (elements(desired)?, elements(observed)?);
+    let keys = |side: &[Json]| side.iter().map(|item| element_key(equality, item)).collect::<BTreeSet<String>>();
+    let (in_desired, in_observed) = (keys(&desired), keys(&observed));
+    let mut taken = BTreeSet::new();
+    let merged = observed
+        .into_iter()
+        .chain(desired)
+        .filter(|item| {
+            let key = element_key(equality, item);
+            let stays = stays(base.contains(&key), in_desired.contains(&key), in_observed.contains(&key));
+            stays && taken.insert(key)
+        })
+        .collect();
+    Some(FieldValue::from_owned(Json::Array(merged)))
+}
+
+/// An element is there when both sides have it, or one side has added it.
+fn stays(in_base: bool, in_desired: bool, in_observed: bool) -> bool {
+    (in_desired && in_observed) || (!in_base && (in_desired || in_observed))
+}
+
+fn merge_texts<'f>(
+    equality: Equality,
+    base: &[Cow<'_, str>],
+    desired: &'f [Cow<'_, str>],
+    observed: &'f [Cow<'_, str>],
+) -> Vec<Cow<'f, str>> {
+    let in_base = Members::of(equality, base);
+    let in_desired = Members::of(equality, desired);
+    let in_observed = Members::of(equality, observed);
+    let mut merged: Vec<Cow<'f, str>> = Vec::with_capacity(desired.len().max(observed.len()).saturating_add(2));
+    for (at, element) in observed.iter().enumerate() {
+        if stays(in_base.has(element), in_desired.has(element), true) && in_observed.is_first(at, element) {
+            merged.push(Cow::Borrowed(element.as_ref()));
+        }
+    }
+    for (at, element) in desired.iter().enumerate() {
+        let only_here = !in_observed.has(element);
+        if only_here && stays(in_base.has(element), true, false) && in_desired.is_first(at, element) {
+            merged.push(Cow::Borrowed(element.as_ref()));
+        }
+    }
+    merged
+}
+
+/// Who is in a list: looked up one by one while it is short, by a tree when it is long.
+enum Members<'a> {
+    Short(Equality, &'a [Cow<'a, str>]),
+    Long(Equality, BTreeMap<Cow<'a, str>, usize>),
+}
+
+impl<'a> Members<'a> {
+    const SHORT: usize = 16;
+
+    fn of(equality: Equality, list: &'a [Cow<'a, str>]) -> Self {
+        if list.len() <= Self::SHORT {
+            return Self::Short(equality, list);
+        }
+        let mut first = BTreeMap::new();
+        for (at, element) in list.iter().enumerate() {
+            first.entry(equality.key(element)).or_insert(at);
+        }
+        Self::Long(equality, first)
+    }
+
+    fn first(&self, element: &str) -> Option<usize> {
+        match self {
+            Self::Short(equality, list) => list.iter().position(|held| equality.same(held, element)),
+            Self::Long(equality, first) => first.get(equality.key(element).as_ref()).copied(),
+        }
+    }
+
+    fn has(&self, element: &str) -> bool {
+        self.first(element).is_some()
+    }
+
+    /// Whether `element` is no repetition of an earlier one.
+    fn is_first(&self, at: usize, element: &str) -> bool {
+        self.first(element) == Some(at)
+    }
+}
+
+/// The union by identity of what both sides hold; `None` where the same element was changed on both sides, or a side has no elements.
+///
+/// An element is known by its member `id`, and by its whole content where it has none. An element that one side removed and the other left alone is
+/// removed; one that one side removed and the other changed is a conflict.
+pub(super) fn merge_append(
+    base: Option<&FieldValue<'_>>,
+    desired: &FieldValue<'_>,
+    observed: &FieldValue<'_>,
+) -> Option<FieldValue<'static>> {
+    let base = base.map_or(Some(Vec::new()), elements)?;
+    let (desired, observed) = (elements(desired)?, elements(observed)?);
+    let base_of = by_identity(&base)?;
+    let (desired_of, observed_of) = (by_identity(&desired)?, by_identity(&observed)?);
+    let mut merged = Vec::with_capacity(desired.len().max(observed.len()));
+    let mut met = BTreeSet::new();
+    for item in base.iter().chain(&observed).chain(&desired) {
+        let id = identity(item);
+        let (kept, ours, theirs) = (base_of.get(&id), desired_of.get(&id), observed_of.get(&id));
+        if met.insert(id) {
+            match three_way(kept, ours, theirs) {
+                Ok(Some(whole)) => merged.push((**whole).clone()),
+                Ok(None) => {}
+                Err(Diverged) => return None,
+            }
+        }
+    }
+    Some(FieldValue::from_owned(Json::Array(merged)))
+}
+
+/// Each key as a field of its own; `None` where a side is no map.
+pub(super) fn merge_map(
+    base: &FieldValue<'_>,
+    desired: &FieldValue<'_>,
+    observed: &FieldValue<'_>,
+) -> Option<MergedMap> {
+    let (base, desired, observed) = (members(base)?, members(desired)?, members(observed)?);
+    let mut merged = MergedMap { local: Map::new(), remote: Map::new(), base: Map::new(), conflicts: Vec::new() };
+    let keys: BTreeSet<&String> = base.keys().chain(desired.keys()).chain(observed.keys()).collect();
+    for key in keys {
+        let (kept, ours, theirs) = (base.get(key), desired.get(key), observed.get(key));
+        let (local, remote, agreed) = if let Ok(value) = three_way(kept, ours, theirs) {
+            // What the provider holds is the base from here on: what is still to be written differs from it.
+            (value, value, theirs)
+        } else {
+            merged.conflicts.push(key.clone());
+            (ours, theirs, kept)
+        };
+        for (side, value) in [(&mut merged.local, local), (&mut merged.remote, remote), (&mut merged.base, agreed)] {
+            if let Some(value) = value {
+                side.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    Some(merged)
+}
+
+/// Both sides changed the same thing, differently.
+struct Diverged;
+
+fn three_way<T: PartialEq + Copy>(base: T, desired: T, observed: T) -> Result<T, Diverged> {
+    if desired == observed || observed == base {
+        Ok(desired)
+    } else if desired == base {
+        Ok(observed)
+    } else {
+        Err(Diverged)
+    }
+}
+
+fn elements(value: &FieldValue<'_>) -> Option<Vec<Json>> {
+    match value.to_json() {
+        None => Some(Vec::new()),
+        Some(Json::Array(items)) => Some(items),
+        Some(_) => None,
+    }
+}
+
+fn members<'v>(value: &'v FieldValue<'_>) -> Option<Cow<'v, Map<String, Json>>> {
+    match value {
+        FieldValue::Absent => Some(Cow::Owned(Map::new())),
+        FieldValue::Json(json) => match json.as_ref() {
+            Json::Object(members) => Some(Cow::Borrowed(members)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn element_key(equality: Equality, item: &Json) -> String {
+    match item {
+        Json::String(text) => Json::from(equality.key(text)).to_string(),
+        other => canonical_json(other).unwrap_or_default(),
+    }
+}
+
+fn identity(item: &Json) -> String {
+    let named = item.get("id").filter(|id| id.is_string() || id.is_number());
+    // The canonical texts of an id and of an object can't be the same one, so neither can hide the other.
+    canonical_json(named.unwrap_or(item)).unwrap_or_default()
+}
+
+/// `None` where two elements of one side say that they are the same and differ: nobody can tell which one is meant.
+fn by_identity(items: &[Json]) -> Option<BTreeMap<String, &Json>> {
+    let mut known = BTreeMap::new();
+    for item in items {
+        if known.insert(identity(item), item).is_some_and(|earlier| earlier != item) {
+            return None;
+        }
+    }
+    Some(known)
+}
