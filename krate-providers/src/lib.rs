@@ -3,3 +3,6 @@
 //! Pure: requests and responses are values; whoever embeds a provider brings the HTTP client, the clock and the retries.
 
 pub mod contract;
+#[cfg(feature = "github")]
+pub mod github;
+pub mod registry;

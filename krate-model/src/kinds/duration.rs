@@ -25,7 +25,7 @@ pub struct NotADuration {
 
 impl Dur {
     /// A duration that the program itself writes down.
-    pub(crate) const fn literal(text: &'static str) -> Self {
+    pub const fn literal(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))
     }
 

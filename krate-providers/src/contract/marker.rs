@@ -26,14 +26,19 @@ pub fn append(body: &str, digest: &Digest) -> String {
 
 /// `text` without the hidden key, and the key. A text without one comes back as it is.
 pub fn split(text: &str) -> (&str, Option<&str>) {
-    let Some((before, rest)) = text.rsplit_once(OPEN) else { return (text, None) };
-    let Some((key, after)) = rest.split_once(CLOSE) else { return (text, None) };
-    let on_its_own_line = before.is_empty() || before.ends_with('\n');
-    let is_key = key.len() == KEY_BYTES && key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if !on_its_own_line || !is_key || !after.trim().is_empty() {
-        return (text, None);
+    // The mark has a fixed length, so that a long text without one costs nothing.
+    let trimmed = text.trim_end();
+    let found = trimmed.len().checked_sub(OPEN.len() + KEY_BYTES + CLOSE.len()).and_then(|at| {
+        let (before, mark) = trimmed.split_at_checked(at)?;
+        let key = mark.strip_prefix(OPEN)?.strip_suffix(CLOSE)?;
+        let is_key = key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let on_its_own_line = before.is_empty() || before.ends_with('\n');
+        (is_key && on_its_own_line).then_some((before, key))
+    });
+    match found {
+        Some((before, key)) => (without_line_break(without_line_break(before)), Some(key)),
+        None => (text, None),
     }
-    (without_line_break(without_line_break(before)), Some(key))
 }
 
 fn without_line_break(text: &str) -> &str {
