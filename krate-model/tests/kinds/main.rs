@@ -1,0 +1,3 @@
+//! The kinds as a whole: their schemas and definitions, their examples, their phases, and what survives reading and writing.
+
+mod crds;
