@@ -84,12 +84,20 @@ fn rules_of_change(node: &Map<String, Value>, path: &str) -> Vec<Value> {
             continue;
         }
         let field = cel_name(name);
-        let same = format!("self.{field} == oldSelf.{field}");
+        let same = if property.pointer("/additionalProperties/x-kubernetes-int-or-string").is_some() {
+            // R68: 123 and "123" are one value.
+            format!(
+                "size(self.{field}) == size(oldSelf.{field}) && self.{field}.all(key, key in oldSelf.{field} && \
+                 string(self.{field}[key]) == string(oldSelf.{field}[key]))"
+            )
+        } else {
+            format!("self.{field} == oldSelf.{field}")
+        };
         // What is required or has a default is always there.
         let rule = if required.contains(&name.as_str()) || property.get("default").is_some() {
             same
         } else {
-            format!("has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || {same})")
+            format!("has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || ({same}))")
         };
         let path = format!("{path}.{name}");
         let path = path.trim_start_matches('.');

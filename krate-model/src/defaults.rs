@@ -50,7 +50,8 @@ fn default(schema: &Value, value: &mut Value) {
 }
 
 /// Puts the elements of sets and the entries of list-maps in the byte order of element and key; repeats in a set go (R41). Atomic
-/// lists keep their order. What is compared or digested goes through this first.
+/// lists keep their order. An integer where text would be the same value becomes that text (R68). What is compared or digested goes
+/// through this first.
 ///
 /// ```
 /// use krate_model::{Kind, normalize_sets};
@@ -92,6 +93,9 @@ fn normalize(schema: &Value, value: &mut Value) {
                 }
                 _ => {}
             }
+        }
+        Value::Number(number) if schema.get("x-kubernetes-int-or-string").is_some() => {
+            *value = Value::String(number.to_string());
         }
         _ => {}
     }

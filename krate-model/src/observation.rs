@@ -122,6 +122,7 @@ observed! {
         #[serde(borrow)]
         login: Option<Text<'a>>,
         /// Whether the provider marks it as a bot or an app.
+        #[schemars(extend("default" = false))]
         bot: bool,
     }
 }
@@ -198,7 +199,11 @@ impl JsonSchema for NativeFields<'_> {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "type": "object", "maxProperties": 256, "additionalProperties": {"type": "string", "maxLength": 65536},
+            "type": "object", "maxProperties": 256,
+            "additionalProperties": {
+                "type": "string", "maxLength": 65536, "x-krate-json": true,
+                "description": "The value's own JSON text (S6).",
+            },
         })
     }
 }

@@ -2,12 +2,13 @@
 //! resource-kinds.md R25, R67, R68.
 //!
 //! The derives give a schema; [`schema`] makes it structural and fills in what the spec says of every field without saying it
-//! at the field: bounds, atomic lists. Four extensions of our own stay in it, and are not in the CRD:
+//! at the field: bounds, atomic lists. Five extensions of our own stay in it, and are not in the CRD:
 //!
 //! - `x-krate-immutable: true` at a property: it can't change, appear or vanish after creation (R6);
 //!   `x-krate-immutable: all` at an object: none of its properties can, but the commands.
 //! - `x-krate-command: true`: the property is a command (R37).
 //! - `x-krate-union: [members]` at an object: exactly one of these members is there.
+//! - `x-krate-json: true` at a string: it holds the text of one JSON value.
 //! - `x-krate-ref: Kind`: the text, or each element of the list, is the name of an object of that kind (R32).
 
 use std::sync::OnceLock;

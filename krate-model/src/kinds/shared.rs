@@ -351,6 +351,7 @@ pub struct Value {
     pub bytes: i64,
     /// The field didn't exist.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub absent: bool,
 }
 
@@ -534,7 +535,7 @@ pub(crate) fn conditions_schema(_: &mut schemars::SchemaGenerator) -> schemars::
                 "type": {"type": "string", "maxLength": 253, "description": "What it is about."},
                 "status": {"type": "string", "enum": ["True", "False", "Unknown"], "description": "Whether it holds."},
                 "reason": {"type": "string", "maxLength": 253, "description": "Why, in one Pascal-case word."},
-                "message": {"type": "string", "maxLength": 32768, "description": "Why, for people; never parsed."},
+                "message": {"type": "string", "maxLength": 32768, "default": "", "description": "Why, for people; never parsed."},
                 "lastTransitionTime": {
                     "type": "string", "format": "date-time", "description": "When `status` last changed (R27).",
                 },

@@ -24,7 +24,11 @@ fn r69_the_committed_definitions_are_what_the_source_makes() {
         let name = format!("{}.yaml", definition.spec.names.plural);
         let path = committed().join(&name);
         let made = yaml(&definition);
-        assert_eq!(made, yaml(&crd(definition.spec.names.kind.parse().unwrap()).unwrap()), "{name} is made differently each time");
+        assert_eq!(
+            made,
+            yaml(&crd(definition.spec.names.kind.parse().unwrap()).unwrap()),
+            "{name} is made differently each time"
+        );
         if update {
             std::fs::write(&path, &made).unwrap();
         }
@@ -35,8 +39,10 @@ fn r69_the_committed_definitions_are_what_the_source_makes() {
         expected.push(name);
     }
     expected.sort();
-    let mut found: Vec<_> =
-        std::fs::read_dir(committed()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut found: Vec<_> = std::fs::read_dir(committed())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     found.sort();
     assert_eq!(found, expected);
 }

@@ -1,3 +1,5 @@
 //! The kinds as a whole: their schemas and definitions, their examples, their phases, and what survives reading and writing.
 
 mod crds;
+mod generate;
+mod roundtrip;

@@ -1,5 +1,6 @@
 //! Which local target uses which interfaces of a provider, and in which mode. Spec: resource-kinds.md section 4, external-sync.md.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -126,26 +127,52 @@ pub(super) fn default_true() -> bool {
     true
 }
 
-/// A value of an `externalRef`: text or an integer; `123` and `"123"` are one value (R68).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RefValue(String);
+/// A value of an `externalRef`: text or an integer; `123` and `"123"` are one value (R68), each written as it was read.
+#[derive(Debug, Clone)]
+pub struct RefValue {
+    text: String,
+    is_integer: bool,
+}
 
 impl RefValue {
     /// The value as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+}
+
+impl PartialEq for RefValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for RefValue {}
+
+impl PartialOrd for RefValue {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RefValue {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text.cmp(&other.text)
     }
 }
 
 impl From<&str> for RefValue {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        Self { text: text.to_owned(), is_integer: false }
     }
 }
 
 impl Serialize for RefValue {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        match self.text.parse::<i64>() {
+            Ok(number) if self.is_integer => serializer.serialize_i64(number),
+            _ => serializer.serialize_str(&self.text),
+        }
     }
 }
 
@@ -158,8 +185,8 @@ impl<'de> Deserialize<'de> for RefValue {
             Number(i64),
         }
         Ok(match Either::deserialize(deserializer)? {
-            Either::Text(text) => Self(text),
-            Either::Number(number) => Self(number.to_string()),
+            Either::Text(text) => Self { text, is_integer: false },
+            Either::Number(number) => Self { text: number.to_string(), is_integer: true },
         })
     }
 }
@@ -276,7 +303,7 @@ pub struct ExternalBackendBindingStatus {
     pub last_error: Option<ErrorInfo>,
     /// Conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(schema_with = "crate::kinds::shared::conditions_schema")]
     pub conditions: Vec<Condition>,
     /// The generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

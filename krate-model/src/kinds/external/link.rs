@@ -128,6 +128,7 @@ pub struct ExternalObjectLinkStatus {
     pub not_before: Option<Time>,
     /// Attempts to read it again that failed.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(extend("default" = 0))]
     pub hydration_attempts: i64,
     /// Digest of the mergeable fields in the newest observation: tells two contents of one version apart (S16).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,7 +146,7 @@ pub struct ExternalObjectLinkStatus {
     pub open_conflicts: Vec<String>,
     /// Conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(schema_with = "crate::kinds::shared::conditions_schema")]
     pub conditions: Vec<Condition>,
     /// The generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -362,7 +362,7 @@ pub struct ExternalBackendSyncPolicyStatus {
     pub used_by: i64,
     /// Conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(schema_with = "crate::kinds::shared::conditions_schema")]
     pub conditions: Vec<Condition>,
     /// The generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -264,7 +264,7 @@ pub struct ExternalBackendProviderStatus {
     pub last_error: Option<ErrorInfo>,
     /// Conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(schema_with = "crate::kinds::shared::conditions_schema")]
     pub conditions: Vec<Condition>,
     /// The generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
