@@ -6,3 +6,5 @@ pub mod contract;
 #[cfg(feature = "github")]
 pub mod github;
 pub mod registry;
+#[cfg(feature = "simulator")]
+pub mod simulator;
