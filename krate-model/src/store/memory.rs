@@ -340,4 +340,33 @@ mod tests {
             block_on((check.run)(&InMemory));
         }
     }
+
+    #[test]
+    fn threads_that_fight_over_one_record_lose_no_write() {
+        use super::super::{CommitError, Expect};
+        use crate::Kind;
+
+        let store = MemoryStore::new();
+        let key = Key::new(Kind::Issue, "ns", "counter");
+        let count = |stored: &Stored| String::from_utf8_lossy(&stored.body).parse::<u32>().unwrap();
+        block_on(store.commit(ChangeSet::new().put(key.clone(), Expect::Absent, *b"0", []))).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut written = 0;
+                    while written < 100 {
+                        let seen = block_on(store.get(&key)).unwrap().unwrap();
+                        let next = (count(&seen) + 1).to_string().into_bytes();
+                        let changes = ChangeSet::new().put(key.clone(), Expect::At(seen.revision), next, []);
+                        match block_on(store.commit(changes)) {
+                            Ok(_) => written += 1,
+                            Err(CommitError::Conflict { .. }) => {}
+                            Err(other) => panic!("{other}"),
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(count(&block_on(store.get(&key)).unwrap().unwrap()), 400);
+    }
 }
