@@ -2,4 +2,6 @@
 
 mod crds;
 mod generate;
+mod phases;
 mod roundtrip;
+mod structural;
