@@ -3,6 +3,7 @@
 //! Both digests are SHA-256 over canonical JSON (RFC 8785) of whole values, never over joined names, so that two requests share one only when
 //! they are the same request.
 
+use krate_model::kinds::external::{ExternalWriteIntentSpec, Payload};
 use krate_model::kinds::sets::{AuthMode, Interface, Operation};
 use krate_model::kinds::shared::{NativeTarget, Version};
 use krate_model::{ClosedSet, Digest, NotCanonical, canonical_digest};
@@ -36,6 +37,22 @@ pub struct KeyInput<'a, P> {
     pub desired_generation: i64,
 }
 
+impl<'a> KeyInput<'a, Payload> {
+    /// What the key of an intent is made of.
+    pub fn of(spec: &'a ExternalWriteIntentSpec) -> Self {
+        Self {
+            organization: &spec.organization_ref,
+            provider: &spec.provider_ref,
+            binding: &spec.binding_ref,
+            interface: &spec.interface,
+            operation: &spec.operation,
+            native_target: &spec.native_target,
+            payload: &spec.payload,
+            desired_generation: spec.desired_generation,
+        }
+    }
+}
+
 impl<P: Serialize> KeyInput<'_, P> {
     /// The idempotency key.
     ///
@@ -59,6 +76,19 @@ pub struct RequestInput<'a, P> {
     pub credential_mode: Option<&'a AuthMode>,
     /// Account that the provider will see.
     pub credential_account: Option<&'a str>,
+}
+
+impl<'a> RequestInput<'a, Payload> {
+    /// What an approval of the intent is for.
+    pub fn of(spec: &'a ExternalWriteIntentSpec) -> Self {
+        let credential = spec.credential.as_ref();
+        Self {
+            key: KeyInput::of(spec),
+            precondition: spec.precondition.as_ref(),
+            credential_mode: credential.map(|credential| &credential.mode),
+            credential_account: credential.and_then(|credential| credential.account.as_deref()),
+        }
+    }
 }
 
 /// The digest that an approval names: another payload, target, precondition or sender has another one.
@@ -417,5 +447,31 @@ mod tests {
         ] {
             assert_ne!(first, digest(&changed), "{changed:?}");
         }
+    }
+
+    #[test]
+    fn s33_the_key_of_an_intent_is_the_one_of_its_json() {
+        let mut whole = input(json!({"updateIssue": {"title": "t"}}));
+        let key = key_of_json(&whole).unwrap();
+        let spec = whole.as_object_mut().unwrap();
+        for (from, to) in [("organization", "organizationRef"), ("provider", "providerRef"), ("binding", "bindingRef")]
+        {
+            let name = spec.remove(from).unwrap();
+            spec.insert(to.into(), name);
+        }
+        spec.insert(
+            "source".into(),
+            json!({"kind": "Reconcile", "actor": {"kind": "controller", "name": "krate-sync"}}),
+        );
+        spec.insert("target".into(), json!({"kind": "Issue", "name": "i-7"}));
+        spec.insert("requestDigest".into(), json!(key));
+        spec.insert("idempotencyKey".into(), json!(key));
+        spec.insert("approvalPolicy".into(), json!({"required": false}));
+        let spec: ExternalWriteIntentSpec = serde_json::from_value(whole).unwrap();
+        assert_eq!(KeyInput::of(&spec).key().unwrap(), key);
+        let sent = request_digest(&RequestInput::of(&spec)).unwrap();
+        let precondition = Some(Version { etag: Some("e".into()), ..Version::default() });
+        let other = ExternalWriteIntentSpec { precondition, ..spec };
+        assert_ne!(request_digest(&RequestInput::of(&other)).unwrap(), sent);
     }
 }

@@ -1,0 +1,456 @@
+//! Write intents: from a wanted change to a confirmed one. Spec: external-sync.md section 8, S32 to S39.
+//!
+//! Two numbers in the status carry what a crash may not lose. `verifyFirst` says that nobody knows whether the last attempt had its effect: whoever sends
+//! next looks first. `notBefore` is, by phase, when to try again, until when whoever sends is trusted to be alive, or until when a confirmation may come.
+
+use krate_model::audit::{AuditDraft, AuditOutcome};
+use krate_model::kinds::external::{
+    Confirmation, ConfirmedBy, ExternalSyncConflict, ExternalWriteIntent, ExternalWriteIntentPhase as Phase,
+    IntentApproval, IntentResponse, Payload,
+};
+use krate_model::kinds::sets::{ActorKind, ErrorClass, Idempotency};
+use krate_model::kinds::shared::{Actor, ErrorInfo, Time, Version};
+use krate_model::{Digest, Resource};
+
+use super::{
+    About, Also, Ctx, Due, Gate, Move, Policy, Refused, Step, Transition, Why, condition, events, later, retry_at,
+    table,
+};
+
+/// The machine's name in refusals, audit and docs.
+pub const MACHINE: &str = "write intent";
+
+events! {
+    /// A person approved the request.
+    Approved {
+        /// Who, and which request.
+        approval: IntentApproval,
+    },
+    /// A person denied it.
+    Denied {
+        /// Who.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody answered in time.
+    Expired,
+    /// It is no longer wanted.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// It isn't its turn: paused, behind another, or the budget is spent.
+    Postponed {
+        /// When to look again.
+        until: Time,
+    },
+    /// Somebody is about to send it.
+    Dispatched {
+        /// What holds it back.
+        gate: Gate,
+    },
+    /// The provider took it, and its echo is expected.
+    Accepted {
+        /// What the provider answered, or what the read that came first showed.
+        response: IntentResponse,
+    },
+    /// The provider took it, and what it answered is proof.
+    Proven {
+        /// What the provider answered.
+        response: IntentResponse,
+        /// `response`, or `read` where the read that came first showed the effect.
+        by: ConfirmedBy,
+        /// Digest of what proves it (S35).
+        digest: Digest,
+    },
+    /// The provider's version moved before the write.
+    PreconditionFailed {
+        /// What the provider said.
+        error: ErrorInfo,
+        /// The conflict.
+        conflict: Box<ExternalSyncConflict>,
+    },
+    /// It surely had no effect, and may be tried again.
+    TransientFailure {
+        /// What went wrong; its `until` is kept.
+        error: ErrorInfo,
+    },
+    /// Nobody knows whether it had an effect: a timeout after sending, a crash while sending.
+    OutcomeUnknown {
+        /// What went wrong.
+        error: ErrorInfo,
+        /// What makes a repeat of this operation harmless, by the manifest.
+        idempotency: Idempotency,
+        /// The conflict for the case that nothing does (S34).
+        conflict: Box<ExternalSyncConflict>,
+    },
+    /// The provider refuses it for good.
+    PermanentFailure {
+        /// Why.
+        error: ErrorInfo,
+    },
+    /// No attempt is left.
+    Exhausted,
+    /// A webhook, a read or a backfill shows the effect.
+    Confirmed {
+        /// What showed it.
+        by: ConfirmedBy,
+        /// Digest of the observation (S35).
+        digest: Digest,
+    },
+    /// The provider has another value, newer than its answer.
+    Overtaken {
+        /// The conflict.
+        conflict: Box<ExternalSyncConflict>,
+    },
+    /// Time is up, and one more read didn't show the effect.
+    NeverShown {
+        /// The conflict.
+        conflict: Box<ExternalSyncConflict>,
+    },
+    /// The conflict was resolved for a write: another request.
+    Reissued {
+        /// The request.
+        request: Box<Reissue>,
+    },
+    /// The conflict was resolved without a write.
+    Withdrawn {
+        /// How.
+        reason: String,
+    },
+}
+
+/// The request that a resolved conflict leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reissue {
+    /// What is written.
+    pub payload: Payload,
+    /// The version that must still hold: the one that the person saw.
+    pub precondition: Option<Version>,
+    /// Generation of the local object.
+    pub desired_generation: i64,
+    /// Its key (S33).
+    pub idempotency_key: Digest,
+    /// Its digest, for which an approval is asked again (S32).
+    pub request_digest: Digest,
+}
+
+/// Every allowed transition. What is not here is refused (S40). Where an intent starts, [`admit`] says.
+pub const TRANSITIONS: &[Transition<Phase, EventKind>] = table! { Phase, EventKind;
+    PendingApproval: Approved => ReadyToSend, "S32";
+    PendingApproval: Denied | Expired | Cancelled => Rejected, "S32";
+    ReadyToSend: Dispatched => Sending, "S36, S37";
+    ReadyToSend: Cancelled => Rejected, "section 8";
+    ReadyToSend: Postponed => ReadyToSend, "S36, S37";
+    Sending: Accepted => AwaitingConfirmation, "section 8";
+    Sending: Proven => Succeeded, "S35";
+    Sending: PreconditionFailed => Conflict, "section 8";
+    Sending: TransientFailure => Retrying, "S45";
+    Sending: OutcomeUnknown => Retrying | Conflict, "S34";
+    Sending: PermanentFailure => Failed, "S45";
+    Retrying: Dispatched => Sending, "S34";
+    Retrying: Exhausted => Failed, "S45";
+    Retrying: Postponed => Retrying, "S36, S37";
+    AwaitingConfirmation: Confirmed => Succeeded, "S35";
+    AwaitingConfirmation: Overtaken => Conflict, "section 8";
+    AwaitingConfirmation: NeverShown => Conflict, "section 8";
+    AwaitingConfirmation: Postponed => AwaitingConfirmation, "section 8";
+    Conflict: Reissued => ReadyToSend | PendingApproval, "S32";
+    Conflict: Withdrawn => Rejected, "section 8";
+};
+
+/// What an intent needs done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Carry out the cancel command.
+    Cancel,
+    /// Dispatch, then send.
+    Send,
+    /// Dispatch, then read; send only if the effect isn't there (S34).
+    VerifyThenSend,
+    /// Whoever was sending is gone: record [`Event::OutcomeUnknown`].
+    Recover,
+    /// Read once more, and record what it shows.
+    ConfirmByRead,
+    /// Record [`Event::Exhausted`].
+    GiveUp,
+}
+
+fn phase(intent: &ExternalWriteIntent) -> Phase {
+    intent.status.as_ref().map_or_else(Phase::default, |status| status.phase.clone())
+}
+
+fn about(intent: &ExternalWriteIntent, to: &Phase, reason: Option<String>) -> About {
+    let mut digests = vec![("request", intent.spec.request_digest)];
+    if let Some(status) = &intent.status {
+        digests
+            .extend(status.response.as_ref().and_then(|response| response.digest).map(|digest| ("response", digest)));
+        digests.extend(status.confirmation.as_ref().map(|confirmation| ("confirmation", confirmation.digest)));
+    }
+    About {
+        kind: "WriteIntentPhase",
+        outcome: match to {
+            Phase::Succeeded => AuditOutcome::Succeeded,
+            Phase::Rejected => AuditOutcome::Denied,
+            Phase::Failed => AuditOutcome::Failed,
+            _ => AuditOutcome::Recorded,
+        },
+        reason,
+        digests,
+    }
+}
+
+fn scoped(intent: &ExternalWriteIntent, mut draft: AuditDraft) -> AuditDraft {
+    let spec = &intent.spec;
+    draft = draft.scope(spec.provider_ref.clone(), spec.binding_ref.clone(), Some(spec.interface.clone()));
+    let shown = intent.status.as_ref().and_then(|status| status.response.as_ref()?.native_id.clone());
+    if let Some(id) = spec.native_target.native_id.clone().or(shown) {
+        draft = draft.native(spec.native_target.native_kind.clone(), id);
+    }
+    draft
+}
+
+/// The first phase of an intent that was just admitted: `PendingApproval` where its policy asks for one, else `ReadyToSend`.
+pub fn admit(intent: &ExternalWriteIntent, ctx: &Ctx<'_>) -> Step<ExternalWriteIntent> {
+    let mut next = intent.clone();
+    let generation = next.generation();
+    let required = next.spec.approval_policy.required;
+    let status = next.status_mut();
+    status.phase = if required { Phase::PendingApproval } else { Phase::ReadyToSend };
+    status.observed_generation = Some(generation);
+    let (holds, reason) = if required { (false, "Waiting") } else { (true, "NotRequired") };
+    condition(&mut status.conditions, "Approved", holds, reason, generation, ctx.now);
+    let to = phase(&next);
+    let mut draft = super::draft(&next, about(&next, &to, Some("Admitted".to_owned())), ctx);
+    draft.to = Some(to.as_str().to_owned());
+    let audit = vec![scoped(&next, draft)];
+    Step { record: next, also: Vec::new(), audit }
+}
+
+/// What happened to `intent`. Pure: performs nothing, reads no clock.
+///
+/// # Errors
+/// [`Refused`] when the table has no such transition, or a guard fails; `intent` is unchanged then.
+pub fn step(intent: &ExternalWriteIntent, event: Event, ctx: &Ctx<'_>) -> Result<Step<ExternalWriteIntent>, Refused> {
+    let kind = event.kind();
+    let this = Move::find(MACHINE, TRANSITIONS, &phase(intent), (kind, kind.as_str()))?;
+    let mut next = intent.clone();
+    let generation = next.generation();
+    let requested = next.spec.request_digest;
+    let approval_required = next.spec.approval_policy.required;
+    let name = next.name().to_owned();
+    let mut also = Vec::new();
+    let mut reason = None;
+    let status = next.status.get_or_insert_with(Default::default);
+    let mark = |conditions: &mut Vec<_>, kind: &str, holds: bool, why: &str| {
+        condition(conditions, kind, holds, why, generation, ctx.now);
+    };
+    match event {
+        Event::Approved { approval } => {
+            this.require(approval.digest == requested, || Why::OtherRequest { approved: approval.digest, requested })?;
+            if let Some(other) = approval.by.iter().find(|actor| actor.kind != ActorKind::User) {
+                return Err(this.refuse(Why::NoPerson { by: format!("{} {}", other.kind, other.name) }));
+            }
+            this.require(!approval.by.is_empty(), || Why::NoPerson { by: "nobody".to_owned() })?;
+            reason = Some(approval.by.iter().map(|actor| actor.name.as_str()).collect::<Vec<_>>().join(", "));
+            status.approval = Some(IntentApproval { at: approval.at.or(Some(ctx.now)), ..approval });
+            status.phase = Phase::ReadyToSend;
+            mark(&mut status.conditions, "Approved", true, "Approved");
+        }
+        Event::Denied { by, reason: why } => {
+            reason = Some(format!("{}: {why}", by.name));
+            status.phase = Phase::Rejected;
+            mark(&mut status.conditions, "Approved", false, "Denied");
+        }
+        Event::Expired => {
+            status.phase = Phase::Rejected;
+            mark(&mut status.conditions, "Approved", false, "Expired");
+        }
+        Event::Cancelled { reason: why } => {
+            reason = Some(why);
+            status.phase = Phase::Rejected;
+            mark(&mut status.conditions, "Approved", false, "Cancelled");
+        }
+        Event::Postponed { until } => status.not_before = Some(until),
+        Event::Dispatched { gate } => {
+            this.require(gate == Gate::Open, || Why::Held(gate.clone()))?;
+            // A phase is not proof that somebody approved: what is sent is what was approved (S32).
+            let approved = status.approval.as_ref().map(|approval| approval.digest);
+            if approval_required && approved != Some(requested) {
+                let why = approved.map_or(Why::NoPerson { by: "nobody".to_owned() }, |approved| Why::OtherRequest {
+                    approved,
+                    requested,
+                });
+                return Err(this.refuse(why));
+            }
+            if let Some(until) = status.not_before.filter(|until| *until > ctx.now) {
+                return Err(this.refuse(Why::NotDue { until }));
+            }
+            let (attempts, max) = (status.attempts, attempts_for(status, ctx.policy));
+            this.require(attempts < max, || Why::Attempts { attempts, max })?;
+            status.attempts = attempts.saturating_add(1);
+            status.sent_at = Some(ctx.now);
+            status.not_before = Some(later(ctx.now, ctx.policy.lease));
+            status.phase = Phase::Sending;
+        }
+        Event::Accepted { response } => {
+            status.response = Some(response);
+            status.verify_first = false;
+            status.error = None;
+            status.not_before = Some(later(ctx.now, ctx.policy.confirmation_timeout));
+            status.phase = Phase::AwaitingConfirmation;
+            mark(&mut status.conditions, "Sent", true, "Accepted");
+            mark(&mut status.conditions, "Confirmed", false, "Waiting");
+        }
+        Event::Proven { response, by, digest } => {
+            status.response = Some(response);
+            status.verify_first = false;
+            mark(&mut status.conditions, "Sent", true, "Accepted");
+            succeed(status, by, digest, ctx);
+            mark(&mut status.conditions, "Confirmed", true, "Confirmed");
+        }
+        Event::Confirmed { by, digest } => {
+            succeed(status, by, digest, ctx);
+            mark(&mut status.conditions, "Confirmed", true, "Confirmed");
+        }
+        Event::TransientFailure { error } => {
+            // A limit isn't the request's fault: it costs no attempt (S44).
+            if error.class == ErrorClass::RateLimited {
+                status.attempts = status.attempts.saturating_sub(1).max(0);
+            }
+            reason = Some(error.class.to_string());
+            status.not_before = Some(retry_at(ctx, &name, status.attempts, &error));
+            status.error = Some(error);
+            status.phase = Phase::Retrying;
+            mark(&mut status.conditions, "Sent", false, "Retrying");
+        }
+        Event::OutcomeUnknown { error, idempotency, conflict } => {
+            reason = Some(error.class.to_string());
+            let harmless =
+                matches!(idempotency, Idempotency::Native | Idempotency::Precondition | Idempotency::VerifyByRead);
+            if harmless {
+                status.verify_first = true;
+                status.not_before = Some(retry_at(ctx, &name, status.attempts, &error));
+                status.phase = Phase::Retrying;
+                mark(&mut status.conditions, "Sent", false, "OutcomeUnknown");
+            } else {
+                meet(status, conflict, &name, &mut also);
+                mark(&mut status.conditions, "Confirmed", false, "UnconfirmedWrite");
+            }
+            status.error = Some(error);
+        }
+        Event::PreconditionFailed { error, conflict } => {
+            status.error = Some(error);
+            meet(status, conflict, &name, &mut also);
+            mark(&mut status.conditions, "Sent", false, "PreconditionFailed");
+        }
+        Event::Overtaken { conflict } => {
+            meet(status, conflict, &name, &mut also);
+            mark(&mut status.conditions, "Confirmed", false, "Overtaken");
+        }
+        Event::NeverShown { conflict } => {
+            if let Some(until) = status.not_before.filter(|until| *until > ctx.now) {
+                return Err(this.refuse(Why::NotDue { until }));
+            }
+            meet(status, conflict, &name, &mut also);
+            mark(&mut status.conditions, "Confirmed", false, "UnconfirmedWrite");
+        }
+        Event::PermanentFailure { error } => {
+            reason = Some(error.class.to_string());
+            fail(status);
+            status.error = Some(error);
+            mark(&mut status.conditions, "Sent", false, "Refused");
+        }
+        Event::Exhausted => {
+            let (attempts, max) = (status.attempts, attempts_for(status, ctx.policy));
+            this.require(attempts >= max, || Why::Attempts { attempts, max })?;
+            fail(status);
+            mark(&mut status.conditions, "Sent", false, "Exhausted");
+        }
+        Event::Reissued { request } => {
+            // Nobody may edit an intent (R6). A resolution is another request in the same place: all that was said about the old one is void.
+            status.approval = None;
+            status.response = None;
+            status.confirmation = None;
+            status.conflict_ref = None;
+            status.error = None;
+            status.not_before = None;
+            status.verify_first = false;
+            status.attempts = 0;
+            status.phase = if approval_required { Phase::PendingApproval } else { Phase::ReadyToSend };
+            let (holds, why) = if approval_required { (false, "Waiting") } else { (true, "NotRequired") };
+            mark(&mut status.conditions, "Approved", holds, why);
+            mark(&mut status.conditions, "Sent", false, "Reissued");
+            mark(&mut status.conditions, "Confirmed", false, "Reissued");
+            let request = *request;
+            next.spec.payload = request.payload;
+            next.spec.precondition = request.precondition;
+            next.spec.desired_generation = request.desired_generation;
+            next.spec.idempotency_key = request.idempotency_key;
+            next.spec.request_digest = request.request_digest;
+        }
+        Event::Withdrawn { reason: why } => {
+            reason = Some(why);
+            status.phase = Phase::Rejected;
+            mark(&mut status.conditions, "Confirmed", false, "Withdrawn");
+        }
+    }
+    let to = phase(&next);
+    if matches!(to, Phase::Succeeded | Phase::Rejected | Phase::Failed | Phase::Conflict | Phase::ReadyToSend)
+        && to != this.from
+        && let Some(status) = &mut next.status
+    {
+        status.not_before = None;
+    }
+    let about = about(&next, &to, reason);
+    let step = this.finish(next, &to, about, scoped, ctx)?;
+    Ok(Step { also, ..step })
+}
+
+type Status = krate_model::kinds::external::ExternalWriteIntentStatus;
+
+/// The only way to `Succeeded`: with the digest of what proves it (S35).
+fn succeed(status: &mut Status, by: ConfirmedBy, digest: Digest, ctx: &Ctx<'_>) {
+    status.confirmation = Some(Confirmation { by, digest, at: ctx.now });
+    status.error = None;
+    status.phase = Phase::Succeeded;
+}
+
+fn fail(status: &mut Status) {
+    status.verify_first = false;
+    status.phase = Phase::Failed;
+}
+
+/// How many attempts there are. Nobody gives up on an unknown outcome as fast as on a refused write: the looks at it count too.
+fn attempts_for(status: &Status, policy: &Policy) -> i64 {
+    if status.verify_first { policy.max_attempts.saturating_mul(2) } else { policy.max_attempts }
+}
+
+/// Both ends of the link between a write and the conflict that it met.
+fn meet(status: &mut Status, mut conflict: Box<ExternalSyncConflict>, intent: &str, also: &mut Vec<Also>) {
+    status.conflict_ref = Some(conflict.name().to_owned());
+    status.phase = Phase::Conflict;
+    conflict.spec.intent_ref = Some(intent.to_owned());
+    also.push(Also::Conflict(conflict));
+}
+
+/// What `intent` waits for at `now`: an effect to perform, a time to look again, or nothing.
+pub fn due(intent: &ExternalWriteIntent, policy: &Policy, now: Time) -> Due<Effect> {
+    let cancelled = intent.spec.cancel.is_some();
+    let status = intent.status.as_ref();
+    let not_before = status.and_then(|status| status.not_before);
+    match phase(intent) {
+        Phase::PendingApproval | Phase::ReadyToSend if cancelled => Due::Now(Effect::Cancel),
+        Phase::Sending => Due::after(not_before, now, Effect::Recover),
+        Phase::Retrying if status.is_some_and(|status| status.attempts >= attempts_for(status, policy)) => {
+            Due::Now(Effect::GiveUp)
+        }
+        Phase::Retrying if status.is_some_and(|status| status.verify_first) => {
+            Due::after(not_before, now, Effect::VerifyThenSend)
+        }
+        Phase::ReadyToSend | Phase::Retrying => Due::after(not_before, now, Effect::Send),
+        Phase::AwaitingConfirmation => Due::after(not_before, now, Effect::ConfirmByRead),
+        _ => Due::Idle,
+    }
+}
