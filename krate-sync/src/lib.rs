@@ -1,5 +1,16 @@
 //! Two-way sync of forge objects, decided by pure functions: what both sides' changes come to, what is to be written, and what happens next.
 
+pub mod driver;
+pub mod ingest;
 pub mod key;
+pub mod local;
 pub mod machines;
 pub mod merge;
+mod moves;
+pub mod object;
+pub mod observe;
+pub mod observed;
+pub mod order;
+pub mod plan;
+pub mod records;
+pub mod scope;

@@ -318,6 +318,34 @@ pub struct SyncSummary {
     pub open_conflicts: i64,
 }
 
+impl ExternalEnvelope {
+    /// An envelope with an identity and no version.
+    pub fn new(
+        provider_ref: impl Into<String>,
+        binding_ref: impl Into<String>,
+        interface: Interface,
+        native_kind: impl Into<String>,
+        native_id: impl Into<String>,
+    ) -> Self {
+        Self {
+            provider_ref: provider_ref.into(),
+            binding_ref: binding_ref.into(),
+            interface,
+            native_kind: native_kind.into(),
+            native_id: native_id.into(),
+            native_number: None,
+            node_id: None,
+            url: None,
+            api_url: None,
+            version: Version::default(),
+            last_seen_at: None,
+            last_synced_at: None,
+            last_synced_generation: None,
+            extensions: None,
+        }
+    }
+}
+
 /// Where a write goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -55,6 +55,7 @@ pub use mergeable::{MergeableField, mergeable};
 pub use references::{Reference, references};
 pub use rules::{NotARule, Rule};
 pub use scalars::MAX_SAFE_INTEGER;
+pub use secrets::credential_in;
 pub use ssh::{NotAnSshKey, SshPublicKey};
 pub use view::{DEFAULT_PLATFORM_NAMESPACE, DEFAULT_SECRET_NAMESPACE, View};
 

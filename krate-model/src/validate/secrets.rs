@@ -77,6 +77,16 @@ pub(super) fn looks_like(text: &str, name: &str) -> Option<&'static str> {
     (is_secret_name(name) && is_random(text)).then_some("a secret value")
 }
 
+/// Which credential free text holds: a token, a key, an address with a password (R9, S38). `None` for text that holds none.
+///
+/// ```
+/// assert!(krate_model::validate::credential_in("see ghp_0123456789abcdefghijklmnopqrstuvwxyz").is_some());
+/// assert_eq!(krate_model::validate::credential_in("see the token page"), None);
+/// ```
+pub fn credential_in(text: &str) -> Option<&'static str> {
+    looks_like(text, "")
+}
+
 /// Whether a field or map key is called as secrets are.
 pub(super) fn is_secret_name(name: &str) -> bool {
     let folded: String =

@@ -37,6 +37,11 @@ pub trait Provider: Send + Sync {
     /// What it can do (section 12).
     fn manifest(&self) -> &ExternalProviderCapabilityManifestSpec;
 
+    /// Whether two labels that differ only in the case of ASCII letters are one label.
+    fn folds_label_case(&self) -> bool {
+        false
+    }
+
     /// Checks that `body` was sent by the provider: over the raw bytes, before anything parses them, in constant time (S9).
     ///
     /// Any of `secrets` may verify; the answer names which did (S14). No secret at all is a configuration error, never "no check".

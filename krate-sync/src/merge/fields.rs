@@ -24,12 +24,12 @@ const fn forward(path: &'static str, order: Order<'static>) -> MergeableField {
     MergeableField { path, strategy: Strategy::Monotonic, order }
 }
 
-/// `state` is a scalar of which `merged` is final: under `monotonic` values of one rank merge as scalars do.
+/// An issue's `state` stands for state and reason, which merge as one unit. A pull request's `state` is a scalar of which `merged` is final: under
+/// `monotonic` values of one rank merge as scalars do.
 const ISSUE: &[MergeableField] = &[
     field("spec.title", Strategy::Scalar),
     field("spec.body.markdown", Strategy::Scalar),
-    forward("spec.state", STATES),
-    field("spec.stateReason", Strategy::Scalar),
+    field("spec.state", Strategy::Scalar),
     field("spec.labels", Strategy::Set),
     field("spec.assignees", Strategy::Set),
     field("spec.milestone", Strategy::Scalar),

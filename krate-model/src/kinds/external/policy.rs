@@ -350,6 +350,24 @@ pub struct ExternalBackendSyncPolicySpec {
     pub storage: StoragePolicy,
 }
 
+impl ExternalBackendSyncPolicySpec {
+    /// The defaults: what holds for a binding that names no policy (R70).
+    pub fn new(organization: impl Into<String>) -> Self {
+        Self {
+            organization_ref: organization.into(),
+            provider_ref: None,
+            webhook_first: true,
+            backfill: BackfillPolicy::default(),
+            stale_after: default_stale_after(),
+            retry: RetryPolicy::default(),
+            confirmation_timeout: default_confirmation_timeout(),
+            write_policy: WritePolicy::default(),
+            conflict_policy: ConflictPolicy::default(),
+            storage: StoragePolicy::default(),
+        }
+    }
+}
+
 /// Status of [`ExternalBackendSyncPolicy`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]

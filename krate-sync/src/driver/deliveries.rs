@@ -1,0 +1,165 @@
+//! From an accepted delivery to applied events (S10 to S12).
+
+use krate_model::Kind;
+use krate_model::Resource;
+use krate_model::kinds::external::ExternalWebhookDelivery;
+use krate_model::kinds::sets::ErrorClass;
+use krate_model::kinds::shared::ErrorInfo;
+use krate_model::observation::{CanonicalEvent, Normalized, ResourceKind};
+use krate_model::store::{Expect, Stored};
+use krate_providers::contract::Normalization;
+
+use super::objects::{Cause, scope_of};
+use super::{Config, Driver, DriverError};
+use crate::ingest::outcome_of;
+use crate::local::local_kind;
+use crate::machines::delivery::{self, Effect, Event};
+use crate::machines::{Ctx, Due, Policy};
+use crate::object::controller;
+use crate::observe::{Applied, Shows};
+use crate::order::Origin;
+use crate::records::{self, Changes, Loaded, payload_key};
+
+/// A delivery on its way: the record, and what its steps tell.
+struct Work {
+    delivery: Loaded<ExternalWebhookDelivery>,
+    changes: Changes,
+    policy: Policy,
+    seed: u64,
+    now: krate_model::kinds::shared::Time,
+}
+
+impl Work {
+    fn step(&mut self, event: Event) -> Result<(), DriverError> {
+        let actor = controller();
+        let ctx = Ctx { now: self.now, actor: &actor, policy: &self.policy, seed: self.seed };
+        let step = delivery::step(&self.delivery.object, event, &ctx)?;
+        let audit = crate::moves::take(&mut self.delivery, step);
+        self.changes.audit_all(audit);
+        Ok(())
+    }
+}
+
+impl Driver {
+    pub(super) async fn process_delivery(&self, stored: &Stored, config: &Config) -> Result<(), DriverError> {
+        let loaded = records::parse::<ExternalWebhookDelivery>(stored)?;
+        let now = self.clock.now();
+        let policy = Policy::default();
+        let effect = match delivery::due(&loaded.object, &policy, now) {
+            Due::Now(effect) => effect,
+            Due::At(_) | Due::Idle => return Ok(()),
+        };
+        let mut work = Work { delivery: loaded, changes: Changes::at(now), policy, seed: self.seed, now };
+        match effect {
+            Effect::Process => self.process(&mut work, config).await?,
+            Effect::Recover => work.step(Event::Abandoned)?,
+            Effect::GiveUp => work.step(Event::Exhausted)?,
+            Effect::Replay => work.step(Event::Replayed)?,
+            Effect::Skip => work.step(Event::Skipped)?,
+            // Only verified deliveries are recorded as such: one that isn't was never acknowledged.
+            Effect::Verify => return Ok(()),
+        }
+        work.changes.put(&work.delivery)?;
+        work.changes.commit(self.store()).await?;
+        Ok(())
+    }
+
+    async fn process(&self, work: &mut Work, config: &Config) -> Result<(), DriverError> {
+        work.step(Event::Started)?;
+        let object = &work.delivery.object;
+        let (namespace, name) = (object.namespace().to_owned(), object.name().to_owned());
+        let provider = object.spec.provider_ref.clone();
+        let key = payload_key(&namespace, &name);
+        let Some(payload) = self.store.get(&key).await? else {
+            work.step(Event::Normalized { events: Vec::new() })?;
+            let error = info(ErrorClass::Decode, "the payload is no longer stored", Some("$".to_owned()), work.now);
+            return work.step(Event::Unprocessable { error });
+        };
+        let Some(backend) = config.backend(&provider) else {
+            let error = info(ErrorClass::Configuration, "the provider isn't there", None, work.now);
+            return work.step(Event::Failed { error });
+        };
+        let events = match backend.adapter.normalize(&object.spec.event_type, &payload.body) {
+            Ok(Normalization::Events(events)) => events,
+            Ok(Normalization::Ignored(_)) => Vec::new(),
+            Err(error) => {
+                let error = info(ErrorClass::Decode, &error.message, Some(error.path), work.now);
+                return work.step(Event::Failed { error });
+            }
+        };
+        work.step(Event::Normalized { events: Vec::new() })?;
+        let mut applied = Vec::new();
+        for event in &events {
+            match self.take_event(config, &provider, event, &name).await {
+                Ok(outcome) => applied.push(outcome),
+                Err(DriverError::Provider(error)) => {
+                    let error = info(error.class.clone(), &error.message, error.path.clone(), work.now);
+                    return work.step(Event::Failed { error });
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        if let Some(scope) = events.first().and_then(|event| scope_of(config, &provider, event)) {
+            work.delivery.change().spec.binding_ref = Some(scope.binding_name().to_owned());
+        }
+        work.step(Event::Finished { outcome: outcome_of(applied) })?;
+        // What was understood needs no raw copy: personal data isn't kept longer than it is of use.
+        work.changes.delete(key, Expect::At(payload.revision));
+        Ok(())
+    }
+
+    async fn take_event(
+        &self,
+        config: &Config,
+        provider: &str,
+        event: &CanonicalEvent<'_>,
+        delivery: &str,
+    ) -> Result<Applied, DriverError> {
+        if local_kind(&event.resource_kind).is_none() {
+            return Ok(Applied::NoObject);
+        }
+        let Some(scope) = scope_of(config, provider, event) else { return Ok(Applied::NoObject) };
+        if scope.interface(&event.interface).is_none() {
+            return Ok(Applied::NoObject);
+        }
+        let cause = Cause::Delivery(delivery);
+        let applied = self.apply(scope, event, Origin::Pushed, Shows::Webhook, cause).await?;
+        match applied {
+            Applied::NeedsParent => {
+                let Some((kind, number)) = parent_number(event) else { return Ok(applied) };
+                if self.read_numbered(scope, kind, number).await?.is_none() {
+                    return Ok(Applied::Stale);
+                }
+                self.apply(scope, event, Origin::Pushed, Shows::Webhook, cause).await
+            }
+            Applied::Hydrate => {
+                // A part of an object that nobody has seen: there is no link yet that could be due, so it is read at once.
+                let known = self.is_linked(scope, event).await?;
+                if !known
+                    && let Normalized::PullRequest(pull) = &event.normalized
+                    && let Some(number) = pull.number
+                {
+                    return Ok(self.read_numbered(scope, Kind::PullRequest, number).await?.unwrap_or(Applied::Stale));
+                }
+                Ok(Applied::Hydrate)
+            }
+            other => Ok(other),
+        }
+    }
+}
+
+fn parent_number(event: &CanonicalEvent<'_>) -> Option<(Kind, i64)> {
+    match &event.normalized {
+        Normalized::Comment(comment) => {
+            let kind =
+                if comment.subject_kind == Some(ResourceKind::PullRequest) { Kind::PullRequest } else { Kind::Issue };
+            Some((kind, comment.subject_number?))
+        }
+        Normalized::Review(review) => Some((Kind::PullRequest, review.pull_request_number?)),
+        _ => None,
+    }
+}
+
+fn info(class: ErrorClass, message: &str, path: Option<String>, at: krate_model::kinds::shared::Time) -> ErrorInfo {
+    ErrorInfo { class, message: message.to_owned(), path, until: None, request_id: None, at }
+}

@@ -1,0 +1,465 @@
+//! Carrying out write intents: look, commit, send, commit (S32 to S37).
+
+use krate_model::kinds::external::{
+    ConfirmedBy, ExternalSyncConflict, ExternalSyncConflictSpec, ExternalWriteIntent, ExternalWriteIntentPhase,
+    IntentApproval, IntentResponse, Payload, SeenVersions,
+};
+use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase};
+use krate_model::kinds::sets::{ConflictReason, ErrorClass, Idempotency, Operation, Strategy};
+use krate_model::kinds::shared::{ErrorInfo, NativeTarget, Time, Value, Version};
+use krate_model::observation::{CanonicalEvent, Normalized};
+use krate_model::store::Stored;
+use krate_model::{Digest, Kind, Resource, canonical_digest};
+use krate_providers::contract::{Call, Outcome, ProviderError, SendOutcome};
+
+use super::objects::Cause;
+use super::{Config, Driver, DriverError};
+use crate::machines::intent::{self, Effect, Event};
+use crate::machines::{Ctx, Due, Gate, Policy, conflict};
+use crate::merge::FieldValue;
+use crate::object::{ObjectState, controller, is_final};
+use crate::observe::Shows;
+use crate::observed::observed;
+use crate::order::Origin;
+use crate::plan::is_shown;
+use crate::records::{self, Changes, Loaded};
+use crate::scope::Scope;
+
+/// How long an intent waits for the one before it, or for a pause to end, until it looks again.
+const HELD_PAUSE: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+
+impl Driver {
+    pub(super) async fn advance_intent(&self, stored: &Stored, config: &Config) -> Result<(), DriverError> {
+        let intent = records::parse::<ExternalWriteIntent>(stored)?;
+        let Some(scope) = config.scope(&intent.object.spec.binding_ref) else {
+            return Err(DriverError::NotFound { what: "binding", name: intent.object.spec.binding_ref.clone() });
+        };
+        let now = self.clock.now();
+        let policy = Policy::of(&scope.policy);
+        match intent::due(&intent.object, &policy, now) {
+            Due::Now(Effect::Cancel) => {
+                let reason = intent.object.spec.cancel.as_ref().and_then(|command| command.reason.clone());
+                let event = Event::Cancelled { reason: reason.unwrap_or_else(|| "cancelled".to_owned()) };
+                self.step_intent(scope, intent, event).await.map(|_| ())
+            }
+            Due::Now(Effect::Recover) => {
+                let error = info(ErrorClass::Timeout, "whoever was sending it is gone", now);
+                let event = self.unknown(scope, &intent.object, error)?;
+                self.step_intent(scope, intent, event).await.map(|_| ())
+            }
+            Due::Now(Effect::GiveUp) => self.step_intent(scope, intent, Event::Exhausted).await.map(|_| ()),
+            Due::Now(Effect::Send) => self.send(scope, intent, false).await,
+            Due::Now(Effect::VerifyThenSend) => self.send(scope, intent, true).await,
+            Due::Now(Effect::ConfirmByRead) => self.confirm_by_read(scope, intent).await,
+            Due::At(_) | Due::Idle => Ok(()),
+        }
+    }
+
+    /// One step, committed with everything of its object that changes with it.
+    async fn step_intent(
+        &self,
+        scope: &Scope,
+        mut intent: Loaded<ExternalWriteIntent>,
+        event: Event,
+    ) -> Result<Loaded<ExternalWriteIntent>, DriverError> {
+        let now = self.clock.now();
+        let actor = controller();
+        let policy = Policy::of(&scope.policy);
+        let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
+        let mut step = intent::step(&intent.object, event, &ctx)?;
+        let mut changes = Changes::at(now);
+        let also = std::mem::take(&mut step.also);
+        changes.audit_all(crate::moves::take(&mut intent, step));
+        let mut state = ObjectState::load_of_local(self.store(), scope.namespace(), &intent.object.spec.target).await?;
+        for record in also {
+            let crate::machines::Also::Conflict(found) = record;
+            let opened = conflict::open(&found, None, &ctx);
+            changes.audit_all(opened.audit);
+            let known = records::get::<ExternalSyncConflict>(self.store(), scope.namespace(), found.name()).await?;
+            if known.is_none() {
+                state.conflicts.push(Loaded::new(opened.record));
+            }
+        }
+        // The intent itself is written through the state, so that the link's list of pending intents moves in the same commit.
+        match state.intents.iter_mut().find(|known| known.object.name() == intent.object.name()) {
+            Some(known) => *known = intent.clone(),
+            None => state.intents.push(intent.clone()),
+        }
+        state.write(&mut changes)?;
+        changes.commit(self.store()).await?;
+        let name = intent.object.name().to_owned();
+        let again = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), &name).await?;
+        again.ok_or(DriverError::NotFound { what: "intent", name })
+    }
+
+    /// What holds an intent back, if anything does (S36, S37).
+    async fn gate(&self, scope: &Scope, intent: &ExternalWriteIntent) -> Result<Gate, DriverError> {
+        if scope.is_paused() {
+            return Ok(Gate::Paused {
+                by: krate_model::kinds::shared::ObjectRef::new(
+                    Kind::ExternalBackendBinding.as_str(),
+                    scope.binding_name(),
+                ),
+            });
+        }
+        for before in &intent.spec.depends_on {
+            let known = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), before).await?;
+            if known.is_some_and(|known| !is_final(&known.object)) {
+                return Ok(Gate::Behind { intent: before.clone() });
+            }
+        }
+        Ok(Gate::Open)
+    }
+
+    async fn send(&self, scope: &Scope, intent: Loaded<ExternalWriteIntent>, verify: bool) -> Result<(), DriverError> {
+        if self.gate(scope, &intent.object).await? != Gate::Open {
+            let until = self.clock.now() + HELD_PAUSE;
+            return self.step_intent(scope, intent, Event::Postponed { until }).await.map(|_| ());
+        }
+        let name = intent.object.name().to_owned();
+        let intent = if verify || intent.object.spec.native_target.native_id.is_none() {
+            intent
+        } else {
+            // Nobody's edit is written over unseen: what the provider has now is merged first, and may take the wish back.
+            match self.look(scope, &intent.object).await {
+                Ok(()) => {}
+                Err(DriverError::Provider(error)) if error.class == ErrorClass::RateLimited => {
+                    let until = error.until.unwrap_or(self.clock.now() + HELD_PAUSE);
+                    return self.step_intent(scope, intent, Event::Postponed { until }).await.map(|_| ());
+                }
+                // The write itself will meet the same answer, and says it better.
+                Err(DriverError::Provider(_)) => {}
+                Err(other) => return Err(other),
+            }
+            let Some(again) = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), &name).await? else {
+                return Ok(());
+            };
+            let ready = matches!(
+                again.object.status.as_ref().map(|status| &status.phase),
+                Some(ExternalWriteIntentPhase::ReadyToSend | ExternalWriteIntentPhase::Retrying)
+            );
+            if !ready {
+                return Ok(());
+            }
+            again
+        };
+
+        let intent = self.step_intent(scope, intent, Event::Dispatched { gate: Gate::Open }).await?;
+        if verify {
+            match self.effect_shown(scope, &intent.object).await {
+                Ok(Some((response, digest))) => {
+                    let event = Event::Proven { response, by: ConfirmedBy::Read, digest };
+                    return self.step_intent(scope, intent, event).await.map(|_| ());
+                }
+                Ok(None) => {}
+                Err(DriverError::Provider(error)) => {
+                    // Still unknown: looking is tried again, sending isn't.
+                    let error = of(&error, self.clock.now());
+                    let event = self.unknown(scope, &intent.object, error)?;
+                    return self.step_intent(scope, intent, event).await.map(|_| ());
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        self.perform(scope, intent).await
+    }
+
+    async fn perform(&self, scope: &Scope, intent: Loaded<ExternalWriteIntent>) -> Result<(), DriverError> {
+        let spec = intent.object.spec.clone();
+        let mut call = Call::new(spec.operation.clone(), &spec.native_target);
+        call.payload = Some(&spec.payload);
+        call.precondition = spec.precondition.as_ref();
+        call.marker = spec.native_target.native_id.is_none().then_some(&spec.idempotency_key);
+        let answered = self.call(scope, &call).await;
+        let now = self.clock.now();
+        let answer = match answered {
+            Ok(answer) => answer,
+            Err(DriverError::Provider(error)) => return self.failed(scope, intent, &error).await,
+            Err(DriverError::Encode(error)) => {
+                let event = Event::PermanentFailure { error: info(ErrorClass::Unsupported, &error.to_string(), now) };
+                return self.step_intent(scope, intent, event).await.map(|_| ());
+            }
+            Err(DriverError::Secret(error)) => {
+                let event = Event::TransientFailure { error: info(ErrorClass::Configuration, &error.to_string(), now) };
+                return self.step_intent(scope, intent, event).await.map(|_| ());
+            }
+            Err(other) => return Err(other),
+        };
+        let decoded = scope.backend.adapter.decode(&call, &answer.response, now);
+        let request_id = decoded.request_id.clone();
+        match decoded.result {
+            Ok(outcome) => {
+                let name = intent.object.name().to_owned();
+                let digest = Digest::of(answer.response.body());
+                let mut response = IntentResponse {
+                    native_id: spec.native_target.native_id.clone(),
+                    native_number: spec.native_target.native_number,
+                    version: None,
+                    digest: Some(digest),
+                    request_id,
+                };
+                let origin = Origin::Read { started_at: answer.started_at };
+                let mut event_of_answer = None;
+                if let Outcome::Object(event) = outcome {
+                    response.native_id = Some(event.native_id.to_string());
+                    response.version = Some(event.observed_version.clone());
+                    event_of_answer = Some(event);
+                }
+                let confirms = scope.operation(&spec.operation).is_some_and(|known| known.response_confirms);
+                let next = if confirms {
+                    Event::Proven { response, by: ConfirmedBy::Response, digest }
+                } else {
+                    Event::Accepted { response }
+                };
+                self.step_intent(scope, intent, next).await?;
+                match event_of_answer {
+                    Some(event) => {
+                        self.apply(scope, &event, origin, Shows::Response, Cause::Intent(&name)).await?;
+                    }
+                    // The answer shows a part, or nothing: the object is read, so that base and projection follow.
+                    None => self.look_at(scope, &spec.native_target).await?,
+                }
+                Ok(())
+            }
+            Err(error) => self.failed(scope, intent, &error.request_id(request_id)).await,
+        }
+    }
+
+    async fn failed(
+        &self,
+        scope: &Scope,
+        intent: Loaded<ExternalWriteIntent>,
+        error: &ProviderError,
+    ) -> Result<(), DriverError> {
+        let told = of(error, self.clock.now());
+        let event = if error.sent == SendOutcome::Unknown {
+            self.unknown(scope, &intent.object, told)?
+        } else if error.is_retryable() {
+            Event::TransientFailure { error: told }
+        } else if error.class == ErrorClass::Precondition {
+            let conflict = Box::new(unconfirmed(scope, &intent.object, ConflictReason::PreconditionFailed)?);
+            Event::PreconditionFailed { error: told, conflict }
+        } else {
+            Event::PermanentFailure { error: told }
+        };
+        self.step_intent(scope, intent, event).await.map(|_| ())
+    }
+
+    fn unknown(&self, scope: &Scope, intent: &ExternalWriteIntent, error: ErrorInfo) -> Result<Event, DriverError> {
+        let idempotency =
+            scope.operation(&intent.spec.operation).map_or(Idempotency::None, |known| known.idempotency.clone());
+        let conflict = Box::new(unconfirmed(scope, intent, ConflictReason::UnconfirmedWrite)?);
+        Ok(Event::OutcomeUnknown { error, idempotency, conflict })
+    }
+
+    /// Reads the target of a write, and merges what it shows.
+    async fn look(&self, scope: &Scope, intent: &ExternalWriteIntent) -> Result<(), DriverError> {
+        self.look_at(scope, &intent.spec.native_target).await
+    }
+
+    async fn look_at(&self, scope: &Scope, target: &NativeTarget) -> Result<(), DriverError> {
+        let kind = match target.native_kind.as_str() {
+            "pull_request" => Kind::PullRequest,
+            "issue" => Kind::Issue,
+            _ => return Ok(()),
+        };
+        if let Some(number) = target.native_number {
+            self.read_numbered(scope, kind, number).await?;
+        }
+        Ok(())
+    }
+
+    /// S34: whether the effect of a write whose outcome is unknown is there already.
+    async fn effect_shown(
+        &self,
+        scope: &Scope,
+        intent: &ExternalWriteIntent,
+    ) -> Result<Option<(IntentResponse, Digest)>, DriverError> {
+        let spec = &intent.spec;
+        let (operation, since) = match &spec.payload {
+            Payload::CreateIssue(_) => (Operation::ListIssues, Some(intent.created())),
+            Payload::CreateComment(_) | Payload::UpdateComment(_) => (Operation::ListComments, None),
+            Payload::UpdatePullRequest(_) | Payload::MergePullRequest(_) => (Operation::GetPullRequest, None),
+            _ if spec.native_target.native_kind == "pull_request" => (Operation::GetPullRequest, None),
+            _ => (Operation::GetIssue, None),
+        };
+        let mut cursor = None;
+        loop {
+            let mut call = Call::new(operation.clone(), &spec.native_target);
+            call.cursor = cursor.as_ref();
+            // The provider's clock may be behind ours.
+            call.since = since.map(|at| at - chrono::TimeDelta::minutes(10));
+            let answer = self.call(scope, &call).await?;
+            let decoded = scope.backend.adapter.decode(&call, &answer.response, self.clock.now());
+            let origin = Origin::Read { started_at: answer.started_at };
+            let (events, next): (Vec<CanonicalEvent<'_>>, _) = match decoded.result? {
+                Outcome::Object(event) => (vec![*event], None),
+                Outcome::Page { objects, next, .. } => (objects, next),
+                _ => (Vec::new(), None),
+            };
+            for event in &events {
+                if shows(event, intent) {
+                    let digest = canonical_digest(event)?;
+                    let response = IntentResponse {
+                        native_id: Some(event.native_id.to_string()),
+                        native_number: spec.native_target.native_number,
+                        version: Some(event.observed_version.clone()),
+                        digest: Some(digest),
+                        request_id: None,
+                    };
+                    self.apply(scope, event, origin, Shows::Read, Cause::Intent(intent.name())).await?;
+                    return Ok(Some((response, digest)));
+                }
+            }
+            match next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    async fn confirm_by_read(&self, scope: &Scope, intent: Loaded<ExternalWriteIntent>) -> Result<(), DriverError> {
+        let name = intent.object.name().to_owned();
+        let shown = self.effect_shown(scope, &intent.object).await?;
+        let Some(intent) = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), &name).await? else {
+            return Ok(());
+        };
+        if intent.object.status.as_ref().map(|status| &status.phase)
+            != Some(&ExternalWriteIntentPhase::AwaitingConfirmation)
+        {
+            return Ok(());
+        }
+        let event = match shown {
+            Some((_, digest)) => Event::Confirmed { by: ConfirmedBy::Read, digest },
+            None => {
+                let conflict = Box::new(unconfirmed(scope, &intent.object, ConflictReason::UnconfirmedWrite)?);
+                Event::NeverShown { conflict }
+            }
+        };
+        self.step_intent(scope, intent, event).await.map(|_| ())
+    }
+
+    /// Takes a person's answer to an approval over to the intent that waits for it (S32, S39).
+    ///
+    /// # Errors
+    /// [`DriverError`] when the approval or its intent isn't there, or the intent refuses the answer.
+    pub async fn answer_approval(&self, namespace: &str, name: &str) -> Result<(), DriverError> {
+        let config = Config::load(self.store()).await?;
+        let Some(mut approval) = records::get::<AgentApproval>(self.store(), namespace, name).await? else {
+            return Err(DriverError::NotFound { what: "approval", name: name.to_owned() });
+        };
+        let target = approval.object.spec.subject.name.clone();
+        let Some(intent) = records::get::<ExternalWriteIntent>(self.store(), namespace, &target).await? else {
+            return Err(DriverError::NotFound { what: "intent", name: target });
+        };
+        let Some(scope) = config.scope(&intent.object.spec.binding_ref) else {
+            return Err(DriverError::NotFound { what: "binding", name: intent.object.spec.binding_ref.clone() });
+        };
+        let now = self.clock.now();
+        let Some(decision) = approval.object.status.as_ref().and_then(|status| status.decisions.first().cloned())
+        else {
+            return Ok(());
+        };
+        let expired = approval.object.spec.expires_at <= now;
+        let approved = decision.verdict == krate_model::kinds::policy::ApprovalVerdict::Approved;
+        let event = if expired {
+            Event::Expired
+        } else if approved {
+            Event::Approved {
+                approval: IntentApproval {
+                    approval_ref: name.to_owned(),
+                    digest: approval.object.spec.digest,
+                    by: vec![decision.by.clone()],
+                    at: Some(decision.at),
+                },
+            }
+        } else {
+            Event::Denied { by: decision.by.clone(), reason: decision.reason.clone().unwrap_or_default() }
+        };
+        self.step_intent(scope, intent, event).await?;
+        approval.change().status_mut().phase = match (expired, approved) {
+            (true, _) => AgentApprovalPhase::Expired,
+            (false, true) => AgentApprovalPhase::Used,
+            (false, false) => AgentApprovalPhase::Denied,
+        };
+        let mut changes = Changes::at(now);
+        changes.put(&approval)?;
+        changes.commit(self.store()).await?;
+        Ok(())
+    }
+}
+
+trait Created {
+    fn created(&self) -> Time;
+}
+
+impl Created for ExternalWriteIntent {
+    fn created(&self) -> Time {
+        let made = self.metadata().creation_timestamp.as_ref().map(krate_model::condition::from_kube_time);
+        made.or(self.status.as_ref().and_then(|status| status.sent_at)).unwrap_or(Time::UNIX_EPOCH)
+    }
+}
+
+/// Whether an object shows the effect of an intent.
+fn shows(event: &CanonicalEvent<'_>, intent: &ExternalWriteIntent) -> bool {
+    let spec = &intent.spec;
+    if spec.native_target.native_id.is_none() {
+        let marker = match &event.normalized {
+            Normalized::Issue(issue) => issue.marker.as_deref(),
+            Normalized::Comment(comment) => comment.marker.as_deref(),
+            Normalized::PullRequest(pull) => pull.marker.as_deref(),
+            _ => None,
+        };
+        let key = spec.idempotency_key.to_hex();
+        return marker.is_some_and(|marker| !marker.is_empty() && key.starts_with(marker));
+    }
+    let same = spec.native_target.native_id.as_deref() == Some(event.native_id.as_ref());
+    let fields: Vec<(&'static str, FieldValue<'_>)> = observed(&event.normalized, event.complete);
+    same && is_shown(&spec.payload, &fields)
+}
+
+/// The conflict of a write that nobody can vouch for: a person looks (S34).
+fn unconfirmed(
+    scope: &Scope,
+    intent: &ExternalWriteIntent,
+    reason: ConflictReason,
+) -> Result<ExternalSyncConflict, DriverError> {
+    let spec = &intent.spec;
+    let payload = serde_json::to_value(&spec.payload).unwrap_or_default();
+    let conflict = ExternalSyncConflictSpec {
+        organization_ref: spec.organization_ref.clone(),
+        provider_ref: spec.provider_ref.clone(),
+        binding_ref: spec.binding_ref.clone(),
+        interface: spec.interface.clone(),
+        resource: spec.target.clone(),
+        link_ref: intent.name().to_owned(),
+        field_path: format!("operation.{}", spec.operation),
+        reason,
+        strategy: Strategy::Scalar,
+        base: None,
+        desired: Value::of(Some(&payload), krate_model::kinds::shared::MAX_VALUE_BYTES)?,
+        observed: Value::of(None, 0)?,
+        desired_by: Some(spec.source.actor.clone()),
+        observed_by: None,
+        versions: SeenVersions { desired_generation: spec.desired_generation, observed: Version::default() },
+        intent_ref: Some(intent.name().to_owned()),
+        resolution: None,
+    };
+    let name = conflict::name(&conflict)?;
+    Ok(ExternalSyncConflict::at(scope.namespace(), name, conflict))
+}
+
+fn info(class: ErrorClass, message: &str, at: Time) -> ErrorInfo {
+    ErrorInfo { class, message: message.to_owned(), path: None, until: None, request_id: None, at }
+}
+
+fn of(error: &ProviderError, at: Time) -> ErrorInfo {
+    ErrorInfo {
+        class: error.class.clone(),
+        message: error.message.clone(),
+        path: error.path.clone(),
+        until: error.until,
+        request_id: error.request_id.clone(),
+        at,
+    }
+}

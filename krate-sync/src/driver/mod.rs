@@ -1,0 +1,271 @@
+//! The loop that carries out what the records say is due. Spec: design.md section 3.
+//!
+//! [`Driver::run_due`] takes every record that is due now, decides with the pure functions of this crate, commits what it is about to do, does it, and
+//! commits what came of it. There is no queue beside the records: after a crash the same records are due. Two drivers over one store
+//! are safe: of two commits about one record one loses, and drops its work before any effect.
+//!
+//! It names no runtime: [`Driver::run`] is one future, which waits for the store, the clock and the world through ports.
+
+mod backfills;
+mod config;
+mod deliveries;
+mod intents;
+mod objects;
+mod ports;
+mod resolutions;
+
+use std::sync::Arc;
+
+use futures::future::{Either, select};
+use futures::stream::{self, StreamExt};
+use krate_model::Kind;
+use krate_model::kinds::shared::Time;
+use krate_model::store::{Filter, Index, Query, Revision, Store, Stored, sortable_time};
+
+pub use config::Config;
+pub use ports::{Clock, Http, SecretError, Secrets, SendError};
+
+use crate::ingest::{AcceptError, Accepted, accept};
+use crate::observe::ObserveError;
+use crate::plan::PlanError;
+use crate::records::RecordError;
+
+/// Records that are worked on at the same time.
+const CONCURRENCY: usize = 32;
+/// Records of one kind that are taken in one pass; what is left is due in the next one, so that no kind waits for another (S46).
+const BATCH: usize = 256;
+/// How often a decision is made anew when somebody else was faster.
+const MAX_RACES: usize = 16;
+
+/// The kinds of records that can be due, the most urgent first (S43).
+const DUE: [Kind; 5] = [
+    Kind::ExternalWebhookDelivery,
+    Kind::ExternalSyncConflict,
+    Kind::ExternalObjectLink,
+    Kind::ExternalWriteIntent,
+    Kind::ExternalSyncState,
+];
+
+/// What work on a record can meet. The record stays due.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriverError {
+    /// The store failed, or somebody else was faster each time.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// An observation could not be applied.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// A change could not be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A machine refused a transition.
+    #[error(transparent)]
+    Refused(#[from] crate::machines::Refused),
+    /// A name could not be derived.
+    #[error(transparent)]
+    NotCanonical(#[from] krate_model::NotCanonical),
+    /// A secret isn't there.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A provider, binding or adapter that a record names isn't there.
+    #[error("{what} {name} isn't there")]
+    NotFound {
+        /// What.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A provider's answer makes work on the record impossible for now.
+    #[error(transparent)]
+    Provider(#[from] krate_providers::contract::ProviderError),
+    /// A call can't become a request.
+    #[error(transparent)]
+    Encode(#[from] krate_providers::contract::EncodeError),
+}
+
+impl From<krate_model::store::StoreError> for DriverError {
+    fn from(error: krate_model::store::StoreError) -> Self {
+        Self::Record(error.into())
+    }
+}
+
+impl DriverError {
+    fn is_race(&self) -> bool {
+        matches!(self, Self::Record(error) if error.is_conflict())
+    }
+}
+
+/// What one pass did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// Records that were worked on.
+    pub done: usize,
+    /// Records whose work failed, each with what was wrong; they are still due.
+    pub failed: Vec<String>,
+    /// When the next record is due, if any is.
+    pub next: Option<Time>,
+}
+
+/// The driver. Cheap to clone.
+#[derive(Clone)]
+pub struct Driver {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) http: Arc<dyn Http>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) secrets: Arc<dyn Secrets>,
+    /// Seed of the retries' jitter (S45).
+    pub(crate) seed: u64,
+}
+
+impl Driver {
+    /// A driver over these ports.
+    pub fn new(
+        store: Arc<dyn Store>,
+        http: Arc<dyn Http>,
+        clock: Arc<dyn Clock>,
+        secrets: Arc<dyn Secrets>,
+        seed: u64,
+    ) -> Self {
+        Self { store, http, clock, secrets, seed }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// Takes a webhook in ([`accept`]).
+    ///
+    /// # Errors
+    /// [`AcceptError`], or [`DriverError::NotFound`] and [`DriverError::Secret`] inside [`Err`] of the outer result.
+    pub async fn accept(
+        &self,
+        config: &Config,
+        provider: &str,
+        headers: &http::HeaderMap,
+        body: &[u8],
+    ) -> Result<Result<Accepted, AcceptError>, DriverError> {
+        let backend = config
+            .backend(provider)
+            .ok_or_else(|| DriverError::NotFound { what: "provider", name: provider.to_owned() })?;
+        let secrets = self.secrets.webhook_secrets(&backend.object).await?;
+        Ok(accept(self.store.as_ref(), backend, &secrets, headers, body, self.clock.now()).await)
+    }
+
+    /// Works on what is due now, once through every kind.
+    ///
+    /// # Errors
+    /// Only when the store can't be read; a record that fails is named in [`Pass::failed`], and the others go on (S46).
+    pub async fn run_due(&self) -> Result<Pass, DriverError> {
+        let now = self.clock.now();
+        let config = Arc::new(Config::load(self.store.as_ref()).await?);
+        self.ensure_states(&config, now).await?;
+        let mut pass = Pass::default();
+        for kind in DUE {
+            let due = self.due(kind, now).await?;
+            let results: Vec<(String, Result<(), DriverError>)> = stream::iter(due)
+                .map(|stored| {
+                    let config = Arc::clone(&config);
+                    async move {
+                        let name = format!("{kind} {}", stored.key.name);
+                        (name, self.work(kind, &stored, &config).await)
+                    }
+                })
+                .buffer_unordered(CONCURRENCY)
+                .collect()
+                .await;
+            for (name, result) in results {
+                pass.done = pass.done.saturating_add(1);
+                match result {
+                    Err(error) if !error.is_race() => pass.failed.push(format!("{name}: {error}")),
+                    _ => {}
+                }
+            }
+        }
+        pass.next = self.next_due().await?;
+        Ok(pass)
+    }
+
+    async fn due(&self, kind: Kind, now: Time) -> Result<Vec<Stored>, DriverError> {
+        let upto = sortable_time(now);
+        let query = Query::new(kind).between(Index::Due, ..=upto.as_str()).limit(BATCH);
+        Ok(self.store.list(&query).await?.items)
+    }
+
+    /// When the next record of any kind is due.
+    async fn next_due(&self) -> Result<Option<Time>, DriverError> {
+        let mut next: Option<Time> = None;
+        for kind in DUE {
+            let query = Query::new(kind).between(Index::Due, ""..).limit(1);
+            let page = self.store.list(&query).await?;
+            if let Some(at) = page.items.first().and_then(due_time) {
+                next = Some(next.map_or(at, |known| known.min(at)));
+            }
+        }
+        Ok(next)
+    }
+
+    async fn work(&self, kind: Kind, stored: &Stored, config: &Config) -> Result<(), DriverError> {
+        match kind {
+            Kind::ExternalWebhookDelivery => self.process_delivery(stored, config).await,
+            Kind::ExternalSyncConflict => self.settle_conflict(stored, config).await,
+            Kind::ExternalObjectLink => self.hydrate_link(stored, config).await,
+            Kind::ExternalWriteIntent => self.advance_intent(stored, config).await,
+            _ => self.advance_backfill(stored, config).await,
+        }
+    }
+
+    /// Works until `stop` is ready, then ends what it has begun. Between passes it waits for a commit or for the next time, never in a loop.
+    pub async fn run(&self, stop: impl Future<Output = ()> + Unpin, report: impl Fn(&Result<Pass, DriverError>)) {
+        let mut stop = stop;
+        let filter = Filter::of(DUE.into_iter().chain([
+            Kind::ExternalBackendProvider,
+            Kind::ExternalBackendBinding,
+            Kind::ExternalBackendSyncPolicy,
+            Kind::AgentApproval,
+        ]));
+        loop {
+            let before = self.store.revision().await.unwrap_or(Revision::ZERO);
+            let pass = self.run_due().await;
+            report(&pass);
+            let next = match &pass {
+                Ok(pass) => pass.next,
+                // The store can't be read: look again soon, but not at once.
+                Err(_) => Some(self.clock.now() + STORE_PAUSE),
+            };
+            let more = matches!(&pass, Ok(pass) if pass.next.is_some_and(|at| at <= self.clock.now()) && pass.failed.is_empty());
+            let wait = async {
+                if more {
+                    return;
+                }
+                let changes = Box::pin(self.store.changes(before, &filter));
+                match next {
+                    Some(at) => {
+                        let at = at.max(self.clock.now() + FAILED_PAUSE);
+                        let _ = select(changes, self.clock.sleep_until(at)).await;
+                    }
+                    None => {
+                        let _ = changes.await;
+                    }
+                }
+            };
+            match select(Box::pin(wait), &mut stop).await {
+                Either::Left(_) => {}
+                Either::Right(_) => return,
+            }
+        }
+    }
+}
+
+/// How long to wait when the store can't be read.
+const STORE_PAUSE: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+/// How long to wait at least before a record that just failed is tried again.
+const FAILED_PAUSE: chrono::TimeDelta = chrono::TimeDelta::milliseconds(50);
+
+/// When a record is due, from its body: the times that its index entry was made from.
+fn due_time(stored: &Stored) -> Option<Time> {
+    let body: serde_json::Value = serde_json::from_slice(&stored.body).ok()?;
+    let text = body.pointer("/status/notBefore").and_then(serde_json::Value::as_str);
+    Some(text.and_then(krate_model::kinds::shared::parse_time).unwrap_or(Time::UNIX_EPOCH))
+}

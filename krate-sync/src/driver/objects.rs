@@ -1,0 +1,414 @@
+//! Reading native objects, and applying what was said about them to the store.
+
+use krate_model::kinds::external::{ExternalObjectLink, ExternalSyncEvent, ExternalSyncEventSpec, numbered_index};
+use krate_model::kinds::sets::{ErrorClass, Operation};
+use krate_model::kinds::shared::{NativeTarget, ObjectRef, Time};
+use krate_model::observation::{CanonicalEvent, Normalized, RepositoryIdentity, ResourceKind};
+use krate_model::store::{Index, Query, Stored};
+use krate_model::{Kind, Resource, derived_name};
+use krate_providers::contract::{Call, Endpoint, Outcome, ProviderError, SendOutcome};
+
+use super::{Config, Driver, DriverError, MAX_RACES};
+use crate::machines::Policy;
+use crate::object::{ObjectState, link_name};
+use crate::observe::{Applied, Observation, Shows, observe};
+use crate::observed::actor_of;
+use crate::order::Origin;
+use crate::plan::{Wish, plan};
+use crate::records::{self, Changes, Loaded};
+use crate::scope::Scope;
+
+/// Where an event comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cause<'c> {
+    Delivery(&'c str),
+    Backfill(&'c str),
+    Intent(&'c str),
+    Read,
+}
+
+/// A provider's answer with the time at which it was asked.
+pub(super) struct Answer {
+    pub(super) response: http::Response<bytes::Bytes>,
+    pub(super) started_at: Time,
+}
+
+impl Driver {
+    /// Carries a call to the provider.
+    pub(super) async fn call(&self, scope: &Scope, call: &Call<'_>) -> Result<Answer, DriverError> {
+        let provider = &scope.backend.object;
+        let credential = self.secrets.credential(provider).await?;
+        let base = provider.spec.api_base_url.as_deref().or(provider.spec.base_url.as_deref());
+        let base = base
+            .and_then(|text| url::Url::parse(text).ok())
+            .ok_or(DriverError::NotFound { what: "spec.apiBaseUrl of provider", name: scope.provider().to_owned() })?;
+        let endpoint = Endpoint { api_base: &base, credential: credential.as_ref() };
+        let request = scope.backend.adapter.encode(&endpoint, call)?;
+        let started_at = self.clock.now();
+        let response = self.http.send(request).await.map_err(|error| {
+            let class = if error.outcome == SendOutcome::Unknown { ErrorClass::Timeout } else { ErrorClass::Transient };
+            let failed = ProviderError::new(class, error.message);
+            if error.outcome == SendOutcome::Unknown { failed.maybe_sent() } else { failed }
+        })?;
+        Ok(Answer { response, started_at })
+    }
+
+    /// Applies one event: loads its object, decides, commits. Whoever else is at the same object, the decision is made anew.
+    pub(super) async fn apply(
+        &self,
+        scope: &Scope,
+        event: &CanonicalEvent<'_>,
+        origin: Origin,
+        shows: Shows,
+        cause: Cause<'_>,
+    ) -> Result<Applied, DriverError> {
+        for _ in 0..MAX_RACES {
+            match self.try_apply(scope, event, origin, shows, cause).await {
+                Err(error) if error.is_race() => {}
+                done => return done,
+            }
+        }
+        self.try_apply(scope, event, origin, shows, cause).await
+    }
+
+    async fn try_apply(
+        &self,
+        scope: &Scope,
+        event: &CanonicalEvent<'_>,
+        origin: Origin,
+        shows: Shows,
+        cause: Cause<'_>,
+    ) -> Result<Applied, DriverError> {
+        let now = self.clock.now();
+        let mut state = self.state_of(scope, event).await?;
+        let seen = Observation { event, origin, shows, received_at: now };
+        let applied = observe(&mut state, seen, scope)?;
+        if matches!(applied, Applied::Changed(_)) {
+            // What a merge left to write, or a drift to undo.
+            plan(&mut state, scope, &Wish::reconcile(now))?;
+        }
+        let mut changes = Changes::at(now);
+        if let Applied::Changed(fields) = &applied
+            && let Some(record) = event_record(scope, event, cause, fields, now)?
+        {
+            // The same event again has the same name; what it did then it doesn't do again.
+            if records::get::<ExternalSyncEvent>(self.store(), scope.namespace(), record.name()).await?.is_none() {
+                changes.put(&Loaded::new(record))?;
+            }
+        }
+        state.write(&mut changes)?;
+        if !changes.is_empty() {
+            changes.commit(self.store()).await?;
+        }
+        Ok(applied)
+    }
+
+    /// The state of the object that an event is about, with what it belongs to.
+    async fn state_of(&self, scope: &Scope, event: &CanonicalEvent<'_>) -> Result<ObjectState, DriverError> {
+        let name = link_name(scope.organization(), scope.provider(), &event.native_kind, &event.native_id)?;
+        let mut state = ObjectState::load(self.store(), scope.namespace(), &name).await?;
+        if state.link.is_none() && !event.complete {
+            // A part of an object may be known by its number only (S8).
+            if let Normalized::PullRequest(pull) = &event.normalized
+                && let Some(link) = self.link_by_number(scope, pull.number, Kind::PullRequest).await?
+            {
+                state = ObjectState::load(self.store(), scope.namespace(), link.object.name()).await?;
+            }
+        }
+        if state.link.is_none() {
+            if let Some(local) = self.created_here(scope, event).await? {
+                state = ObjectState::load_of_local(self.store(), scope.namespace(), &local).await?;
+            }
+            state.parent = self.parent_of(scope, event).await?;
+        }
+        Ok(state)
+    }
+
+    /// The local object that an object at the provider was made from, by the marker in its text.
+    async fn created_here(&self, scope: &Scope, event: &CanonicalEvent<'_>) -> Result<Option<ObjectRef>, DriverError> {
+        let marker = match &event.normalized {
+            Normalized::Issue(issue) => issue.marker.as_deref(),
+            Normalized::PullRequest(pull) => pull.marker.as_deref(),
+            Normalized::Comment(comment) => comment.marker.as_deref(),
+            _ => None,
+        };
+        let Some(marker) = marker else { return Ok(None) };
+        // The marker is the beginning of the key, in hex.
+        let from = format!("sha256:{marker}");
+        let to = format!("sha256:{marker}g");
+        let query = Query::new(Kind::ExternalWriteIntent)
+            .in_namespace(scope.namespace())
+            .between(Index::Digest, from.as_str()..to.as_str());
+        let found = records::list::<krate_model::kinds::external::ExternalWriteIntent>(self.store(), query).await?;
+        // A marker is text that anybody can copy: it counts only while the intent has no object yet.
+        let waits = found.into_iter().find(|intent| {
+            intent.object.spec.native_target.native_id.is_none()
+                && intent.object.spec.provider_ref == scope.provider()
+                && intent.object.status.as_ref().is_some_and(|status| status.confirmation.is_none())
+        });
+        Ok(waits.map(|intent| intent.object.spec.target))
+    }
+
+    async fn link_by_number(
+        &self,
+        scope: &Scope,
+        number: Option<i64>,
+        kind: Kind,
+    ) -> Result<Option<Loaded<ExternalObjectLink>>, DriverError> {
+        let Some(number) = number else { return Ok(None) };
+        let query = Query::new(Kind::ExternalObjectLink)
+            .in_namespace(scope.namespace())
+            .with(Index::Subject, numbered_index(scope.binding_name(), number));
+        let found = records::list::<ExternalObjectLink>(self.store(), query).await?;
+        Ok(found.into_iter().find(|link| link.object.spec.local_ref.kind == kind.as_str()))
+    }
+
+    /// What the object is about, where that is known here.
+    async fn parent_of(&self, scope: &Scope, event: &CanonicalEvent<'_>) -> Result<Option<ObjectRef>, DriverError> {
+        let by_id = |kind: &str, id: &str| link_name(scope.organization(), scope.provider(), kind, id);
+        let (number, kind, id) = match &event.normalized {
+            Normalized::Comment(comment) => {
+                let kind = match comment.subject_kind {
+                    Some(ResourceKind::PullRequest) => Kind::PullRequest,
+                    _ => Kind::Issue,
+                };
+                (comment.subject_number, kind, None)
+            }
+            Normalized::Review(review) => (review.pull_request_number, Kind::PullRequest, None),
+            Normalized::Job(job) => (None, Kind::Pipeline, job.pipeline_id.as_deref()),
+            _ => return Ok(None),
+        };
+        if let Some(link) = self.link_by_number(scope, number, kind).await? {
+            return Ok(Some(link.object.spec.local_ref));
+        }
+        for native_kind in ["workflow_run", "check_suite", "pipeline"] {
+            let Some(id) = id else { break };
+            let name = by_id(native_kind, id)?;
+            if let Some(link) = records::get::<ExternalObjectLink>(self.store(), scope.namespace(), &name).await? {
+                return Ok(Some(link.object.spec.local_ref));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the object of an event has a link, by its id or its number.
+    pub(super) async fn is_linked(&self, scope: &Scope, event: &CanonicalEvent<'_>) -> Result<bool, DriverError> {
+        Ok(self.state_of(scope, event).await?.link.is_some())
+    }
+
+    /// Reads an issue or pull request by number and applies it. `None` where it isn't there.
+    pub(super) async fn read_numbered(
+        &self,
+        scope: &Scope,
+        kind: Kind,
+        number: i64,
+    ) -> Result<Option<Applied>, DriverError> {
+        let operation = if kind == Kind::PullRequest { Operation::GetPullRequest } else { Operation::GetIssue };
+        let target = NativeTarget {
+            native_kind: if kind == Kind::PullRequest { "pull_request" } else { "issue" }.to_owned(),
+            native_id: None,
+            native_number: Some(number),
+            container: scope.container(),
+        };
+        self.read(scope, &Call::new(operation, &target)).await
+    }
+
+    /// Reads one object and applies it. `None` where it isn't there any more.
+    pub(super) async fn read(&self, scope: &Scope, call: &Call<'_>) -> Result<Option<Applied>, DriverError> {
+        let answer = self.call(scope, call).await?;
+        let decoded = scope.backend.adapter.decode(call, &answer.response, self.clock.now());
+        let origin = Origin::Read { started_at: answer.started_at };
+        match decoded.result {
+            Ok(Outcome::Object(event)) => Ok(Some(self.apply(scope, &event, origin, Shows::Read, Cause::Read).await?)),
+            Ok(_) => Ok(Some(Applied::NoChange)),
+            Err(error) if matches!(error.class, ErrorClass::NotFound | ErrorClass::Gone) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// S16: reads a link's object again; the answer decides.
+    pub(super) async fn hydrate_link(&self, stored: &Stored, config: &Config) -> Result<(), DriverError> {
+        let link = records::parse::<ExternalObjectLink>(stored)?;
+        let Some(scope) = config.scope(&link.object.spec.binding_ref) else { return Ok(()) };
+        if scope.is_paused() {
+            return self.postpone_link(link, scope, None).await;
+        }
+        let kind = Kind::lookup(&link.object.spec.local_ref.kind);
+        let number = link
+            .object
+            .status
+            .as_ref()
+            .and_then(|status| status.external.as_ref())
+            .and_then(|external| external.native_number);
+        let result = match (kind, number) {
+            (Some(kind @ (Kind::Issue | Kind::PullRequest)), Some(number)) => {
+                self.read_numbered(scope, kind, number).await
+            }
+            (Some(Kind::Comment), _) => self.read_comment(scope, &link).await,
+            // No operation reads this kind: the next backfill or webhook decides.
+            _ => Ok(Some(Applied::NoChange)),
+        };
+        match result {
+            Ok(Some(_)) => self.settle_link(link, scope).await,
+            // Gone, or out of sight (known to be told apart by a deletion event or a complete backfill only).
+            Ok(None) => self.settle_link(link, scope).await,
+            Err(error @ DriverError::Provider(_)) => {
+                let until = match &error {
+                    DriverError::Provider(failed) => failed.until,
+                    _ => None,
+                };
+                self.postpone_link(link, scope, until).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Comments have no read of their own: the list of their subject's comments shows them.
+    async fn read_comment(
+        &self,
+        scope: &Scope,
+        link: &Loaded<ExternalObjectLink>,
+    ) -> Result<Option<Applied>, DriverError> {
+        let state = ObjectState::load(self.store(), scope.namespace(), link.object.name()).await?;
+        let Some(crate::local::Local::Comment(comment)) = state.local.map(|local| local.object) else {
+            return Ok(Some(Applied::NoChange));
+        };
+        let subject = ObjectState::load_of_local(self.store(), scope.namespace(), &comment.spec.subject).await?;
+        let Some(target) = crate::plan::target_of(&subject, scope) else { return Ok(Some(Applied::NoChange)) };
+        let mut cursor = None;
+        let mut found = None;
+        loop {
+            let mut call = Call::new(Operation::ListComments, &target);
+            call.cursor = cursor.as_ref();
+            let answer = self.call(scope, &call).await?;
+            let decoded = scope.backend.adapter.decode(&call, &answer.response, self.clock.now());
+            let origin = Origin::Read { started_at: answer.started_at };
+            let Outcome::Page { objects, next, .. } = decoded.result? else { return Ok(found) };
+            for event in &objects {
+                if event.native_id == link.object.spec.external.native_id {
+                    found = Some(self.apply(scope, event, origin, Shows::Read, Cause::Read).await?);
+                }
+            }
+            match next {
+                Some(next) if found.is_none() => cursor = Some(next),
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// The question was answered, even where the answer said nothing new.
+    async fn settle_link(&self, link: Loaded<ExternalObjectLink>, scope: &Scope) -> Result<(), DriverError> {
+        let name = link.object.name().to_owned();
+        let Some(mut link) = records::get::<ExternalObjectLink>(self.store(), scope.namespace(), &name).await? else {
+            return Ok(());
+        };
+        let status = link.change().status_mut();
+        if !status.needs_hydration {
+            return Ok(());
+        }
+        status.needs_hydration = false;
+        status.not_before = None;
+        status.hydration_attempts = 0;
+        let mut changes = Changes::at(self.clock.now());
+        changes.put(&link)?;
+        changes.commit(self.store()).await?;
+        Ok(())
+    }
+
+    async fn postpone_link(
+        &self,
+        mut link: Loaded<ExternalObjectLink>,
+        scope: &Scope,
+        until: Option<Time>,
+    ) -> Result<(), DriverError> {
+        let now = self.clock.now();
+        let name = link.object.name().to_owned();
+        let status = link.change().status_mut();
+        status.hydration_attempts = status.hydration_attempts.saturating_add(1);
+        let policy = Policy::of(&scope.policy);
+        let delay = policy.backoff(self.seed, &name, status.hydration_attempts).max(policy.base_delay);
+        status.not_before = Some(until.unwrap_or(now).max(now + delay));
+        let mut changes = Changes::at(now);
+        changes.put(&link)?;
+        changes.commit(self.store()).await?;
+        Ok(())
+    }
+}
+
+/// The binding that an event belongs to, by the repository that it names.
+pub(super) fn scope_of<'c>(config: &'c Config, provider: &str, event: &CanonicalEvent<'_>) -> Option<&'c Scope> {
+    let repository: Option<RepositoryIdentity<'_>> = match &event.normalized {
+        Normalized::Issue(object) => object.repository.clone(),
+        Normalized::PullRequest(object) => object.repository.clone(),
+        Normalized::Review(object) => object.repository.clone(),
+        Normalized::Comment(object) => object.repository.clone(),
+        Normalized::Pipeline(object) => object.repository.clone(),
+        Normalized::Job(object) => object.repository.clone(),
+        Normalized::Ref(object) => object.repository.clone(),
+        Normalized::Commit(object) => object.repository.clone(),
+        Normalized::Label(object) => object.repository.clone(),
+        Normalized::Milestone(object) => object.repository.clone(),
+        Normalized::Repository(object) => Some(RepositoryIdentity {
+            id: event.native_id.clone(),
+            owner: object.former_owner.clone().or_else(|| object.owner.clone()).unwrap_or_default(),
+            name: object.former_name.clone().or_else(|| object.name.clone()).unwrap_or_default(),
+        }),
+        _ => None,
+    };
+    config.scope_of(provider, &repository?)
+}
+
+/// The record of an event (R36); none for an event that no delivery, backfill or intent brought.
+fn event_record(
+    scope: &Scope,
+    event: &CanonicalEvent<'_>,
+    cause: Cause<'_>,
+    changed: &[String],
+    now: Time,
+) -> Result<Option<ExternalSyncEvent>, DriverError> {
+    let (source, delivery, backfill, intent) = match cause {
+        Cause::Delivery(name) => (name, Some(name), None, None),
+        Cause::Backfill(name) => (name, None, Some(name), None),
+        Cause::Intent(name) => (name, None, None, Some(name)),
+        Cause::Read => return Ok(None),
+    };
+    let owned = |name: Option<&str>| name.map(str::to_owned);
+    let name = derived_name(
+        &format!("{}-{}", event.resource_kind, event.action),
+        &serde_json::json!([
+            source,
+            event.action,
+            event.native_kind,
+            event.native_id,
+            event.ordinal,
+            if delivery.is_some() { None } else { Some(&event.observed_version) },
+        ]),
+    )?;
+    let spec = ExternalSyncEventSpec {
+        organization_ref: scope.organization().to_owned(),
+        provider_ref: scope.provider().to_owned(),
+        binding_ref: scope.binding_name().to_owned(),
+        source_delivery: owned(delivery),
+        source_backfill: owned(backfill),
+        source_intent: owned(intent),
+        ordinal: i64::from(event.ordinal),
+        interface: event.interface.clone(),
+        resource_kind: event.resource_kind.clone(),
+        native_kind: event.native_kind.to_string(),
+        native_id: event.native_id.to_string(),
+        node_id: event.node_id.as_deref().map(str::to_owned),
+        action: event.action.clone(),
+        event_time: event.event_time,
+        observed_version: event.observed_version.clone(),
+        complete: event.complete,
+        actor: actor_of(event.actor.as_ref(), scope.provider()),
+        normalized: event.normalized.clone().into_owned(),
+    };
+    let mut record = ExternalSyncEvent::at(scope.namespace(), name, spec);
+    let status = record.status_mut();
+    status.phase = krate_model::kinds::external::ExternalSyncEventPhase::Applied;
+    status.link_ref = Some(link_name(scope.organization(), scope.provider(), &event.native_kind, &event.native_id)?);
+    status.changed_fields = changed.to_vec();
+    status.applied_at = Some(now);
+    Ok(Some(record))
+}

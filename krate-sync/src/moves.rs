@@ -1,0 +1,87 @@
+//! Machine steps on loaded records: the record becomes the next one, and what it tells is handed back. Spec: S40, S41.
+
+use krate_model::Digest;
+use krate_model::audit::AuditDraft;
+use krate_model::kinds::external::{
+    ConfirmedBy, ExternalSyncConflict, ExternalWriteIntent, Resolution, SupersededReason,
+};
+use krate_model::kinds::sets::ResolutionStrategy;
+use krate_model::kinds::shared::{Actor, Time};
+
+use crate::machines::{Ctx, Policy, Refused, Step, conflict, intent};
+use crate::object::controller;
+use crate::records::Loaded;
+
+/// Takes the next record, and hands back what it tells.
+pub(crate) fn take<R>(loaded: &mut Loaded<R>, step: Step<R>) -> Vec<AuditDraft> {
+    loaded.object = step.record;
+    loaded.dirty = true;
+    step.audit
+}
+
+/// Runs `f` with the context of krate's own controller.
+pub(crate) fn as_controller<T>(policy: &Policy, now: Time, f: impl FnOnce(&Ctx<'_>) -> T) -> T {
+    let actor = controller();
+    f(&Ctx { now, actor: &actor, policy, seed: 0 })
+}
+
+/// An intent that is no longer wanted.
+pub(crate) fn cancel_intent(
+    intent: &mut Loaded<ExternalWriteIntent>,
+    reason: &str,
+    now: Time,
+) -> Result<Vec<AuditDraft>, Refused> {
+    let event = intent::Event::Cancelled { reason: reason.to_owned() };
+    let step = as_controller(&Policy::default(), now, |ctx| intent::step(&intent.object, event, ctx))?;
+    Ok(take(intent, step))
+}
+
+/// An intent whose effect was seen.
+pub(crate) fn confirm_intent(
+    intent: &mut Loaded<ExternalWriteIntent>,
+    by: ConfirmedBy,
+    digest: Digest,
+    now: Time,
+) -> Result<Vec<AuditDraft>, Refused> {
+    let event = intent::Event::Confirmed { by, digest };
+    let step = as_controller(&Policy::default(), now, |ctx| intent::step(&intent.object, event, ctx))?;
+    Ok(take(intent, step))
+}
+
+/// A conflict that no longer counts.
+pub(crate) fn supersede(
+    conflict: &mut Loaded<ExternalSyncConflict>,
+    reason: &SupersededReason,
+    by: Option<String>,
+    now: Time,
+) -> Result<Vec<AuditDraft>, Refused> {
+    let event = match (reason, by) {
+        (SupersededReason::Newer, Some(by)) => conflict::Event::Diverged { by },
+        _ => conflict::Event::Converged,
+    };
+    let step = as_controller(&Policy::default(), now, |ctx| conflict::step(&conflict.object, event, ctx))?;
+    Ok(take(conflict, step))
+}
+
+/// A conflict that the policy resolves at once: chosen and applied by `by`.
+pub(crate) fn resolve_by_policy(
+    conflict: &mut Loaded<ExternalSyncConflict>,
+    strategy: &ResolutionStrategy,
+    by: &Actor,
+    now: Time,
+) -> Result<Vec<AuditDraft>, Refused> {
+    let current = conflict.object.spec.versions.clone();
+    conflict.object.spec.resolution = Some(Resolution {
+        strategy: strategy.clone(),
+        value: None,
+        seen_versions: current.clone(),
+        comment: Some("by the sync policy".to_owned()),
+    });
+    let chosen = conflict::Event::Chosen { by: by.clone(), current: Box::new(current) };
+    let policy = Policy::default();
+    let ctx = Ctx { now, actor: by, policy: &policy, seed: 0 };
+    let mut audit = take(conflict, conflict::step(&conflict.object, chosen, &ctx)?);
+    let applied = conflict::Event::Applied { intent: None };
+    audit.extend(take(conflict, conflict::step(&conflict.object, applied, &ctx)?));
+    Ok(audit)
+}

@@ -1,0 +1,353 @@
+//! Everything that a decision about one native object needs, and all that the decision changes. Spec: design.md section 4, S31.
+//!
+//! [`ObjectState`] is loaded with a handful of reads by name, changed by pure functions ([`observe`](crate::observe::observe),
+//! [`plan`](crate::plan::plan), [`resolve`](crate::resolve::resolve)), and committed whole. Its size is that of the one object, so the cost of a decision
+//! doesn't grow with the store.
+
+use krate_model::audit::{AuditDraft, AuditOutcome};
+use krate_model::kinds::external::{
+    BaseField, ExternalObjectLink, ExternalObjectLinkPhase, ExternalObjectLinkSpec, ExternalSyncConflict,
+    ExternalSyncConflictPhase, ExternalSyncEvent, ExternalWriteIntent, ExternalWriteIntentPhase, NativeIdentity,
+};
+use krate_model::kinds::policy::AgentApproval;
+use krate_model::kinds::sets::{ActorKind, Interface};
+use krate_model::kinds::shared::{Actor, ObjectRef, SyncSummary, Time, Value};
+use krate_model::store::{Expect, Key, Private, Store};
+use krate_model::{Digest, Kind, NotCanonical, Resource, derived_name};
+
+use crate::local::{Local, each};
+use crate::merge::{Base, FieldRule, FieldValue};
+use crate::records::{self, Changes, Loaded, RecordError};
+use crate::scope::Scope;
+
+/// The longest base value that a link holds as text, in bytes. Beyond it the digest tells same from changed (resource-kinds.md, ExternalObjectLink).
+const MAX_BASE_BYTES: usize = 1024;
+
+/// The name under which a native object's link stands: derived, so that the same object has the same link (R36, S5).
+///
+/// # Errors
+/// [`NotCanonical`] never, for text.
+pub fn link_name(
+    organization: &str,
+    provider: &str,
+    native_kind: &str,
+    native_id: &str,
+) -> Result<String, NotCanonical> {
+    derived_name(native_kind, &[organization, provider, native_kind, native_id])
+}
+
+/// The name of the local object of a native object that was first seen at the provider (R36).
+///
+/// # Errors
+/// As [`link_name`].
+pub fn projection_name(
+    kind: Kind,
+    organization: &str,
+    provider: &str,
+    native_kind: &str,
+    native_id: &str,
+) -> Result<String, NotCanonical> {
+    derived_name(kind.as_str(), &[organization, provider, native_kind, native_id])
+}
+
+/// One native object with all that is known about it.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectState {
+    /// Its link; absent for one that nobody has seen yet.
+    pub link: Option<Loaded<ExternalObjectLink>>,
+    /// The local object; absent with the link, or once a deletion was seen before anything else.
+    pub local: Option<Loaded<Local>>,
+    /// Its write intents that aren't final, in the order of admission (S36).
+    pub intents: Vec<Loaded<ExternalWriteIntent>>,
+    /// Its open conflicts.
+    pub conflicts: Vec<Loaded<ExternalSyncConflict>>,
+    /// What it is about: the issue of a comment, the pull request of a review, the run of a job.
+    pub parent: Option<ObjectRef>,
+    /// Records that the decision makes besides: they are new, and named after their content.
+    pub events: Vec<ExternalSyncEvent>,
+    /// Approvals that new intents wait for.
+    pub approvals: Vec<Loaded<AgentApproval>>,
+    /// Values that are too long for the record that names them, by digest.
+    pub values: Vec<(Digest, String)>,
+    /// What is to be told.
+    pub audit: Vec<AuditDraft>,
+}
+
+impl ObjectState {
+    /// Reads what belongs to the native object of that link.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the store fails or holds something else.
+    pub async fn load(store: &dyn Store, namespace: &str, link: &str) -> Result<Self, RecordError> {
+        let Some(link) = records::get::<ExternalObjectLink>(store, namespace, link).await? else {
+            return Ok(Self::default());
+        };
+        let local = load_local(store, namespace, &link.object.spec.local_ref).await?;
+        let mut state = Self { local, ..Self::default() };
+        if let Some(status) = &link.object.status {
+            for name in &status.pending_intents {
+                state.intents.extend(records::get::<ExternalWriteIntent>(store, namespace, name).await?);
+            }
+            for name in &status.open_conflicts {
+                state.conflicts.extend(records::get::<ExternalSyncConflict>(store, namespace, name).await?);
+            }
+        }
+        state.link = Some(link);
+        Ok(state)
+    }
+
+    /// Reads what belongs to a local object, whether it has a link or not yet.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn load_of_local(store: &dyn Store, namespace: &str, local: &ObjectRef) -> Result<Self, RecordError> {
+        let local_object = load_local(store, namespace, local).await?;
+        let external = local_object.as_ref().and_then(|loaded| loaded.object.external().cloned());
+        if let (Some(external), Some(loaded)) = (external, &local_object) {
+            let organization = each!(&loaded.object, object => object.organization().unwrap_or_default().to_owned());
+            let named = link_name(&organization, &external.provider_ref, &external.native_kind, &external.native_id);
+            if let Ok(name) = named {
+                return Self::load(store, namespace, &name).await;
+            }
+        }
+        // Without a link the intents are found by what they are about.
+        let query = krate_model::store::Query::new(Kind::ExternalWriteIntent)
+            .in_namespace(namespace)
+            .with(krate_model::store::Index::Local, format!("{}/{}", local.kind, local.name));
+        let intents = records::list::<ExternalWriteIntent>(store, query).await?;
+        let intents = intents.into_iter().filter(|intent| !is_final(&intent.object)).collect();
+        Ok(Self { local: local_object, intents, ..Self::default() })
+    }
+
+    /// Puts everything that changed into `changes`.
+    ///
+    /// # Errors
+    /// [`RecordError::Unwritable`] when an object has no JSON.
+    pub fn write(&mut self, changes: &mut Changes) -> Result<(), RecordError> {
+        self.refresh_link();
+        if let Some(link) = &self.link {
+            changes.put(link)?;
+        }
+        if let Some(local) = self.local.as_ref().filter(|local| local.dirty) {
+            each!(&local.object, object => changes.put(&Loaded {
+                object: object.clone(),
+                revision: local.revision,
+                dirty: true,
+            }))?;
+        }
+        for intent in &self.intents {
+            changes.put(intent)?;
+        }
+        for conflict in &self.conflicts {
+            changes.put(conflict)?;
+        }
+        for approval in &self.approvals {
+            changes.put(approval)?;
+        }
+        for (digest, text) in &self.values {
+            changes.put_private(value_key(self.namespace(), digest), Expect::Any, text.clone().into_bytes());
+        }
+        changes.audit_all(self.audit.drain(..));
+        Ok(())
+    }
+
+    fn namespace(&self) -> &str {
+        match (&self.link, &self.local) {
+            (Some(link), _) => link.object.namespace(),
+            (None, Some(local)) => local.object.namespace(),
+            (None, None) => "",
+        }
+    }
+
+    /// Brings the link's lists and the local object's summary to what the intents and conflicts are now.
+    fn refresh_link(&mut self) {
+        let pending: Vec<String> = self
+            .intents
+            .iter()
+            .filter(|intent| !is_final(&intent.object))
+            .map(|intent| intent.object.name().to_owned())
+            .collect();
+        let open: Vec<String> = self
+            .conflicts
+            .iter()
+            .filter(|conflict| is_open(&conflict.object))
+            .map(|conflict| conflict.object.name().to_owned())
+            .collect();
+        let mut needs_hydration = false;
+        let mut external = None;
+        if let Some(link) = &mut self.link {
+            let status = link.object.status_mut();
+            needs_hydration = status.needs_hydration;
+            let changed = status.pending_intents != pending || status.open_conflicts != open;
+            if changed {
+                status.pending_intents.clone_from(&pending);
+                status.open_conflicts.clone_from(&open);
+            }
+            external = status.external.clone();
+            link.dirty |= changed;
+        }
+        if let (Some(local), Some(external)) = (&mut self.local, external) {
+            let summary = SyncSummary {
+                last_synced_at: external.last_synced_at,
+                needs_hydration,
+                pending_intents: i64::try_from(pending.len()).unwrap_or(i64::MAX),
+                open_conflicts: i64::try_from(open.len()).unwrap_or(i64::MAX),
+            };
+            let known = each!(&local.object, object => object.status.as_ref().and_then(|status| status.sync.clone()));
+            if local.dirty || known.as_ref() != Some(&summary) || local.object.external() != Some(&external) {
+                local.dirty = true;
+                local.object.set_external(external, summary);
+            }
+        }
+    }
+
+    /// The link; made for a native object that has none yet.
+    pub(crate) fn link_or_new(
+        &mut self,
+        scope: &Scope,
+        identity: NativeIdentity,
+        local: ObjectRef,
+    ) -> Result<&mut Loaded<ExternalObjectLink>, NotCanonical> {
+        let name = link_name(scope.organization(), scope.provider(), &identity.native_kind, &identity.native_id)?;
+        Ok(self.link.get_or_insert_with(|| {
+            let spec = ExternalObjectLinkSpec {
+                organization_ref: scope.organization().to_owned(),
+                provider_ref: scope.provider().to_owned(),
+                binding_ref: scope.binding_name().to_owned(),
+                local_ref: local,
+                external: identity,
+            };
+            let mut link = ExternalObjectLink::at(scope.namespace(), name, spec);
+            link.status_mut().phase = ExternalObjectLinkPhase::Linked;
+            Loaded::new(link)
+        }))
+    }
+
+    /// The base of a field.
+    pub fn base(&self, path: &str) -> Base<'_> {
+        let kept = self
+            .link
+            .as_ref()
+            .and_then(|link| link.object.status.as_ref())
+            .and_then(|status| status.base.iter().find(|field| field.path == path));
+        kept.map(|field| &field.value).into()
+    }
+
+    /// Moves the base of a field.
+    pub(crate) fn set_base(&mut self, rule: &FieldRule<'_>, value: &FieldValue<'_>) -> Result<(), NotCanonical> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let kept = value.to_base(rule, MAX_BASE_BYTES)?;
+        let status = link.object.status_mut();
+        match status.base.iter_mut().find(|field| field.path == rule.path) {
+            Some(field) if field.value == kept => return Ok(()),
+            Some(field) => field.value = kept,
+            None => {
+                status.base.push(BaseField { path: rule.path.to_string(), value: kept });
+                status.base.sort_by(|one, other| one.path.cmp(&other.path));
+            }
+        }
+        link.dirty = true;
+        Ok(())
+    }
+
+    /// The open conflict about a field (S28).
+    pub(crate) fn open_conflict(&self, path: &str) -> Option<usize> {
+        self.conflicts.iter().position(|conflict| conflict.object.spec.field_path == path && is_open(&conflict.object))
+    }
+
+    /// An audit event about this object.
+    pub(crate) fn tell(&self, scope: &Scope, kind: &str, actor: Actor, now: Time) -> AuditDraft {
+        let mut draft = AuditDraft::new(scope.namespace(), kind, now, actor)
+            .organization(scope.organization())
+            .outcome(AuditOutcome::Succeeded);
+        if let Some(link) = &self.link {
+            let identity = &link.object.spec.external;
+            draft = draft
+                .scope(scope.provider(), scope.binding_name(), Some(identity.interface.clone()))
+                .native(&identity.native_kind, &identity.native_id)
+                .object(link.object.spec.local_ref.clone());
+        } else if let Some(local) = &self.local {
+            draft = draft.scope(scope.provider(), scope.binding_name(), None).object(local.object.to_ref());
+        }
+        draft
+    }
+
+    /// The interface of the object.
+    pub(crate) fn interface(&self) -> Option<Interface> {
+        self.link.as_ref().map(|link| link.object.spec.external.interface.clone())
+    }
+}
+
+/// krate's own controller, as an actor.
+pub fn controller() -> Actor {
+    Actor::new(ActorKind::Controller, "krate-sync")
+}
+
+/// Whether nothing can happen to the intent any more.
+pub(crate) fn is_final(intent: &ExternalWriteIntent) -> bool {
+    matches!(
+        intent.status.as_ref().map(|status| &status.phase),
+        Some(
+            ExternalWriteIntentPhase::Succeeded | ExternalWriteIntentPhase::Rejected | ExternalWriteIntentPhase::Failed
+        )
+    )
+}
+
+/// Whether the conflict still counts.
+pub(crate) fn is_open(conflict: &ExternalSyncConflict) -> bool {
+    matches!(
+        conflict.status.as_ref().map_or(&ExternalSyncConflictPhase::Open, |status| &status.phase),
+        ExternalSyncConflictPhase::Open | ExternalSyncConflictPhase::Resolving
+    )
+}
+
+/// Where a value stands that is too long for its record.
+pub(crate) fn value_key(namespace: &str, digest: &Digest) -> Key {
+    Key::new(Private::SyncRecord, namespace, format!("value-{}", digest.to_hex()))
+}
+
+/// The value that a record names, from the record or from beside it.
+///
+/// # Errors
+/// [`RecordError`] when the store fails.
+pub async fn full_value(
+    store: &dyn Store,
+    namespace: &str,
+    value: &Value,
+) -> Result<Option<serde_json::Value>, RecordError> {
+    if value.absent {
+        return Ok(Some(serde_json::Value::Null));
+    }
+    if let Some(json) = value.to_json() {
+        return Ok(Some(json));
+    }
+    let stored = store.get(&value_key(namespace, &value.digest)).await?;
+    Ok(stored.and_then(|stored| serde_json::from_slice(&stored.body).ok()))
+}
+
+async fn load_local(
+    store: &dyn Store,
+    namespace: &str,
+    reference: &ObjectRef,
+) -> Result<Option<Loaded<Local>>, RecordError> {
+    async fn of<T: Resource>(
+        store: &dyn Store,
+        namespace: &str,
+        name: &str,
+        wrap: fn(T) -> Local,
+    ) -> Result<Option<Loaded<Local>>, RecordError> {
+        let loaded = records::get::<T>(store, namespace, name).await?;
+        Ok(loaded.map(|loaded| Loaded { object: wrap(loaded.object), revision: loaded.revision, dirty: false }))
+    }
+    let name = reference.name.as_str();
+    match Kind::lookup(&reference.kind) {
+        Some(Kind::Issue) => of(store, namespace, name, Local::Issue).await,
+        Some(Kind::PullRequest) => of(store, namespace, name, Local::PullRequest).await,
+        Some(Kind::Review) => of(store, namespace, name, Local::Review).await,
+        Some(Kind::Comment) => of(store, namespace, name, Local::Comment).await,
+        Some(Kind::Repository) => of(store, namespace, name, Local::Repository).await,
+        Some(Kind::Pipeline) => of(store, namespace, name, Local::Pipeline).await,
+        Some(Kind::Job) => of(store, namespace, name, Local::Job).await,
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,360 @@
+//! From what a provider said to a local object: the mergeable fields of an observation, a new object, and the status that is the
+//! provider's alone. Spec: external-sync.md sections 3, 5 and 7.
+
+use std::borrow::Cow;
+
+use krate_model::kinds::ci::{Job, JobLog, JobSpec, JobStep, Pipeline, PipelineSpec};
+use krate_model::kinds::forge::{CloneUrls, Repository, RepositoryPhase, RepositorySpec};
+use krate_model::kinds::sets::{ActorKind, SourceFormat, Visibility};
+use krate_model::kinds::shared::{Account, Actor, Body, ObjectRef};
+use krate_model::kinds::work::{
+    Comment, CommentPhase, CommentSpec, Issue, IssuePhase, IssueSpec, IssueState, MergeState, Position, PullRequest,
+    PullRequestHead, PullRequestPhase, PullRequestSpec, PullRequestState, Review, ReviewPhase, ReviewSpec, Verdict,
+};
+use krate_model::observation::{AccountObserved, Normalized, Text};
+use krate_model::{Kind, Resource};
+
+use crate::local::{Local, spec_fields, state_value};
+use crate::merge::FieldValue;
+
+fn optional<'a>(text: Option<&'a Text<'_>>) -> FieldValue<'a> {
+    FieldValue::optional(text.map(AsRef::as_ref).filter(|text: &&str| !text.is_empty()))
+}
+
+fn principals(accounts: &[AccountObserved<'_>], teams: &[Text<'_>]) -> FieldValue<'static> {
+    let mut names: Vec<Cow<'static, str>> = accounts.iter().map(|account| Cow::Owned(account.principal())).collect();
+    names.extend(teams.iter().map(|team| Cow::Owned(format!("team/{team}"))));
+    names.sort();
+    FieldValue::List(names)
+}
+
+/// The mergeable fields that an observation describes, in the order of [`spec_fields`].
+///
+/// In a `complete` observation a value that wasn't said is absent; in another one it is left out, and the field stays as it is.
+pub fn observed<'a>(normalized: &'a Normalized<'_>, complete: bool) -> Vec<(&'static str, FieldValue<'a>)> {
+    let Some(kind) = crate::local::local_kind(&normalized.resource_kind()) else { return Vec::new() };
+    spec_fields(kind)
+        .filter_map(|field| match value(normalized, field.path) {
+            Said::Value(value) => Some((field.path, value)),
+            Said::Nothing if complete => Some((field.path, FieldValue::Absent)),
+            Said::Nothing | Said::Unknowable => None,
+        })
+        .collect()
+}
+
+/// What an observation says about one field.
+enum Said<'a> {
+    Value(FieldValue<'a>),
+    /// It could have said it, and didn't.
+    Nothing,
+    /// This provider's payloads don't have the field, or not always: its absence means nothing.
+    Unknowable,
+}
+
+impl<'a> Said<'a> {
+    fn some(value: FieldValue<'a>) -> Self {
+        match value {
+            FieldValue::Absent => Self::Nothing,
+            value => Self::Value(value),
+        }
+    }
+
+    fn known(value: Option<FieldValue<'a>>) -> Self {
+        value.map_or(Self::Unknowable, Self::Value)
+    }
+}
+
+fn value<'a>(normalized: &'a Normalized<'_>, path: &str) -> Said<'a> {
+    match normalized {
+        Normalized::Issue(issue) => match path {
+            "spec.title" => Said::known(issue.title.as_deref().map(FieldValue::text)),
+            "spec.body.markdown" => Said::some(optional(issue.body.as_ref())),
+            "spec.state" => {
+                Said::known(issue.state.as_ref().map(|state| state_value(state.as_str(), issue.state_reason.as_ref())))
+            }
+            "spec.labels" => Said::Value(FieldValue::list(&issue.labels)),
+            "spec.assignees" => Said::Value(principals(&issue.assignees, &[])),
+            "spec.milestone" => Said::some(optional(issue.milestone.as_ref())),
+            "spec.issueType" => Said::some(optional(issue.issue_type.as_ref())),
+            "spec.locked" => Said::known(issue.locked.map(FieldValue::Bool)),
+            _ => Said::Unknowable,
+        },
+        Normalized::PullRequest(pull) => match path {
+            "spec.title" => Said::known(pull.title.as_deref().map(FieldValue::text)),
+            "spec.body.markdown" => Said::some(optional(pull.body.as_ref())),
+            "spec.state" => Said::known(pull.state.as_ref().map(|state| state_value(state.as_str(), None))),
+            "spec.draft" => Said::known(pull.draft.map(FieldValue::Bool)),
+            "spec.base" => Said::known(pull.base_ref.as_deref().map(FieldValue::text)),
+            "spec.labels" => Said::Value(FieldValue::list(&pull.labels)),
+            "spec.assignees" => Said::Value(principals(&pull.assignees, &[])),
+            "spec.requestedReviewers" => Said::Value(principals(&pull.requested_reviewers, &pull.requested_teams)),
+            "spec.milestone" => Said::some(optional(pull.milestone.as_ref())),
+            _ => Said::Unknowable,
+        },
+        Normalized::Review(review) => match path {
+            "spec.verdict" => {
+                Said::known(review.verdict.as_ref().map(|verdict| FieldValue::Text(verdict.as_str().into())))
+            }
+            "spec.body.markdown" => Said::some(optional(review.body.as_ref())),
+            _ => Said::Unknowable,
+        },
+        Normalized::Comment(comment) => match path {
+            "spec.body.markdown" => Said::some(optional(comment.body.as_ref())),
+            "spec.minimized" => Said::known(comment.minimized.map(FieldValue::Bool)),
+            "spec.resolved" => Said::known(comment.resolved.map(FieldValue::Bool)),
+            _ => Said::Unknowable,
+        },
+        Normalized::Repository(repository) => match path {
+            "spec.visibility" => Said::known(
+                repository.visibility.as_ref().map(|visibility| FieldValue::Text(visibility.as_str().into())),
+            ),
+            "spec.defaultBranch" => Said::known(repository.default_branch.as_deref().map(FieldValue::text)),
+            "spec.description" => Said::some(optional(repository.description.as_ref())),
+            "spec.archived" => Said::known(repository.archived.map(FieldValue::Bool)),
+            "spec.topics" => Said::Value(FieldValue::list(&repository.topics)),
+            _ => Said::Unknowable,
+        },
+        _ => Said::Unknowable,
+    }
+}
+
+/// What a new local object belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct Home<'h> {
+    /// Namespace.
+    pub namespace: &'h str,
+    /// Name of the object.
+    pub name: &'h str,
+    /// Organization.
+    pub organization: &'h str,
+    /// The repository that the binding binds, where it binds one.
+    pub repository: Option<&'h str>,
+    /// The object that it is about: an issue or pull request of a comment, a pull request of a review, a run of a job.
+    pub parent: Option<&'h ObjectRef>,
+    /// The dialect of the provider's bodies.
+    pub body_format: &'h SourceFormat,
+}
+
+/// A local object for an observation that is the first of its native object; `None` when it needs a parent or repository that isn't there.
+pub fn new_local(normalized: &Normalized<'_>, home: Home<'_>) -> Option<Local> {
+    let organization = home.organization;
+    let mut local = match normalized {
+        Normalized::Issue(_) => {
+            let mut spec = IssueSpec::new(organization, "");
+            spec.repository = home.repository.map(str::to_owned);
+            Local::Issue(Issue::at(home.namespace, home.name, spec))
+        }
+        Normalized::PullRequest(pull) => {
+            let head = PullRequestHead {
+                r#ref: pull.head_ref.as_deref().unwrap_or_default().to_owned(),
+                native_repository_id: pull.head_repository_id.as_deref().map(str::to_owned),
+            };
+            let base = pull.base_ref.as_deref().unwrap_or_default();
+            let spec = PullRequestSpec::new(organization, home.repository?, "", head, base);
+            Local::PullRequest(PullRequest::at(home.namespace, home.name, spec))
+        }
+        Normalized::Review(review) => {
+            let parent = home.parent.filter(|parent| parent.kind == Kind::PullRequest.as_str())?;
+            let verdict = review.verdict.clone().unwrap_or(Verdict::Commented);
+            let mut spec = ReviewSpec::new(organization, parent.name.as_str(), verdict);
+            spec.commit_sha = review.commit_sha.as_deref().map(str::to_owned);
+            Local::Review(Review::at(home.namespace, home.name, spec))
+        }
+        Normalized::Comment(comment) => {
+            let mut spec = CommentSpec::new(organization, home.parent?.clone(), Body::markdown(""));
+            if let (Some(path), Some(side), Some(line), Some(sha)) =
+                (&comment.path, &comment.side, comment.line, &comment.commit_sha)
+            {
+                spec.position = Some(Position {
+                    path: path.to_string(),
+                    side: side.clone(),
+                    line,
+                    start_line: comment.start_line,
+                    commit_sha: sha.to_string(),
+                });
+            }
+            Local::Comment(Comment::at(home.namespace, home.name, spec))
+        }
+        Normalized::Repository(_) => Local::Repository(Repository::at(
+            home.namespace,
+            home.name,
+            RepositorySpec::new(organization, Visibility::Private),
+        )),
+        Normalized::Pipeline(run) => {
+            let mut spec =
+                PipelineSpec::new(organization, home.repository?, run.git_ref.as_deref().unwrap_or_default());
+            spec.sha = run.sha.as_deref().map(str::to_owned);
+            spec.workflow = run.workflow.as_deref().map(str::to_owned);
+            spec.event = run.event.as_deref().map(str::to_owned);
+            Local::Pipeline(Pipeline::at(home.namespace, home.name, spec))
+        }
+        Normalized::Job(job) => {
+            let parent = home.parent.filter(|parent| parent.kind == Kind::Pipeline.as_str())?;
+            let spec = JobSpec::new(organization, parent.name.as_str(), job.name.as_deref().unwrap_or_default());
+            Local::Job(Job::at(home.namespace, home.name, spec))
+        }
+        _ => return None,
+    };
+    for (path, value) in observed(normalized, true) {
+        local.set(path, &value, home.body_format);
+    }
+    Some(local)
+}
+
+fn actor(account: &AccountObserved<'_>, provider: &str) -> Actor {
+    Actor {
+        account: Some(Account {
+            provider: provider.to_owned(),
+            id: account.id.to_string(),
+            login: account.login.as_deref().map(str::to_owned),
+        }),
+        ..Actor::new(ActorKind::Provider, account.login.as_deref().unwrap_or(&account.id))
+    }
+}
+
+/// The provider's account as an actor.
+pub fn actor_of(account: Option<&AccountObserved<'_>>, provider: &str) -> Option<Actor> {
+    account.map(|account| actor(account, provider))
+}
+
+/// Sets `$to` to what was said, and leaves it where nothing was.
+macro_rules! said {
+    ($($to:expr => $said:expr;)+) => { $(if let Some(said) = $said { $to = Some(said); })+ };
+}
+
+/// Takes over what is the provider's alone: times, people, commits, progress. Then the phase that follows from it.
+pub fn take_status(local: &mut Local, normalized: &Normalized<'_>, provider: &str) {
+    let text = |text: &Option<Text<'_>>| text.as_deref().map(str::to_owned);
+    match (local, normalized) {
+        (Local::Issue(issue), Normalized::Issue(seen)) => {
+            let status = issue.status_mut();
+            said! {
+                status.created_at => seen.created_at;
+                status.updated_at => seen.updated_at;
+                status.author => actor_of(seen.author.as_ref(), provider);
+                status.comment_count => seen.comment_count;
+            }
+            if let Some(state) = &seen.state {
+                let closed = *state == IssueState::Closed;
+                status.phase = if closed { IssuePhase::Closed } else { IssuePhase::Open };
+                status.closed_at = seen.closed_at.filter(|_| closed).or(status.closed_at.filter(|_| closed));
+                status.closed_by =
+                    if closed { actor_of(seen.closed_by.as_ref(), provider).or(status.closed_by.take()) } else { None };
+            }
+        }
+        (Local::PullRequest(pull), Normalized::PullRequest(seen)) => {
+            let status = pull.status_mut();
+            said! {
+                status.created_at => seen.created_at;
+                status.updated_at => seen.updated_at;
+                status.closed_at => seen.closed_at;
+                status.merged_at => seen.merged_at;
+                status.author => actor_of(seen.author.as_ref(), provider);
+                status.merged_by => actor_of(seen.merged_by.as_ref(), provider);
+                status.head_sha => text(&seen.head_sha);
+                status.base_sha => text(&seen.base_sha);
+                status.merge_commit_sha => text(&seen.merge_commit_sha);
+                status.merge_state => seen.merge_state.as_deref().map(MergeState::from_text);
+                status.from_fork => seen.from_fork;
+                status.changed_files => seen.changed_files;
+            }
+            if let Some(state) = &seen.state {
+                status.phase = match state {
+                    PullRequestState::Merged => PullRequestPhase::Merged,
+                    PullRequestState::Closed => PullRequestPhase::Closed,
+                    _ if seen.draft == Some(true) => PullRequestPhase::Draft,
+                    _ => PullRequestPhase::Open,
+                };
+            }
+        }
+        (Local::Review(review), Normalized::Review(seen)) => {
+            let status = review.status_mut();
+            said! {
+                status.author => actor_of(seen.author.as_ref(), provider);
+                status.submitted_at => seen.submitted_at;
+            }
+            status.phase =
+                if seen.verdict == Some(Verdict::Dismissed) { ReviewPhase::Dismissed } else { ReviewPhase::Submitted };
+        }
+        (Local::Comment(comment), Normalized::Comment(seen)) => {
+            let status = comment.status_mut();
+            said! {
+                status.author => actor_of(seen.author.as_ref(), provider);
+                status.created_at => seen.created_at;
+                status.updated_at => seen.updated_at;
+            }
+            let minimized = seen.minimized == Some(true);
+            status.phase = if minimized { CommentPhase::Minimized } else { CommentPhase::Visible };
+        }
+        (Local::Repository(repository), Normalized::Repository(seen)) => {
+            let status = repository.status_mut();
+            said! { status.size_bytes => seen.size_bytes; }
+            let clone = CloneUrls { https: text(&seen.clone_https), ssh: text(&seen.clone_ssh) };
+            if clone.https.is_some() || clone.ssh.is_some() {
+                status.clone_urls = Some(clone);
+            }
+            if let Some(name) = text(&seen.former_name).filter(|name| !status.former_names.contains(name)) {
+                status.former_names.push(name);
+            }
+            status.phase = if seen.archived == Some(true) { RepositoryPhase::Archived } else { RepositoryPhase::Ready };
+        }
+        (Local::Pipeline(run), Normalized::Pipeline(seen)) => {
+            let status = run.status_mut();
+            said! {
+                status.number => seen.number;
+                status.attempt => seen.attempt;
+                status.conclusion => seen.conclusion.clone();
+                status.started_at => seen.started_at;
+                status.completed_at => seen.completed_at;
+                status.trigger => actor_of(seen.trigger.as_ref(), provider);
+            }
+            if let Some(phase) = &seen.phase {
+                status.phase = phase.clone();
+            }
+        }
+        (Local::Job(job), Normalized::Job(seen)) => {
+            let status = job.status_mut();
+            said! {
+                status.attempt => seen.attempt;
+                status.conclusion => seen.conclusion.clone();
+                status.runner_name => text(&seen.runner_name);
+                status.started_at => seen.started_at;
+                status.completed_at => seen.completed_at;
+            }
+            if let Some(url) = text(&seen.log_url) {
+                status.log = Some(JobLog { url: Some(url), blob: None });
+            }
+            if !seen.steps.is_empty() {
+                status.steps = seen
+                    .steps
+                    .iter()
+                    .map(|step| JobStep {
+                        name: text(&step.name),
+                        phase: step.phase.clone(),
+                        conclusion: step.conclusion.clone(),
+                        started_at: step.started_at,
+                        completed_at: step.completed_at,
+                    })
+                    .collect();
+            }
+            if let Some(phase) = &seen.phase {
+                status.phase = phase.clone();
+            }
+        }
+        // An object never changes its kind: its link says which.
+        _ => {}
+    }
+}
+
+/// Marks the object as gone at the provider.
+pub fn mark_deleted(local: &mut Local) {
+    match local {
+        Local::Issue(issue) => issue.status_mut().phase = IssuePhase::Deleted,
+        Local::PullRequest(pull) => pull.status_mut().phase = PullRequestPhase::Deleted,
+        Local::Review(review) => review.status_mut().phase = ReviewPhase::Deleted,
+        Local::Comment(comment) => comment.status_mut().phase = CommentPhase::Deleted,
+        Local::Repository(repository) => repository.status_mut().phase = RepositoryPhase::Deleted,
+        // Runs have no such phase: they stay as the last observation left them.
+        Local::Pipeline(_) | Local::Job(_) => {}
+    }
+}

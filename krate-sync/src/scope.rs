@@ -1,0 +1,157 @@
+//! What the rules say about one binding: provider, binding, policy and manifest together. Spec: external-sync.md section 2.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use krate_model::kinds::external::{
+    BindingInterface, BindingTargetKind, ExternalBackendBinding, ExternalBackendProvider,
+    ExternalBackendSyncPolicySpec, ManifestOperation,
+};
+use krate_model::kinds::sets::{Interface, Mode, Operation, SourceFormat, Strategy};
+use krate_model::observation::RepositoryIdentity;
+use krate_model::{Kind, Resource};
+use krate_providers::contract::Provider;
+
+use crate::local::spec_fields;
+use crate::merge::{Equality, FieldRule};
+
+/// A provider object and the adapter that speaks for it.
+#[derive(Clone)]
+pub struct Backend {
+    /// The provider object.
+    pub object: Arc<ExternalBackendProvider>,
+    /// The adapter.
+    pub adapter: &'static dyn Provider,
+}
+
+/// A binding with everything that decides for it.
+#[derive(Clone)]
+pub struct Scope {
+    /// Its provider.
+    pub backend: Backend,
+    /// The binding.
+    pub binding: Arc<ExternalBackendBinding>,
+    /// The policy in force: the binding's own, then the provider's, then the defaults.
+    pub policy: Arc<ExternalBackendSyncPolicySpec>,
+    /// Whether a policy is named but not there: reading goes on, writing doesn't (R70).
+    pub policy_missing: bool,
+}
+
+impl Scope {
+    /// Name of the provider.
+    pub fn provider(&self) -> &str {
+        self.backend.object.name()
+    }
+
+    /// Name of the binding.
+    pub fn binding_name(&self) -> &str {
+        self.binding.name()
+    }
+
+    /// Namespace of the binding and of all that it syncs.
+    pub fn namespace(&self) -> &str {
+        self.binding.namespace()
+    }
+
+    /// The organization.
+    pub fn organization(&self) -> &str {
+        &self.binding.spec.organization_ref
+    }
+
+    /// The repository that the binding binds.
+    pub fn repository(&self) -> Option<&str> {
+        let target = &self.binding.spec.target_ref;
+        (target.kind == BindingTargetKind::Repository).then_some(target.name.as_str())
+    }
+
+    /// The dialect of the provider's bodies.
+    pub fn body_format(&self) -> &SourceFormat {
+        &self.backend.adapter.manifest().body_format
+    }
+
+    /// The binding's keys that locate objects at the provider.
+    pub fn container(&self) -> BTreeMap<String, String> {
+        self.binding.spec.external_ref.iter().map(|(key, value)| (key.clone(), value.as_str().to_owned())).collect()
+    }
+
+    /// The interface of the binding, where it is there and enabled.
+    pub fn interface(&self, name: &Interface) -> Option<&BindingInterface> {
+        self.binding.spec.interfaces.iter().find(|interface| interface.name == *name && interface.enabled)
+    }
+
+    /// Who owns the truth about a field: the field's own mode, the kind's, the interface's. Nothing where the interface is off.
+    pub fn mode(&self, interface: &Interface, kind: Kind, path: &str) -> Option<Mode> {
+        let interface = self.interface(interface)?;
+        let kind = interface.kinds.iter().find(|entry| entry.kind == kind.as_str());
+        let field = kind.and_then(|kind| kind.fields.iter().find(|field| field.path == path));
+        let mode = field
+            .and_then(|field| field.mode.as_ref())
+            .or_else(|| kind.and_then(|kind| kind.mode.as_ref()))
+            .unwrap_or(&interface.mode);
+        // R70: a policy that is named and missing allows no write.
+        Some(if self.policy_missing { Mode::ReadOnly } else { mode.clone() })
+    }
+
+    /// How every field of `kind` merges here.
+    pub fn rules(&self, interface: &Interface, kind: Kind) -> Vec<FieldRule<'static>> {
+        let conflicts = &self.policy.conflict_policy;
+        spec_fields(kind)
+            .filter_map(|field| {
+                let mode = self.mode(interface, kind, field.path)?;
+                let own = self
+                    .interface(interface)
+                    .and_then(|interface| interface.kinds.iter().find(|entry| entry.kind == kind.as_str()))
+                    .and_then(|entry| entry.fields.iter().find(|entry| entry.path == field.path))
+                    .and_then(|entry| entry.strategy.clone());
+                let by_policy = conflicts
+                    .per_field
+                    .iter()
+                    .find(|rule| rule.path == field.path)
+                    .and_then(|rule| rule.strategy.clone());
+                let mut rule = FieldRule::of(field, mode);
+                if let Some(strategy) = own.or(by_policy) {
+                    rule.strategy = strategy;
+                } else if conflicts.text_merge && field.path == "spec.body.markdown" {
+                    rule.strategy = Strategy::Text;
+                }
+                rule.text_merge = rule.strategy == Strategy::Text;
+                if field.path == "spec.labels" && self.backend.adapter.folds_label_case() {
+                    rule.equality = Equality::AsciiCaseInsensitive;
+                }
+                rule.path = Cow::Borrowed(field.path);
+                Some(rule)
+            })
+            .collect()
+    }
+
+    /// What the manifest says about an operation; nothing where the provider doesn't have it (S2, S49).
+    pub fn operation(&self, operation: &Operation) -> Option<&ManifestOperation> {
+        let interface = operation.interface()?;
+        self.backend
+            .adapter
+            .manifest()
+            .interfaces
+            .iter()
+            .find(|entry| entry.name == interface && entry.supported)?
+            .operations
+            .iter()
+            .find(|entry| entry.operation == *operation)
+    }
+
+    /// Whether provider or binding is suspended: no write and no backfill, and deliveries go on (S37).
+    pub fn is_paused(&self) -> bool {
+        self.backend.object.spec.suspend || self.binding.spec.suspend
+    }
+
+    /// Whether the binding is about this repository, by name. Owners and names are compared as their providers do: in any case of ASCII letters.
+    pub fn names(&self, repository: &RepositoryIdentity<'_>) -> bool {
+        let key = |name: &str| self.binding.spec.external_ref.get(name).map(|value| value.as_str());
+        let same = |expected: Option<&str>, found: &str| expected.is_some_and(|text| text.eq_ignore_ascii_case(found));
+        match key("repository") {
+            Some(name) => same(key("owner"), &repository.owner) && same(Some(name), &repository.name),
+            // A binding of a whole organization has an owner only.
+            None => same(key("owner"), &repository.owner),
+        }
+    }
+}
