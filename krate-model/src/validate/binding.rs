@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::failure::{Accepted, Code, Findings};
 use super::mergeable::mergeable;
-use super::nearest::nearest;
 use super::path::{ROOT, entries, get, is_true, list, map, text, texts};
 use super::references::{Reference, cross_organization, resolve};
 use super::rules::Rule;
@@ -148,11 +147,8 @@ fn overrides(at: &str, interface: &Interface, entry: &Value, findings: &mut Find
             only_reads(&field_at, field_entry, findings);
             let Some(field) = mergeable(kind).iter().find(|field| field.path == path) else {
                 let message = format!("{} is no mergeable field of {kind}", shown(path, "path"));
-                let paths = || mergeable(kind).iter().map(|field| field.path);
-                match nearest(path, paths()) {
-                    Some(meant) => findings.fail_near(field_at, rule, Code::NotSupported, message, Some(meant)),
-                    None => findings.fail_set(field_at, rule, message, paths()),
-                }
+                let paths = mergeable(kind).iter().map(|field| field.path);
+                findings.fail_unknown(field_at, rule, Code::NotSupported, message, path, paths);
                 continue;
             };
             let accepted = || field.strategies.iter().map(crate::kinds::sets::Strategy::as_str);
@@ -252,15 +248,9 @@ fn external_ref(subject: &Subject<'_>, manifest: &Value, findings: &mut Findings
     let at = spec.field("externalRef");
     for (name, value) in given {
         let Some(key) = find(name) else {
-            let free = || keys.iter().filter_map(|key| text(key, "name")).filter(|name| !given.contains_key(*name));
+            let free = keys.iter().filter_map(|key| text(key, "name")).filter(|name| !given.contains_key(*name));
             let message = "is no key of this provider's external reference";
-            match nearest(name, free()) {
-                Some(meant) => findings.fail_near(at.key(name), rule, Code::NotSupported, message, Some(meant)),
-                None => {
-                    let known: Vec<&str> = keys.iter().filter_map(|key| text(key, "name")).collect();
-                    findings.fail_set(at.key(name), rule, message, known);
-                }
-            }
+            findings.fail_unknown(at.key(name), rule, Code::NotSupported, message, name, free);
             continue;
         };
         let Some(pattern) = text(key, "pattern") else { continue };
@@ -303,15 +293,13 @@ fn alone(subject: &Subject<'_>, manifest: Option<&Value>, findings: &mut Finding
         Some(keys.filter_map(|(name, value)| Some((name.clone(), scalar(value)?))).collect())
     };
     let provider = |binding: &Value| -> Option<(String, String)> {
-        match text(binding, "spec.providerRef") {
-            Some(name) => Some((text(binding, "metadata.namespace")?.to_owned(), name.to_owned())),
-            None => {
-                let owner = text(binding, "spec.sharedProviderRef.organization")?;
-                let home = subject.view.organization(owner).and_then(|owner| text(owner, "spec.namespaceName"));
-                let name = text(binding, "spec.sharedProviderRef.name")?;
-                Some((home.unwrap_or(owner).to_owned(), name.to_owned()))
-            }
+        if let Some(name) = text(binding, "spec.providerRef") {
+            return Some((text(binding, "metadata.namespace")?.to_owned(), name.to_owned()));
         }
+        let owner = text(binding, "spec.sharedProviderRef.organization")?;
+        let home = subject.view.organization(owner).and_then(|owner| text(owner, "spec.namespaceName"));
+        let name = text(binding, "spec.sharedProviderRef.name")?;
+        Some((home.unwrap_or(owner).to_owned(), name.to_owned()))
     };
     let own = enabled(subject.spec, "spec.");
     let clashes = |other: &Value| {

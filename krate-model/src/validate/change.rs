@@ -90,8 +90,8 @@ fn writer(subject: &Subject<'_>, findings: &mut Findings) {
     let who = if writer == Writer::Agent { "an agent" } else { "a person" };
     let Some(old) = subject.old_spec() else {
         match (writer, created_by_person(kind)) {
-            (Writer::Person, Some(None)) => {}
-            (Writer::Person, Some(Some((field, value)))) => {
+            (Writer::Person, Creation::Free) => {}
+            (Writer::Person, Creation::With(field, value)) => {
                 if text(subject.spec, field) != Some(value) {
                     let message = format!("{who} makes a {kind} only with {value}");
                     findings.fail_near(format!("spec.{field}"), Rule::r(19), Code::Forbidden, message, Some(value));
@@ -119,13 +119,26 @@ fn writer(subject: &Subject<'_>, findings: &mut Findings) {
     }
 }
 
-/// Whether people create a Record of that kind, and with which value of which field.
-const fn created_by_person(kind: Kind) -> Option<Option<(&'static str, &'static str)>> {
+/// Whether people create a Record of some kind.
+enum Creation {
+    Free,
+    /// Only with this field of the spec at this value.
+    With(&'static str, &'static str),
+    Never,
+}
+
+const fn created_by_person(kind: Kind) -> Creation {
     match kind {
-        Kind::Issue | Kind::PullRequest | Kind::Review | Kind::Comment | Kind::Pipeline => Some(None),
-        Kind::AgentMemoryUpdate | Kind::AgentRunMemoryImport | Kind::AgentMemoryQuery => Some(None),
-        Kind::AgentTriggerEvent => Some(Some(("source", "manual"))),
-        _ => None,
+        Kind::Issue
+        | Kind::PullRequest
+        | Kind::Review
+        | Kind::Comment
+        | Kind::Pipeline
+        | Kind::AgentMemoryUpdate
+        | Kind::AgentRunMemoryImport
+        | Kind::AgentMemoryQuery => Creation::Free,
+        Kind::AgentTriggerEvent => Creation::With("source", "manual"),
+        _ => Creation::Never,
     }
 }
 

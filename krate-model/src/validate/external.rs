@@ -4,7 +4,6 @@
 use serde_json::Value;
 
 use super::failure::{Code, Findings};
-use super::nearest::nearest;
 use super::path::{ROOT, entries, get, is_true, list, map, text, texts};
 use super::rules::Rule;
 use super::scalars::address_problem;
@@ -93,10 +92,7 @@ fn manifest_of<'a>(subject: &Subject<'a>, findings: &mut Findings) -> Option<&'a
     }
     known.push("custom");
     let message = format!("{} is no registered provider type", shown(provider_type, "providerType"));
-    match nearest(provider_type, known.iter().copied()) {
-        Some(meant) => findings.fail_near(at, Rule::r(11), Code::NotSupported, message, Some(meant)),
-        None => findings.fail_set(at, Rule::r(11), message, known),
-    }
+    findings.fail_unknown(at, Rule::r(11), Code::NotSupported, message, provider_type, known);
     None
 }
 
@@ -122,12 +118,8 @@ fn follows_manifest(subject: &Subject<'_>, manifest: &Value, findings: &mut Find
             let at = at.field("authRef");
             let at = at.field("keys");
             let message = "is no credential key of this way to authenticate";
-            match nearest(renamed, keys.iter().copied()) {
-                Some(meant) => {
-                    findings.fail_near(at.key(renamed), Rule::r(11), Code::NotSupported, message, Some(meant));
-                }
-                None => findings.fail_set(at.key(renamed), Rule::r(11), message, &keys),
-            }
+            let known = keys.iter().copied();
+            findings.fail_unknown(at.key(renamed), Rule::r(11), Code::NotSupported, message, renamed, known);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::nearest::nearest;
 use super::rules::Rule;
 
 /// Why a value is refused: Kubernetes' causes, so that an admission webhook passes them on unchanged (R29).
@@ -201,6 +202,24 @@ impl Findings {
         accepted: impl IntoIterator<Item = T>,
     ) {
         self.push(path, rule, Code::NotSupported, message, Some(Accepted::one_of(accepted)));
+    }
+
+    /// A name that is none of `known`: the nearest one is offered, or all of them.
+    pub(super) fn fail_unknown<'k>(
+        &mut self,
+        path: impl fmt::Display,
+        rule: Rule,
+        code: Code,
+        message: impl Into<String>,
+        found: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) {
+        let known: Vec<&str> = known.into_iter().collect();
+        let accepted = match nearest(found, known.iter().copied()) {
+            Some(meant) => Accepted::One(meant.to_owned()),
+            None => Accepted::one_of(known),
+        };
+        self.push(path, rule, code, message, Some(accepted));
     }
 
     /// A failure, with all that is known of it.

@@ -199,9 +199,10 @@ fn kind_of(document: &Value, findings: &mut Findings) -> Option<Kind> {
             Err(problem) => {
                 let is_reserved = RESERVED.iter().any(|(reserved, _)| reserved == text);
                 let known = || nearest::nearest(text, Kind::ALL.iter().map(|kind| kind.as_str()));
-                let message = match is_reserved {
-                    true => format!("{text:?} is not defined"),
-                    false => format!("{} is no kind of krate's", secrets::shown(text, "kind")),
+                let message = if is_reserved {
+                    format!("{text:?} is not defined")
+                } else {
+                    format!("{} is no kind of krate's", secrets::shown(text, "kind"))
                 };
                 findings.fail_near("kind", Rule::r(7), Code::NotSupported, message, problem.hint.or_else(known));
             }

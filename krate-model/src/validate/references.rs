@@ -42,8 +42,8 @@ fn collect(schema: &Value, value: &Value, path: Path<'_>, found: &mut Vec<Refere
     };
     match (named, value) {
         (Some(kind), Value::String(name)) => add(&path, kind, name),
-        (Some(kind), Value::Array(names)) => {
-            names.iter().enumerate().filter_map(|(at, name)| Some((at, name.as_str()?))).for_each(|(at, name)| {
+        (Some(kind), Value::Array(items)) => {
+            items.iter().enumerate().filter_map(|(at, name)| Some((at, name.as_str()?))).for_each(|(at, name)| {
                 add(&path.index(at), kind, name);
             });
         }

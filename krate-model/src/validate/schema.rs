@@ -10,7 +10,6 @@ use regex_lite::Regex;
 use serde_json::{Map, Value, json};
 
 use super::failure::{Accepted, Code, Findings};
-use super::nearest::nearest;
 use super::path::{Path, ROOT};
 use super::rules::Rule;
 use super::scalars::{MAX_SAFE_INTEGER, duration, is_sha, url_problem};
@@ -55,7 +54,7 @@ pub(super) fn check(schema: &Value, document: &Map<String, Value>, findings: &mu
             "metadata" => walk(&METADATA, value, ROOT.field("metadata"), findings),
             known => match properties.and_then(|properties| properties.get(known)) {
                 Some(schema) => walk(schema, value, ROOT.field(known), findings),
-                None => unknown(name, ROOT.field(name), ENVELOPE, findings),
+                None => findings.fail_unknown(name, Rule::r(7), Code::Forbidden, "is no field here", name, ENVELOPE),
             },
         }
     }
@@ -130,22 +129,12 @@ fn object(schema: &Value, fields: &Map<String, Value>, path: &Path<'_>, findings
             (None, None) if properties.is_none() => {}
             (None, None) => {
                 let known = properties.into_iter().flatten().map(|(known, _)| known.as_str());
-                unknown(name, path.field(name), known, findings);
+                let at = path.field(name);
+                findings.fail_unknown(at, Rule::r(7), Code::Forbidden, "is no field here", name, known);
             }
         }
     }
     missing(schema, fields, path, findings);
-}
-
-fn unknown<'k>(name: &str, path: Path<'_>, known: impl IntoIterator<Item = &'k str> + Clone, findings: &mut Findings) {
-    let meant = nearest(name, known.clone());
-    match meant {
-        Some(_) => findings.fail_near(path, Rule::r(7), Code::Forbidden, "is no field here", meant),
-        None => {
-            let known = Accepted::one_of(known.into_iter().collect::<BTreeSet<_>>());
-            findings.push(path, Rule::r(7), Code::Forbidden, "is no field here", Some(known));
-        }
-    }
 }
 
 fn missing(schema: &Value, fields: &Map<String, Value>, path: &Path<'_>, findings: &mut Findings) {

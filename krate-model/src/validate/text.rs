@@ -87,9 +87,8 @@ const CONTROL: &str = "holds a control character";
 
 fn is_control(char: char, is_prose: bool) -> bool {
     match char {
-        '\t' | '\n' => !is_prose,
         // A provider's line ends are CRLF; a body keeps them.
-        '\r' => !is_prose,
+        '\t' | '\n' | '\r' => !is_prose,
         _ => char < ' ' || char == '\u{7f}',
     }
 }
