@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::nearest::nearest;
 use super::rules::Rule;
+use super::secrets::looks_like;
 
 /// Why a value is refused: Kubernetes' causes, so that an admission webhook passes them on unchanged (R29).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -169,6 +170,11 @@ impl Report {
     }
 }
 
+/// `text`, unless something in it looks like a credential (R29): a last guard behind the checks, which name what they find.
+fn shown(text: String) -> String {
+    if looks_like(&text, "").is_some() { "(hidden: it may be secret)".to_owned() } else { text }
+}
+
 /// Where the checks put what they find.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -231,21 +237,23 @@ impl Findings {
         message: impl Into<String>,
         accepted: Option<Accepted>,
     ) {
-        let (path, message) = (path.to_string(), message.into());
+        let (path, message) = (shown(path.to_string()), shown(message.into()));
+        let accepted = accepted.filter(|accepted| looks_like(&accepted.to_string(), "").is_none());
         self.report.failures.push(Failure { path, rule, code, message, accepted });
     }
 
     /// A reference whose object isn't there yet.
     pub(super) fn unresolved(&mut self, path: impl fmt::Display, kind: &str, name: &str) {
         self.report.unresolved.push(Unresolved {
-            path: path.to_string(),
+            path: shown(path.to_string()),
             kind: kind.to_owned(),
-            name: name.to_owned(),
+            name: shown(name.to_owned()),
         });
     }
 
     /// Something that nobody could look up.
     pub(super) fn unchecked(&mut self, path: impl fmt::Display, rule: Rule, reason: impl Into<String>) {
-        self.report.unchecked.push(Unchecked { path: path.to_string(), rule, reason: reason.into() });
+        let (path, reason) = (shown(path.to_string()), shown(reason.into()));
+        self.report.unchecked.push(Unchecked { path, rule, reason });
     }
 }

@@ -4,6 +4,8 @@ use std::fmt::{self, Write as _};
 
 use serde_json::{Map, Value};
 
+use super::secrets;
+
 /// One step down.
 #[derive(Debug, Clone, Copy)]
 enum Step<'a> {
@@ -44,9 +46,9 @@ impl<'a> Path<'a> {
         self.step(Step::Index(at))
     }
 
-    /// An entry of a list-map; by its key where it has one.
+    /// An entry of a list-map; by its key where it has one that may be shown.
     pub(super) fn entry(&'a self, at: usize, entry: &'a Value, key: &'a str) -> Self {
-        match entry.get(key).and_then(Value::as_str) {
+        match map_key(entry, key) {
             Some(value) => self.step(Step::Entry { key, value }),
             None => self.index(at),
         }
@@ -79,6 +81,7 @@ impl fmt::Display for Path<'_> {
         }
         match self.step {
             Step::Root => Ok(()),
+            Step::Field(name) | Step::Key(name) if secrets::looks_like(name, "").is_some() => f.write_str("[(hidden)]"),
             Step::Field(name) => {
                 if !matches!(self.above, None | Some(Path { step: Step::Root, .. })) {
                     f.write_char('.')?;
@@ -91,6 +94,11 @@ impl fmt::Display for Path<'_> {
             Step::Entry { key, value } => write!(f, "[{key}={value}]"),
         }
     }
+}
+
+/// The key of a list-map's entry, unless it may be secret: then a path counts instead (R29).
+fn map_key<'v>(entry: &'v Value, key: &str) -> Option<&'v str> {
+    entry.get(key).and_then(Value::as_str).filter(|value| secrets::looks_like(value, key).is_none())
 }
 
 /// Whether a map's key can stand after a dot without being taken for something else.
@@ -130,7 +138,7 @@ pub(super) fn texts<'v>(document: &'v Value, path: &str) -> impl Iterator<Item =
 
 /// The entries of the list-map at a path of plain fields, each with the path to it.
 pub(super) fn entries<'v>(document: &'v Value, path: &str, key: &str) -> Vec<(String, &'v Value)> {
-    let name = |at: usize, entry: &Value| match entry.get(key).and_then(Value::as_str) {
+    let name = |at: usize, entry: &Value| match map_key(entry, key) {
         Some(value) => format!("{path}[{key}={value}]"),
         None => format!("{path}[{at}]"),
     };

@@ -1,16 +1,14 @@
-//! The cases of resource-kinds.md section 7, copied to `cases/`, each against `validate`.
-#![allow(missing_docs)]
+//! Each valid and invalid case of resource-kinds.md section 7.
 
 use std::collections::BTreeSet;
 
+use krate_model::kinds::defined::Defined;
 use krate_model::schema::schema as schema_of;
-use krate_model::validate::{Request, View, Writer, validate};
-use krate_model::{API_VERSION, Kind, apply_defaults};
-use serde_json::{Map, Value, json};
+use krate_model::validate::{Writer, validate};
+use krate_model::{apply_defaults, normalize_sets};
+use serde_json::{Value, json};
 
-const VALID: &str = include_str!("cases/valid.yaml");
-const INVALID: &str = include_str!("cases/invalid.yaml");
-const MANIFEST: &str = include_str!("cases/github-manifest.yaml");
+use super::support::{INVALID, VALID, kind, maker, place, request, store, unset, valid_documents, yaml};
 
 /// Kinds among the cases that this version has no schema of; the list shrinks as they come.
 const NOT_DEFINED_YET: [&str; 9] = [
@@ -27,73 +25,6 @@ const NOT_DEFINED_YET: [&str; 9] = [
 
 /// Invalid cases that only a schema can refuse, of kinds that have none yet.
 const NEED_A_SCHEMA: [(&str, &str); 1] = [("AgentTriggerRule/fix", "spec.sources[0]")];
-
-fn yaml(text: &str) -> Value {
-    serde_saphyr::from_str(text).expect("the cases are YAML")
-}
-
-fn request(writer: Writer) -> Request {
-    Request::new(writer, "2026-06-01T00:00:00Z".parse().expect("a time"))
-}
-
-fn kind(document: &Value) -> Kind {
-    document["kind"].as_str().expect("a kind").parse().expect("a known kind")
-}
-
-fn valid_documents() -> Vec<Value> {
-    let Value::Array(mut documents) = yaml(VALID) else { panic!("the valid cases are a list") };
-    for document in &mut documents {
-        document["apiVersion"] = API_VERSION.into();
-    }
-    documents
-}
-
-fn store() -> View {
-    View::complete(valid_documents().into_iter().chain([yaml(MANIFEST)]))
-}
-
-/// Who brings a document of the store there: a person, but for what only controllers make (R19).
-fn maker(document: &Value) -> Writer {
-    if kind(document) == Kind::AgentApproval { Writer::Controller } else { Writer::Person }
-}
-
-/// The steps of a path as the cases write it: `spec.a[name=b].c[0]`; dots inside brackets are no steps.
-fn steps(path: &str) -> Vec<String> {
-    let (mut steps, mut rest) = (Vec::new(), path);
-    while !rest.is_empty() {
-        let end = match rest.strip_prefix('[') {
-            Some(_) => rest.find(']').expect("a closing bracket") + 1,
-            None => rest.find(['.', '[']).unwrap_or(rest.len()),
-        };
-        steps.push(rest[..end].to_owned());
-        rest = rest[end..].trim_start_matches('.');
-    }
-    steps
-}
-
-/// The place at a path, made where it isn't there yet.
-fn place<'v>(document: &'v mut Value, path: &str) -> &'v mut Value {
-    steps(path).iter().fold(document, |at, step| {
-        let Some(inside) = step.strip_prefix('[').and_then(|step| step.strip_suffix(']')) else {
-            if !at.is_object() {
-                *at = Value::Object(Map::new());
-            }
-            return &mut at[step];
-        };
-        match inside.split_once('=') {
-            None => &mut at[inside.parse::<usize>().expect("an index")],
-            Some((key, value)) => {
-                let list = at.as_array_mut().expect("a list-map");
-                list.iter_mut().find(|entry| entry[key] == value).expect("an entry of that key")
-            }
-        }
-    })
-}
-
-fn unset(document: &mut Value, path: &str) {
-    let (above, name) = path.rsplit_once('.').expect("a path of fields");
-    place(document, above).as_object_mut().expect("an object").remove(name);
-}
 
 /// One invalid case: the document to judge, what it changes where it is an update, and what is expected.
 struct Case {
@@ -168,6 +99,21 @@ fn r67_defaulting_twice_changes_nothing() {
         let mut twice = once.clone();
         apply_defaults(kind, &mut twice);
         assert_eq!(once, twice);
+    }
+}
+
+#[test]
+fn r67_each_valid_document_survives_its_type() {
+    for mut document in valid_documents() {
+        let kind = kind(&document);
+        let Some(defined) = Defined::of(kind) else { continue };
+        apply_defaults(kind, &mut document);
+        let mut retyped = defined.retype(&document).expect("a valid document has its type");
+        for document in [&mut document, &mut retyped] {
+            apply_defaults(kind, document);
+            normalize_sets(kind, document);
+        }
+        assert_eq!(retyped, document);
     }
 }
 

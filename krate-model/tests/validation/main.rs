@@ -1,0 +1,7 @@
+//! Validation against the cases of the spec, rule by rule, and by laws that hold for any document.
+#![allow(missing_docs)]
+
+mod cases;
+mod laws;
+mod rules;
+mod support;
