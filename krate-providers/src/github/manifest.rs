@@ -38,9 +38,28 @@ use Behaviour::{Get, Guarded, List, Write};
 /// Operation, behaviour, permission of krate, permission of GitHub, webhook events that confirm it.
 type Row = (Operation, Behaviour, &'static str, &'static str, &'static [&'static str]);
 
-const ISSUE_TRACKING: &[Row] = &[];
+const ISSUE_TRACKING: &[Row] = &[
+    (Operation::ListIssues, List, "issues:read", "issues:read", &[]),
+    (Operation::GetIssue, Get, "issues:read", "issues:read", &[]),
+    (Operation::ListComments, List, "issues:read", "issues:read", &[]),
+    (Operation::ListLabels, List, "issues:read", "issues:read", &[]),
+    (Operation::CreateIssue, Write, "issues:write", "issues:write", &["issues"]),
+    (Operation::UpdateIssue, Write, "issues:write", "issues:write", &["issues"]),
+    (Operation::CloseIssue, Write, "issues:write", "issues:write", &["issues"]),
+    (Operation::CreateComment, Write, "issues:write", "issues:write", &["issue_comment"]),
+    (Operation::UpdateComment, Write, "issues:write", "issues:write", &["issue_comment"]),
+    (Operation::DeleteComment, Write, "issues:write", "issues:write", &["issue_comment"]),
+    (Operation::AddLabels, Write, "issues:write", "issues:write", &["issues", "pull_request"]),
+    (Operation::RemoveLabels, Write, "issues:write", "issues:write", &["issues", "pull_request"]),
+];
 
-const GIT_FORGE: &[Row] = &[];
+const GIT_FORGE: &[Row] = &[
+    (Operation::ListPullRequests, List, "pull-requests:read", "pull_requests:read", &[]),
+    (Operation::GetPullRequest, Get, "pull-requests:read", "pull_requests:read", &[]),
+    (Operation::CreatePullRequest, Write, "pull-requests:write", "pull_requests:write", &["pull_request"]),
+    (Operation::UpdatePullRequest, Write, "pull-requests:write", "pull_requests:write", &["pull_request"]),
+    (Operation::MergePullRequest, Guarded, "pull-requests:merge", "contents:write", &["pull_request"]),
+];
 
 /// Event type, its actions (none: it has none), what it becomes.
 type Event = (&'static str, &'static [&'static str], &'static [ResourceKind]);

@@ -16,17 +16,17 @@ mod forge;
 mod head;
 mod manifest;
 mod native;
+mod rest;
 mod webhook;
 mod work;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use krate_model::kinds::external::ExternalProviderCapabilityManifestSpec;
-use krate_model::kinds::sets::ErrorClass;
 use krate_model::kinds::shared::Time;
 
 use crate::contract::{
-    Call, DecodeError, Decoded, DeliveryHead, EncodeError, Endpoint, HeadError, Normalization, Provider, ProviderError,
+    Call, DecodeError, Decoded, DeliveryHead, EncodeError, Endpoint, HeadError, Normalization, Provider,
     SignatureError, Verified, WebhookSecret,
 };
 
@@ -61,12 +61,11 @@ impl Provider for GitHub {
         webhook::normalize(event_type, body)
     }
 
-    fn encode(&self, _endpoint: &Endpoint<'_>, call: &Call<'_>) -> Result<Request<Bytes>, EncodeError> {
-        Err(EncodeError::Unsupported { provider_type: manifest::PROVIDER_TYPE, operation: call.operation.clone() })
+    fn encode(&self, endpoint: &Endpoint<'_>, call: &Call<'_>) -> Result<Request<Bytes>, EncodeError> {
+        rest::encode(endpoint, call)
     }
 
-    fn decode<'a>(&self, call: &Call<'_>, _response: &'a Response<Bytes>, _received_at: Time) -> Decoded<'a> {
-        let message = format!("{} has no operation {}", manifest::PROVIDER_TYPE, call.operation);
-        Decoded { result: Err(ProviderError::new(ErrorClass::Unsupported, message)), quota: None, request_id: None }
+    fn decode<'a>(&self, call: &Call<'_>, response: &'a Response<Bytes>, received_at: Time) -> Decoded<'a> {
+        rest::decode(call, response, received_at)
     }
 }

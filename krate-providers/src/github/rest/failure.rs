@@ -1,0 +1,131 @@
+//! What an answer that is no success means.
+
+use chrono::{DateTime, TimeDelta};
+use http::{HeaderMap, StatusCode, header};
+use krate_model::kinds::sets::ErrorClass;
+use krate_model::kinds::shared::Time;
+use serde::Deserialize;
+
+use crate::contract::{ProviderError, QuotaReading};
+
+/// How long a limit without a time is respected: GitHub asks for at least a minute.
+const SECONDARY_LIMIT: TimeDelta = TimeDelta::minutes(1);
+
+pub(super) fn header_text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn header_number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    header_text(headers, name)?.trim().parse().ok()
+}
+
+/// The budget that the answer tells of, whatever the answer is.
+pub(super) fn quota(headers: &HeaderMap) -> Option<QuotaReading> {
+    let reset = i64::try_from(header_number(headers, "x-ratelimit-reset")?).ok()?;
+    Some(QuotaReading::new(
+        header_text(headers, "x-ratelimit-resource").unwrap_or("core").chars().take(64).collect::<String>(),
+        header_number(headers, "x-ratelimit-limit")?,
+        header_number(headers, "x-ratelimit-remaining")?,
+        DateTime::from_timestamp(reset, 0)?,
+    ))
+}
+
+fn retry_after(headers: &HeaderMap, received_at: Time) -> Option<Time> {
+    let seconds = i64::try_from(header_number(headers, header::RETRY_AFTER.as_str())?).ok()?;
+    received_at.checked_add_signed(TimeDelta::try_seconds(seconds)?)
+}
+
+/// GitHub's error body.
+#[derive(Deserialize, Default)]
+struct Body {
+    message: Option<String>,
+    #[serde(default)]
+    errors: Vec<Detail>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Detail {
+    Field { field: Option<String>, code: Option<String>, message: Option<String> },
+    Text(String),
+}
+
+/// What GitHub said, for people; and the field that it names.
+fn said(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> (String, Option<String>) {
+    if !is_json(headers) {
+        // A proxy's page is long and says nothing to krate's reader.
+        let media_type = header_text(headers, "content-type").unwrap_or("no content type");
+        return (format!("{status} without GitHub's JSON ({})", media_type.chars().take(64).collect::<String>()), None);
+    }
+    let body: Body = serde_json::from_slice(body).unwrap_or_default();
+    let mut message = body.message.unwrap_or_else(|| status.to_string());
+    let mut path = None;
+    for detail in body.errors {
+        match detail {
+            Detail::Text(text) => message = format!("{message}: {text}"),
+            Detail::Field { field, code, message: text } => {
+                let what = text.or(code).unwrap_or_default();
+                message = match &field {
+                    Some(field) => format!("{message}: {field}: {what}"),
+                    None => format!("{message}: {what}"),
+                };
+                path = path.or(field);
+            }
+        }
+    }
+    (message, path)
+}
+
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    header_text(headers, "content-type").is_some_and(|value| {
+        let media_type = value.split(';').next().unwrap_or_default().trim();
+        media_type.ends_with("/json") || media_type.ends_with("+json")
+    })
+}
+
+/// Classes an answer that is neither success nor redirection.
+pub(super) fn error(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    is_write: bool,
+    received_at: Time,
+) -> ProviderError {
+    let (message, path) = said(status, headers, body);
+    let pause = retry_after(headers, received_at);
+    let mut error = match status.as_u16() {
+        401 => ProviderError::new(ErrorClass::Authentication, message),
+        // Two limits come with the status of a refusal, and a refusal must not be taken for one of them.
+        403 | 429 => match limit(status, headers, &message, pause, received_at) {
+            Some(until) => ProviderError::new(ErrorClass::RateLimited, message).until(Some(until)),
+            None => ProviderError::new(ErrorClass::Permission, message),
+        },
+        404 => ProviderError::new(ErrorClass::NotFound, message),
+        405 | 409 | 412 => ProviderError::new(ErrorClass::Precondition, message),
+        410 => ProviderError::new(ErrorClass::Gone, message),
+        408 | 500..=599 => {
+            let error = ProviderError::new(ErrorClass::Transient, message).until(pause);
+            if is_write { error.maybe_sent() } else { error }
+        }
+        _ => ProviderError::new(ErrorClass::Validation, message),
+    };
+    error.path = path;
+    error
+}
+
+/// Until when a limit holds, if it is one (S44).
+fn limit(
+    status: StatusCode,
+    headers: &HeaderMap,
+    message: &str,
+    pause: Option<Time>,
+    received_at: Time,
+) -> Option<Time> {
+    let primary = quota(headers).filter(|quota| quota.remaining == 0).map(|quota| quota.reset_at);
+    let lower = message.to_ascii_lowercase();
+    let told =
+        ["secondary rate limit", "abuse detection", "rate limit exceeded"].iter().any(|word| lower.contains(word));
+    let secondary = told || status == StatusCode::TOO_MANY_REQUESTS;
+    // Both may hold at once: the later end counts.
+    primary.max(pause).or_else(|| if secondary { received_at.checked_add_signed(SECONDARY_LIMIT) } else { None })
+}
