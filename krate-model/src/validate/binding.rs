@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::failure::{Accepted, Code, Findings};
 use super::mergeable::mergeable;
 use super::path::{ROOT, entries, get, is_true, list, map, text, texts};
-use super::references::{Reference, cross_organization, resolve};
+use super::references::cross_organization;
 use super::rules::Rule;
 use super::secrets::shown;
 use super::{Subject, View};
@@ -108,17 +108,11 @@ fn references(subject: &Subject<'_>, findings: &mut Findings) {
     }
     cross_organization(subject, "sharedProviderRef", Kind::ExternalBackendProvider, findings);
     cross_organization(subject, "sharedSyncPolicyRef", Kind::ExternalBackendSyncPolicy, findings);
-    let target =
-        (text(spec, "targetRef.kind").and_then(|kind| kind.parse::<Kind>().ok()), text(spec, "targetRef.name"));
-    let (Some(kind), Some(name)) = target else { return };
-    if kind == Kind::Organization {
-        if text(spec, "organizationRef") != Some(name) {
-            let message = "names another organization than the binding's own";
-            findings.fail("spec.targetRef.name", Rule::r(4), Code::Forbidden, message);
-        }
-        return;
+    let of_organization = text(spec, "targetRef.kind") == Some(Kind::Organization.as_str());
+    if of_organization && text(spec, "targetRef.name") != text(spec, "organizationRef") {
+        let message = "names another organization than the binding's own";
+        findings.fail("spec.targetRef.name", Rule::r(4), Code::Forbidden, message);
     }
-    resolve(subject, &Reference { path: "spec.targetRef.name".to_owned(), kind, name: name.to_owned() }, findings);
 }
 
 /// R50: overrides name kinds of the interface, mergeable fields and fitting strategies.

@@ -52,7 +52,7 @@ use serde_json::{Map, Value};
 pub use change::{Command, admitted, commands};
 pub use failure::{Accepted, Code, Failure, Report, Unchecked, Unresolved};
 pub use mergeable::{MergeableField, mergeable};
-pub use references::{Reference, references};
+pub use references::{Reference, dependants, references};
 pub use rules::{NotARule, Rule};
 pub use scalars::MAX_SAFE_INTEGER;
 pub use secrets::credential_in;

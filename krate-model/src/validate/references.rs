@@ -8,7 +8,7 @@ use super::path::{Path, ROOT, entries, get, is_true, list, text};
 use super::rules::Rule;
 use super::schema::map_keys;
 use super::secrets::shown;
-use super::view::View;
+use super::view::{View, identity};
 use crate::kinds::shared::{Time, parse_time};
 use crate::{API_VERSION, Kind, StorageClass};
 
@@ -31,6 +31,26 @@ pub fn references(document: &Value) -> Vec<Reference> {
     if let (Some(schema), Some(spec)) = (schema, document.get("spec")) {
         collect(schema, spec, ROOT.field("spec"), &mut found);
     }
+    // A binding's target names its kind itself, one of a few, so it is no `ObjectRef` and has no mark.
+    let target = text(document, "spec.targetRef.kind").filter(|_| kind == Some(Kind::ExternalBackendBinding));
+    if let (Some(target), Some(name)) =
+        (target.and_then(|kind| kind.parse().ok()), text(document, "spec.targetRef.name"))
+    {
+        found.push(Reference { path: "spec.targetRef.name".to_owned(), kind: target, name: name.to_owned() });
+    }
+    found.sort();
+    found
+}
+
+/// The documents of `view` that refer to the object of that kind, namespace and name, by kind and name: what a person is shown before
+/// it is deleted (R58). Which of them that person may know is the caller's to judge (P6).
+pub fn dependants(view: &View, kind: Kind, namespace: &str, name: &str) -> Vec<(Kind, String)> {
+    let refers = |document: &Value| {
+        references(document).iter().any(|reference| reference.kind == kind && reference.name == name)
+    };
+    let beside = view.iter().filter(|document| text(document, "metadata.namespace") == Some(namespace));
+    let named = beside.filter(|document| refers(document)).filter_map(identity);
+    let mut found: Vec<(Kind, String)> = named.map(|(kind, _, name)| (kind, name.to_owned())).collect();
     found.sort();
     found
 }
@@ -87,7 +107,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
 }
 
 /// One reference by name: R4 for its form, R32 for what it names.
-pub(super) fn resolve(subject: &Subject<'_>, reference: &Reference, findings: &mut Findings) {
+fn resolve(subject: &Subject<'_>, reference: &Reference, findings: &mut Findings) {
     let Reference { path, kind, name } = reference;
     // The organization itself is R3's and R34's.
     if *kind == Kind::Organization {

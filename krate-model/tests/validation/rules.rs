@@ -1,6 +1,7 @@
 //! Rule by rule: what the cases of the spec leave out.
 
-use krate_model::validate::{Request, View, Writer, validate};
+use krate_model::schema::schema;
+use krate_model::validate::{Request, View, Writer, dependants, validate};
 use krate_model::{Digest, Kind};
 use serde_json::{Value, json};
 
@@ -656,6 +657,41 @@ fn r46_unknown_counts_as_fork() {
     view.insert(with(stored("RunnerPool/small"), &[("spec.trustTier", "trusted".into())]));
     let pipeline = like("Pipeline/p1", &[("spec.runnerPool", "small".into())]);
     assert_eq!(told(&validate(&pipeline, None, &view, &request(Writer::Person))), ["spec.runnerPool R46"]);
+}
+
+#[test]
+fn r58_dependants_are_found_by_their_references() {
+    let found = |kind, name: &str| {
+        let found = dependants(&store(), kind, "krate-org-a", name);
+        found.into_iter().map(|(kind, name)| format!("{kind}/{name}")).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Kind::ExternalBackendProvider, "gh"), ["ExternalBackendBinding/gh-krate"]);
+    assert_eq!(
+        found(Kind::Repository, "krate"),
+        ["Issue/first", "PullRequest/pr-krate-42", "Pipeline/p1", "ExternalBackendBinding/gh-krate"]
+    );
+    assert_eq!(found(Kind::PullRequest, "pr-krate-42"), ["Comment/c1", "Pipeline/p1"]);
+    assert_eq!(found(Kind::Repository, "other"), [""; 0]);
+}
+
+#[test]
+fn r25_every_pattern_of_every_schema_is_one_that_the_check_can_read() {
+    fn patterns<'v>(schema: &'v Value, found: &mut Vec<&'v str>) {
+        match schema {
+            Value::Object(fields) => {
+                found.extend(fields.get("pattern").and_then(Value::as_str));
+                fields.values().for_each(|value| patterns(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| patterns(item, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    Kind::ALL.iter().filter_map(|kind| schema(*kind)).for_each(|schema| patterns(schema, &mut found));
+    assert!(found.len() > 10);
+    for pattern in found {
+        assert!(regex_lite::Regex::new(pattern).is_ok(), "{pattern}");
+    }
 }
 
 #[test]
