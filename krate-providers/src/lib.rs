@@ -8,3 +8,5 @@ pub mod github;
 pub mod registry;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+#[cfg(any(test, feature = "testkit"))]
+pub mod suite;
