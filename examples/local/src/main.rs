@@ -1,2 +1,19 @@
-//! krate
-fn main() {}
+//! The `krate` command. What each command does stands in `commands/`, one file each.
+
+mod cli;
+mod commands;
+mod error;
+mod input;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match commands::run(cli) {
+        Ok(answer) => answer.into(),
+        Err(error) => error.report(),
+    }
+}

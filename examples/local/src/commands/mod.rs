@@ -1,0 +1,29 @@
+//! The commands, one file each. Each takes its arguments and the output, and says how it ended.
+
+pub(crate) mod completions;
+pub(crate) mod crds;
+pub(crate) mod explain;
+pub(crate) mod intent;
+pub(crate) mod merge;
+pub(crate) mod provider;
+pub(crate) mod validate;
+pub(crate) mod webhook;
+
+use crate::cli::{Cli, Command};
+use crate::error::{Answer, Error};
+use crate::output::Output;
+
+/// Runs the command that was called.
+pub(crate) fn run(cli: Cli) -> Result<Answer, Error> {
+    let output = Output::new(cli.output);
+    match cli.command {
+        Command::Webhook(command) => webhook::run(command, output),
+        Command::Merge(args) => merge::run(&args, output),
+        Command::Intent(command) => intent::run(command, output),
+        Command::Validate(args) => validate::run(&args, output),
+        Command::Crds(args) => crds::run(&args, output),
+        Command::Explain(args) => explain::run(&args, output),
+        Command::Provider(command) => provider::run(&command, output),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
