@@ -83,7 +83,7 @@ pub(crate) fn documents(path: &Path) -> Result<Vec<Document>, Error> {
             return Err(Error::new(format!("{file}: {error}")));
         }
         Err(_) => serde_saphyr::from_multiple::<Strict>(&text).map_err(|error| {
-            Error::new(format!("{file}: {error}"))
+            Error::new(format!("{file}: {}", yaml_problem(&error)))
                 .hint("the file has to be JSON or YAML, with each key once in its map")
         })?,
     };
@@ -96,6 +96,14 @@ pub(crate) fn documents(path: &Path) -> Result<Vec<Document>, Error> {
         );
     }
     Ok(flat.into_iter().enumerate().map(|(at, value)| Document { file: file.clone(), number: at + 1, value }).collect())
+}
+
+/// What is wrong with a YAML text, without the piece of it that the reader would quote: a manifest may hold what isn't to be shown.
+fn yaml_problem(error: &serde_saphyr::Error) -> String {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    first.strip_suffix(", set DuplicateKeyPolicy in Options if acceptable").unwrap_or(first).to_owned()
 }
 
 /// The documents in an array, or in a Kubernetes list, each by itself.

@@ -74,6 +74,9 @@ fn for_people(manifest: &Manifest) -> String {
             let repeat = if operation.write { operation.idempotency.to_string() } else { String::new() };
             [operation.operation.to_string(), kind.to_owned(), repeat, operation.native_scopes.join(", ")]
         });
+        if interface.operations.is_empty() {
+            continue;
+        }
         let _ = write!(text, "\n{}\n{}\n", interface.name, table(["Operation", "Does", "Repeat", "Scopes"], rows));
     }
     text
