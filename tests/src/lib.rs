@@ -2,3 +2,4 @@
 
 pub mod spdx;
 pub mod workspace;
+pub mod world;

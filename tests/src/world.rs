@@ -1,0 +1,368 @@
+//! A small world for the sync engine: a simulated forge behind a faulty network, a store that can die at any commit, and a clock that only moves
+//! when the test says so.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use krate_model::kinds::external::{ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy};
+use krate_model::kinds::forge::Repository;
+use krate_model::kinds::sets::AuthMode;
+use krate_model::kinds::work::{Comment, Issue, PullRequest};
+use krate_model::store::{
+    ChangeSet, Changes as Watched, CommitError, Filter, Key, MemoryStore, Page, Query, Revision, Store, StoreError,
+    Stored,
+};
+use krate_providers::contract::{Credential, SendOutcome, WebhookSecret};
+use krate_providers::simulator::{Delivery, Faults, Forge, Network, Reply};
+use krate_sync::driver::{Clock, Config, Driver, Http, SecretError, Secrets, SendError};
+use krate_sync::records::{Changes, Loaded, list};
+use serde_json::json;
+
+/// The namespace of everything.
+pub const NAMESPACE: &str = "krate-org-acme";
+/// The repository at the forge.
+pub const REPOSITORY: &str = "acme/site";
+/// A webhook secret that must never be seen outside.
+pub const SECRET: &str = "canary-webhook-secret";
+/// A token that must never be seen outside.
+pub const TOKEN: &str = "canary-api-token";
+
+/// When the story begins.
+pub fn start() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_780_000_000, 0).unwrap_or_default()
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    /// Moves it.
+    pub fn advance(&self, by: TimeDelta) {
+        self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Clock for ManualClock {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.0.load(Ordering::SeqCst)).unwrap_or_default()
+    }
+
+    async fn sleep_until(&self, time: DateTime<Utc>) {
+        self.0.fetch_max(time.timestamp_millis(), Ordering::SeqCst);
+    }
+}
+
+/// The forge as the engine reaches it.
+pub struct Wire {
+    network: Arc<Mutex<Network>>,
+    clock: Arc<ManualClock>,
+}
+
+#[async_trait]
+impl Http for Wire {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, SendError> {
+        match lock(&self.network).send(&request, self.clock.now()) {
+            Reply::Response(response) => Ok(response),
+            Reply::Lost => Err(SendError { outcome: SendOutcome::Unknown, message: "the connection broke".to_owned() }),
+        }
+    }
+}
+
+struct FixedSecrets;
+
+#[async_trait]
+impl Secrets for FixedSecrets {
+    async fn webhook_secrets(&self, _: &ExternalBackendProvider) -> Result<Vec<WebhookSecret>, SecretError> {
+        Ok(vec![WebhookSecret::new("first", SECRET)])
+    }
+
+    async fn credential(&self, _: &ExternalBackendProvider) -> Result<Option<Credential>, SecretError> {
+        Ok(Some(Credential::new(AuthMode::PersonalAccessToken, TOKEN)))
+    }
+}
+
+/// At which commit the process dies, and on which side of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crash {
+    /// The commit, counted from the last start.
+    pub commit: u64,
+    /// Whether the commit is durable all the same.
+    pub after: bool,
+}
+
+/// A store whose process dies when told to: from then on nothing works until it starts again.
+pub struct MortalStore {
+    inner: MemoryStore,
+    commits: AtomicU64,
+    plan: Mutex<Option<Crash>>,
+    dead: Mutex<bool>,
+}
+
+impl MortalStore {
+    fn check(&self) -> Result<(), StoreError> {
+        if *lock(&self.dead) { Err(died()) } else { Ok(()) }
+    }
+}
+
+fn died() -> StoreError {
+    StoreError::Unavailable { store: "memory".into(), source: Arc::new(std::io::Error::other("the process died")) }
+}
+
+#[async_trait]
+impl Store for MortalStore {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        self.check()?;
+        self.inner.get(key).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        self.check()?;
+        self.inner.list(query).await
+    }
+
+    async fn commit(&self, changes: ChangeSet) -> Result<Revision, CommitError> {
+        self.check()?;
+        let number = self.commits.fetch_add(1, Ordering::SeqCst);
+        let crash = lock(&self.plan).take_if(|crash| crash.commit <= number);
+        match crash {
+            None => self.inner.commit(changes).await,
+            Some(crash) => {
+                *lock(&self.dead) = true;
+                if crash.after {
+                    let _ = self.inner.commit(changes).await;
+                }
+                Err(died().into())
+            }
+        }
+    }
+
+    async fn changes(&self, after: Revision, filter: &Filter) -> Result<Watched, StoreError> {
+        self.inner.changes(after, filter).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.inner.revision().await
+    }
+}
+
+/// Everything together.
+pub struct World {
+    /// The forge and the network before it.
+    pub network: Arc<Mutex<Network>>,
+    /// The clock.
+    pub clock: Arc<ManualClock>,
+    /// The store.
+    pub store: Arc<MortalStore>,
+    /// The engine.
+    pub driver: Driver,
+}
+
+impl World {
+    /// A forge with one repository and a hook, a binding of it in `mode`, and nothing read yet.
+    pub fn new(seed: u64, faults: Faults, mode: &str) -> Self {
+        let mut forge = Forge::seeded(seed);
+        forge.set_limits(krate_providers::simulator::Limits {
+            creations_per_minute: usize::MAX,
+            ..krate_providers::simulator::Limits::default()
+        });
+        forge.add_token(TOKEN, "krate-bot");
+        forge.by("ada", start()).create_repository(REPOSITORY).expect("a new forge has room");
+        forge
+            .add_hook(REPOSITORY, "http://127.0.0.1/webhooks/gh", Some(SECRET), start())
+            .expect("the repository is there");
+        let network = Arc::new(Mutex::new(Network::new(forge, faults, seed)));
+        Self::over(network, Arc::new(ManualClock(AtomicI64::new(start().timestamp_millis()))), seed, mode)
+    }
+
+    /// Another engine with an empty store over the same forge: what it reads is the truth.
+    pub fn fresh_reader(&self) -> Self {
+        Self::over(Arc::clone(&self.network), Arc::clone(&self.clock), 0, "read-only")
+    }
+
+    fn over(network: Arc<Mutex<Network>>, clock: Arc<ManualClock>, seed: u64, mode: &str) -> Self {
+        let store = Arc::new(MortalStore {
+            inner: MemoryStore::new(),
+            commits: AtomicU64::new(0),
+            plan: Mutex::new(None),
+            dead: Mutex::new(false),
+        });
+        let wire = Wire { network: Arc::clone(&network), clock: Arc::clone(&clock) };
+        let driver = Driver::new(
+            Arc::clone(&store) as Arc<dyn Store>,
+            Arc::new(wire),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::new(FixedSecrets),
+            seed,
+        );
+        let world = Self { network, clock, store, driver };
+        world.configure(mode);
+        world
+    }
+
+    fn configure(&self, mode: &str) {
+        let metadata = |name: &str| json!({"name": name, "namespace": NAMESPACE});
+        let api = krate_model::API_VERSION;
+        let provider: ExternalBackendProvider = serde_json::from_value(json!({
+            "apiVersion": api, "kind": "ExternalBackendProvider", "metadata": metadata("gh"),
+            "spec": {
+                "organizationRef": "acme", "providerType": "github", "displayName": "GitHub",
+                "apiBaseUrl": "https://api.github.com",
+                "authRef": {"mode": "personal-access-token", "secretRef": {"name": "gh"}},
+                "webhook": {"secretRefs": [{"name": "first", "secretRef": {"name": "gh", "key": "webhook"}}]},
+                "capabilities": {"issueTracking": true, "gitForge": true},
+            },
+        }))
+        .expect("a provider");
+        let policy: ExternalBackendSyncPolicy = serde_json::from_value(json!({
+            "apiVersion": api, "kind": "ExternalBackendSyncPolicy", "metadata": metadata("policy"),
+            "spec": {"organizationRef": "acme"},
+        }))
+        .expect("a policy");
+        let binding: ExternalBackendBinding = serde_json::from_value(json!({
+            "apiVersion": api, "kind": "ExternalBackendBinding", "metadata": metadata("site"),
+            "spec": {
+                "organizationRef": "acme", "providerRef": "gh", "syncPolicyRef": "policy",
+                "targetRef": {"kind": "Repository", "name": "site"},
+                "externalRef": {"owner": "acme", "repository": "site"},
+                "interfaces": [{"name": "issueTracking", "mode": mode}, {"name": "gitForge", "mode": mode}],
+            },
+        }))
+        .expect("a binding");
+        let repository: Repository = serde_json::from_value(json!({
+            "apiVersion": api, "kind": "Repository", "metadata": metadata("site"),
+            "spec": {"organizationRef": "acme", "visibility": "private"},
+        }))
+        .expect("a repository");
+        block_on(async {
+            let mut changes = Changes::at(self.clock.now());
+            changes.put(&Loaded::new(provider)).expect("JSON");
+            changes.put(&Loaded::new(policy)).expect("JSON");
+            changes.put(&Loaded::new(binding)).expect("JSON");
+            changes.put(&Loaded::new(repository)).expect("JSON");
+            changes.commit(self.store.as_ref()).await.expect("an empty store takes them");
+        });
+    }
+
+    /// The network and the forge behind it.
+    pub fn forge(&self) -> MutexGuard<'_, Network> {
+        lock(&self.network)
+    }
+
+    /// Moves the clock.
+    pub fn pass_time(&self, seconds: i64) {
+        self.clock.advance(TimeDelta::seconds(seconds));
+    }
+
+    /// Hands over the webhooks that have arrived, and reports how many were acknowledged.
+    pub fn deliver(&self) -> usize {
+        let arrived = self.forge().arrivals(self.clock.now());
+        arrived.iter().filter(|delivery| self.deliver_one(delivery)).count()
+    }
+
+    /// Hands one webhook over; whether it was acknowledged.
+    pub fn deliver_one(&self, delivery: &Delivery) -> bool {
+        let request = delivery.to_request();
+        block_on(async {
+            let Ok(config) = Config::load(self.store.as_ref()).await else { return false };
+            let accepted = self.driver.accept(&config, "gh", request.headers(), request.body()).await;
+            matches!(accepted, Ok(Ok(_)))
+        })
+    }
+
+    /// Lets the process die at a commit.
+    pub fn plan_crash(&self, crash: Option<Crash>) {
+        self.store.commits.store(0, Ordering::SeqCst);
+        *lock(&self.store.plan) = crash;
+    }
+
+    /// Whether the process is dead.
+    pub fn is_dead(&self) -> bool {
+        *lock(&self.store.dead)
+    }
+
+    /// Starts the process again.
+    pub fn restart(&self) {
+        *lock(&self.store.dead) = false;
+        self.plan_crash(None);
+    }
+
+    /// One pass; failures are the driver's to retry.
+    pub fn pass(&self) -> Option<krate_sync::driver::Pass> {
+        block_on(self.driver.run_due()).ok()
+    }
+
+    /// Works until nothing is due any more within the next ten minutes, moving the clock to what is due next.
+    ///
+    /// # Errors
+    /// What was still due, or kept failing, after very many passes.
+    pub fn settle(&self) -> Result<(), String> {
+        let mut last = String::new();
+        for _ in 0..400 {
+            let pass = block_on(self.driver.run_due()).map_err(|error| error.to_string())?;
+            if !pass.failed.is_empty() {
+                last = pass.failed.join("; ");
+            }
+            match pass.next {
+                Some(next) if next - self.clock.now() <= TimeDelta::minutes(10) => {
+                    let wait = (next - self.clock.now()).max(TimeDelta::milliseconds(50));
+                    self.clock.advance(wait);
+                }
+                _ => return Ok(()),
+            }
+        }
+        Err(format!("never quiet; last failure: {last}"))
+    }
+
+    /// All objects of a kind, by name.
+    pub fn all<T: krate_model::Resource>(&self) -> Vec<T> {
+        let query = Query::new(T::KIND).in_namespace(NAMESPACE);
+        let found = block_on(list::<T>(&self.store.inner, query)).expect("the store can be read");
+        found.into_iter().map(|loaded| loaded.object).collect()
+    }
+
+    /// What the projections show of the forge, in a form that two worlds can be compared by.
+    pub fn shown(&self) -> Vec<String> {
+        let mut shown = Vec::new();
+        for issue in self.all::<Issue>() {
+            let number = number(issue.status.as_ref().and_then(|status| status.external.as_ref()));
+            let body = issue.spec.body.as_ref().map_or("", |body| body.markdown.as_str());
+            let phase = issue.status.as_ref().map(|status| status.phase.to_string()).unwrap_or_default();
+            if phase != "Deleted" {
+                shown.push(format!("issue {number:?} {phase} {:?} {body:?} {:?}", issue.spec.title, issue.spec.labels));
+            }
+        }
+        for pull in self.all::<PullRequest>() {
+            let number = number(pull.status.as_ref().and_then(|status| status.external.as_ref()));
+            let phase = pull.status.as_ref().map(|status| status.phase.to_string()).unwrap_or_default();
+            shown.push(format!("pull {number:?} {phase} {:?} {:?}", pull.spec.title, pull.spec.labels));
+        }
+        for comment in self.all::<Comment>() {
+            let id = comment.status.as_ref().and_then(|status| status.external.as_ref()).map(|e| e.native_id.clone());
+            let phase = comment.status.as_ref().map(|status| status.phase.to_string()).unwrap_or_default();
+            if phase != "Deleted" {
+                shown.push(format!("comment {id:?} {:?}", comment.spec.body.markdown));
+            }
+        }
+        shown.sort();
+        shown
+    }
+}
+
+fn number(external: Option<&krate_model::kinds::shared::ExternalEnvelope>) -> Option<i64> {
+    external.and_then(|external| external.native_number)
+}
+
+/// Runs a future that needs no runtime.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    futures::executor::block_on(future)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
