@@ -17,7 +17,7 @@ use krate_model::{Digest, Kind, NotCanonical, Resource, derived_name};
 
 use crate::local::{Local, each};
 use crate::merge::{Base, FieldRule, FieldValue};
-use crate::records::{self, Changes, Loaded, RecordError};
+use crate::records::{self, Changes, Loaded, RecordError, bump_generation};
 use crate::scope::Scope;
 
 /// The longest base value that a link holds as text, in bytes. Beyond it the digest tells same from changed (resource-kinds.md, ExternalObjectLink).
@@ -71,6 +71,9 @@ pub struct ObjectState {
     pub values: Vec<(Digest, String)>,
     /// What is to be told.
     pub audit: Vec<AuditDraft>,
+    /// Whether the decision left something to write: a drift, a merge of both sides, or the rest of a wish that met a conflict. A wish that the
+    /// provider refused is none: it isn't sent again as it is (S45).
+    pub replan: bool,
 }
 
 impl ObjectState {
@@ -270,6 +273,14 @@ impl ObjectState {
             draft = draft.scope(scope.provider(), scope.binding_name(), None).object(local.object.to_ref());
         }
         draft
+    }
+
+    /// Counts a new wish for the object: its intents are other requests than those of an earlier one (S33).
+    pub(crate) fn wish_anew(&mut self) {
+        if let Some(local) = &mut self.local {
+            local.dirty = true;
+            each!(&mut local.object, object => bump_generation(object));
+        }
     }
 
     /// The interface of the object.

@@ -5,7 +5,7 @@
 use krate_model::audit::AuditOutcome;
 use krate_model::kinds::external::{
     ConfirmedBy, ExternalObjectLinkPhase, ExternalObjectLinkStatus, ExternalSyncConflict, ExternalSyncConflictSpec,
-    ExternalWriteIntentPhase, NativeIdentity, SeenVersions, SupersededReason, Tombstone, TombstoneReason,
+    ExternalWriteIntentPhase, NativeIdentity, Payload, SeenVersions, SupersededReason, Tombstone, TombstoneReason,
 };
 use krate_model::kinds::sets::{ConflictReason, EventAction, ResolutionStrategy};
 use krate_model::kinds::shared::{Extensions, ExternalEnvelope, ObjectRef, Time, Value};
@@ -165,7 +165,7 @@ pub fn observe(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope) ->
             crate::local::each!(&mut local.object, object => bump_generation(object));
         }
     }
-    take_envelope(state, seen, content);
+    take_envelope(state, seen, scope, content);
     confirm(state, seen, &fields, content)?;
     Ok(Applied::Changed(changed))
 }
@@ -281,9 +281,16 @@ fn bury(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope) -> Result
 
 /// Takes back what was not sent yet.
 pub(crate) fn withdraw_unsent(state: &mut ObjectState, reason: &str, now: Time) -> Result<(), Refused> {
+    withdraw(state, reason, now, |_| true)
+}
+
+fn withdraw(state: &mut ObjectState, reason: &str, now: Time, which: impl Fn(&Payload) -> bool) -> Result<(), Refused> {
     for intent in &mut state.intents {
         let phase = intent.object.status.as_ref().map(|status| status.phase.clone());
-        if matches!(phase, Some(ExternalWriteIntentPhase::PendingApproval | ExternalWriteIntentPhase::ReadyToSend)) {
+        let unsent =
+            matches!(phase, Some(ExternalWriteIntentPhase::PendingApproval | ExternalWriteIntentPhase::ReadyToSend));
+        if unsent && which(&intent.object.spec.payload) {
+            state.replan = true;
             state.audit.extend(moves::cancel_intent(intent, reason, now)?);
         }
     }
@@ -302,6 +309,7 @@ fn merge(
     let now = seen.received_at;
     let mut merged: Vec<(&FieldRule<'static>, FieldValue<'static>)> = Vec::new();
     let mut conflicts = Vec::new();
+    let mut replan = false;
     for rule in rules {
         let Some((path, theirs)) = fields.iter().find(|(path, _)| *path == rule.path) else { continue };
         let Some(local) = &state.local else { return Ok(()) };
@@ -316,7 +324,8 @@ fn merge(
                 merged.push((rule, theirs.clone().into_owned()));
                 base = Some(());
             }
-            FieldOutcome::Merged { value, take, .. } => {
+            FieldOutcome::Merged { value, take, write } => {
+                replan |= write;
                 if take {
                     merged.push((rule, value.into_owned()));
                 }
@@ -325,6 +334,7 @@ fn merge(
             FieldOutcome::Agree => base = Some(()),
             FieldOutcome::Drift => {
                 // The desired value differs from what is now the base, so the plan writes it again.
+                replan = true;
                 base = Some(());
                 let draft = state.tell(
                     scope,
@@ -348,6 +358,7 @@ fn merge(
             state.audit.extend(drafts);
         }
     }
+    state.replan |= replan;
     for (rule, value) in merged {
         if let Some(local) = &mut state.local {
             local.object.set(&rule.path, &value, scope.body_format());
@@ -444,8 +455,8 @@ fn open_conflict(
             state.audit.extend(moves::take(intent, step));
         }
     }
-    // S27: what would write over the other side is taken back; the plan sends the rest again.
-    withdraw_unsent(state, "the field is in conflict", now)?;
+    // S27: what would write over the other side is taken back; what else such an intent carried, the plan sends again.
+    withdraw(state, "the field is in conflict", now, |payload| crate::plan::carries(payload, path))?;
     state.conflicts.push(conflict);
 
     let by_policy = scope
@@ -465,7 +476,10 @@ fn open_conflict(
             }
             state.set_base(rule, theirs)?;
         }
-        ResolutionStrategy::PreferKrate => state.set_base(rule, theirs)?,
+        ResolutionStrategy::PreferKrate => {
+            state.set_base(rule, theirs)?;
+            state.replan = true;
+        }
         // Everything else waits for a person.
         _ => return Ok(()),
     }
@@ -475,7 +489,7 @@ fn open_conflict(
 }
 
 /// Brings the envelope to the observation (S5, S6).
-fn take_envelope(state: &mut ObjectState, seen: Observation<'_>, content: Digest) {
+fn take_envelope(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope, content: Digest) {
     let event = seen.event;
     let generation = state.local.as_ref().map(|local| local.object.generation());
     let unsynced = state
@@ -510,7 +524,7 @@ fn take_envelope(state: &mut ObjectState, seen: Observation<'_>, content: Digest
     }
     if let Some(fields) = described.fields.filter(|fields| !fields.0.is_empty()) {
         let extensions = envelope.extensions.get_or_insert_with(Extensions::default);
-        extensions.provider_type = provider;
+        scope.backend.adapter.provider_type().clone_into(&mut extensions.provider_type);
         extensions.schema_version = "1".to_owned();
         for (name, raw) in &fields.0 {
             if let Ok(value) = serde_json::from_str(raw.get()) {

@@ -222,7 +222,10 @@ fn wanted(
             Base::Canonical(text) => serde_json::from_str(text).map_or(FieldValue::Absent, FieldValue::from_owned),
             Base::Unknown | Base::Absent | Base::Digest(_) => FieldValue::Absent,
         };
-        if merge_field(&rule, &base, &desired, &desired) == FieldOutcome::InSync
+        // What the provider never told and nobody set here is no wish.
+        let untouched = matches!(base, Base::Unknown) && (desired.is_empty() || desired == FieldValue::Bool(false));
+        if untouched
+            || merge_field(&rule, &base, &desired, &desired) == FieldOutcome::InSync
             || state.open_conflict(&rule.path).is_some()
         {
             continue;
@@ -383,6 +386,12 @@ pub(crate) fn payload_value(payload: &Payload, path: &str) -> Option<FieldValue<
         }
         _ => None,
     }
+}
+
+/// Whether a payload writes a field, wholly or in part.
+pub(crate) fn carries(payload: &Payload, path: &str) -> bool {
+    let labels = matches!(payload, Payload::AddLabels(_) | Payload::RemoveLabels(_));
+    (labels && path == "spec.labels") || payload_value(payload, path).is_some()
 }
 
 /// Whether an observation with these fields shows what the payload wrote (S34, S35).

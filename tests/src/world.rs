@@ -316,7 +316,14 @@ impl World {
                 _ => return Ok(()),
             }
         }
-        Err(format!("never quiet; last failure: {last}"))
+        let mut due = Vec::new();
+        for intent in self.all::<krate_model::kinds::external::ExternalWriteIntent>() {
+            due.push(format!("{:?}", intent.status));
+        }
+        for conflict in self.all::<krate_model::kinds::external::ExternalSyncConflict>() {
+            due.push(format!("{:?}", conflict.status));
+        }
+        Err(format!("never quiet; last failure: {last}; {due:#?}"))
     }
 
     /// All objects of a kind, by name.

@@ -83,8 +83,8 @@ impl Driver {
         let mut state = self.state_of(scope, event).await?;
         let seen = Observation { event, origin, shows, received_at: now };
         let applied = observe(&mut state, seen, scope)?;
-        if matches!(applied, Applied::Changed(_)) {
-            // What a merge left to write, or a drift to undo.
+        if state.replan {
+            state.wish_anew();
             plan(&mut state, scope, &Wish::reconcile(now))?;
         }
         let mut changes = Changes::at(now);
@@ -140,13 +140,18 @@ impl Driver {
             .in_namespace(scope.namespace())
             .between(Index::Digest, from.as_str()..to.as_str());
         let found = records::list::<krate_model::kinds::external::ExternalWriteIntent>(self.store(), query).await?;
-        // A marker is text that anybody can copy: it counts only while the intent has no object yet.
-        let waits = found.into_iter().find(|intent| {
-            intent.object.spec.native_target.native_id.is_none()
-                && intent.object.spec.provider_ref == scope.provider()
-                && intent.object.status.as_ref().is_some_and(|status| status.confirmation.is_none())
-        });
-        Ok(waits.map(|intent| intent.object.spec.target))
+        for intent in found {
+            let spec = &intent.object.spec;
+            if spec.native_target.native_id.is_some() || spec.provider_ref != scope.provider() {
+                continue;
+            }
+            // A marker is text that anybody can copy: it counts only while the local object has no native one.
+            let state = ObjectState::load_of_local(self.store(), scope.namespace(), &spec.target).await?;
+            if state.link.is_none() && state.local.is_some_and(|local| local.object.external().is_none()) {
+                return Ok(Some(spec.target.clone()));
+            }
+        }
+        Ok(None)
     }
 
     async fn link_by_number(

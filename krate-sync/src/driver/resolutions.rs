@@ -133,8 +133,8 @@ impl Driver {
         if let (Some(value), Some(local)) = (mine, &mut state.local) {
             local.dirty = true;
             local.object.set(&path, &value, scope.body_format());
-            each!(&mut local.object, object => bump_generation(object));
         }
+        state.wish_anew();
         // The conflict is over before the plan looks, or the field would be held back.
         self.step_conflict(scope, state, at, Event::Applied { intent: None }, changes)?;
         let wish = Wish {
