@@ -2,8 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, crds, explain, intent, merge, provider, validate, webhook};
+use crate::commands::{completions, crds, explain, intent, merge, online, provider, validate, webhook};
 use crate::output::Format;
+use crate::serve;
 
 /// Keeps forge objects in step between a forge and your own store.
 #[derive(Debug, Parser)]
@@ -26,7 +27,11 @@ pub(crate) struct Cli {
 /// What krate can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check and read webhooks
+    /// Run the webhook endpoint, the API and the worker
+    Serve(serve::Args),
+    #[command(flatten)]
+    Online(online::Command),
+    /// Check, read and replay webhooks
     #[command(subcommand)]
     Webhook(webhook::Command),
     /// Merge two sides' changes, field by field

@@ -5,6 +5,7 @@ mod commands;
 mod error;
 mod input;
 mod output;
+mod serve;
 
 use std::process::ExitCode;
 

@@ -81,9 +81,14 @@ pub(crate) fn note(text: &str) {
 
 /// A table without lines, as wide as the terminal; where there is none, as wide as it needs.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    columns(header.map(str::to_owned).into(), rows.into_iter().map(Vec::from).collect())
+}
+
+/// The same for columns that are only known when it runs.
+pub(crate) fn columns(header: Vec<String>, rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header.map(str::to_uppercase));
+    table.set_header(header.iter().map(|name| name.to_uppercase()));
     for row in rows {
         table.add_row(row);
     }

@@ -5,7 +5,9 @@ pub(crate) mod crds;
 pub(crate) mod explain;
 pub(crate) mod intent;
 pub(crate) mod merge;
+pub(crate) mod online;
 pub(crate) mod provider;
+pub(crate) mod replay;
 pub(crate) mod validate;
 pub(crate) mod webhook;
 
@@ -17,6 +19,8 @@ use crate::output::Output;
 pub(crate) fn run(cli: Cli) -> Result<Answer, Error> {
     let output = Output::new(cli.output);
     match cli.command {
+        Command::Serve(args) => crate::serve::run(&args),
+        Command::Online(command) => online::run(command, output),
         Command::Webhook(command) => webhook::run(command, output),
         Command::Merge(args) => merge::run(&args, output),
         Command::Intent(command) => intent::run(command, output),

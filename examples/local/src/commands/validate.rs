@@ -73,7 +73,7 @@ fn judge(document: &Document, view: &View, request: &Request) -> Judged {
 }
 
 /// The manifests of this build, as they stand in the platform's namespace.
-fn built_in_manifests() -> Vec<Value> {
+pub(crate) fn built_in_manifests() -> Vec<Value> {
     let manifest = |provider: &&dyn krate_providers::contract::Provider| {
         json!({
             "apiVersion": API_VERSION,

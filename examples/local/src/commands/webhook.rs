@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Print the canonical events of a delivery
     Normalize(DeliveryArgs),
+    /// Sign payload files and post them, as GitHub would
+    Replay(super::replay::Args),
 }
 
 /// A delivery in files.
@@ -68,6 +70,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<Answer, Error> {
     match command {
         Command::Verify(args) => verify(&args, output),
         Command::Normalize(args) => normalize(&args, output),
+        Command::Replay(args) => super::replay::run(&args, output),
     }
 }
 
@@ -92,11 +95,16 @@ fn verify(args: &VerifyArgs, output: Output) -> Result<Answer, Error> {
 
 /// The secret in an environment variable; the variable's name is the secret's name.
 fn secret(variable: &str) -> Result<WebhookSecret, Error> {
+    Ok(WebhookSecret::new(variable, secret_bytes(variable)?))
+}
+
+/// The value of an environment variable that holds a secret.
+pub(super) fn secret_bytes(variable: &str) -> Result<Vec<u8>, Error> {
     let value = std::env::var_os(variable).filter(|value| !value.is_empty()).ok_or_else(|| {
         Error::new(format!("--secret-env: the environment variable {variable} is not set, or empty"))
             .hint(format!("export {variable}=…; a secret is never given as an argument, where others can read it"))
     })?;
-    Ok(WebhookSecret::new(variable, value.into_encoded_bytes()))
+    Ok(value.into_encoded_bytes())
 }
 
 fn normalize(args: &DeliveryArgs, output: Output) -> Result<Answer, Error> {

@@ -1,0 +1,191 @@
+//! Looking: `get`, `describe`, `diff`, `why`.
+
+use std::fmt::Write as _;
+
+use krate_model::Kind;
+use serde_json::{Value, json};
+
+use super::{Api, Failed, Server, text};
+use crate::commands::explain::kind_named;
+use crate::error::Answer;
+use crate::output::{Format, Output, columns, table, yaml};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GetArgs {
+    #[command(flatten)]
+    server: Server,
+    /// The kind, by name, plural or short name
+    kind: String,
+    /// The object; without it, all
+    name: Option<String>,
+    /// Only those in this phase
+    #[arg(long, value_name = "PHASE")]
+    phase: Option<String>,
+    /// Only those that an index finds, such as repository=web
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "phase")]
+    index: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    limit: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OneArgs {
+    #[command(flatten)]
+    server: Server,
+    /// The kind, by name, plural or short name
+    kind: String,
+    /// The object
+    name: String,
+}
+
+impl OneArgs {
+    /// The server, the kind and the namespace.
+    fn find(&self) -> Result<(Api, Kind, String), Failed> {
+        let kind = kind_named(&self.kind)?;
+        let api = Api::new(&self.server)?;
+        let namespace = api.namespace_of(kind, &self.name)?;
+        Ok((api, kind, namespace))
+    }
+}
+
+pub(super) fn get(args: &GetArgs, output: Output) -> Result<Answer, Failed> {
+    let kind = kind_named(&args.kind)?;
+    let api = Api::new(&args.server)?;
+    if let Some(name) = &args.name {
+        let namespace = api.namespace_of(kind, name)?;
+        let object = api.get(&[kind.as_str(), &namespace, name], &[])?;
+        output.print(Format::Table, &object, |object| objects_table(kind, std::slice::from_ref(object)))?;
+        return Ok(Answer::Yes);
+    }
+    let mut filter = Vec::new();
+    filter.extend(api.namespace.as_deref().map(|namespace| ("namespace", namespace)));
+    filter.extend(args.phase.as_deref().map(|phase| ("phase", phase)));
+    filter.extend(args.index.as_deref().map(|index| ("index", index)));
+    let items = api.all(kind, &filter, args.limit)?;
+    output.print(Format::Table, &items, |items| objects_table(kind, items))?;
+    Ok(Answer::Yes)
+}
+
+/// The columns that the kind's definition names.
+fn objects_table(kind: Kind, objects: &[Value]) -> String {
+    let definition = krate_model::crd::crd(kind);
+    let version = definition.as_ref().and_then(|definition| definition.spec.versions.first());
+    let own: Vec<(String, String)> = version
+        .and_then(|version| version.additional_printer_columns.clone())
+        .unwrap_or_default()
+        .into_iter()
+        // Plain paths only: what selects in a list is for Kubernetes.
+        .filter(|column| !column.json_path.contains(['[', '(']))
+        .map(|column| (column.name, column.json_path.replace('.', "/")))
+        .filter(|(_, path)| path != "/status/phase")
+        .collect();
+    let header =
+        ["Namespace", "Name", "Phase"].map(str::to_owned).into_iter().chain(own.iter().map(|(name, _)| name.clone()));
+    let rows = objects.iter().map(|object| {
+        let fixed = ["/metadata/namespace", "/metadata/name", "/status/phase"].into_iter();
+        fixed.chain(own.iter().map(|(_, path)| path.as_str())).map(|path| text(object, path)).collect()
+    });
+    columns(header.collect(), rows.collect())
+}
+
+pub(super) fn describe(args: &OneArgs, output: Output) -> Result<Answer, Failed> {
+    let (api, kind, namespace) = args.find()?;
+    let object = api.get(&[kind.as_str(), &namespace, &args.name], &[])?;
+    let why = api.get(&["why", kind.as_str(), &namespace, &args.name], &[])?;
+    let object_text = yaml(&object)?;
+    let both = json!({"object": object, "why": why});
+    output.print(Format::Table, &both, |both| format!("{object_text}\n{}", story(&both["why"])))?;
+    Ok(Answer::Yes)
+}
+
+pub(super) fn why(args: &OneArgs, output: Output) -> Result<Answer, Failed> {
+    let (api, kind, namespace) = args.find()?;
+    let why = api.get(&["why", kind.as_str(), &namespace, &args.name], &[])?;
+    output.print(Format::Table, &why, story)?;
+    Ok(Answer::Yes)
+}
+
+/// The chain that led to an object's state, for people.
+fn story(why: &Value) -> String {
+    let object = &why["object"];
+    let mut story = format!("{} {}: {}\n", text(object, "/kind"), text(object, "/name"), text(object, "/phase"));
+    match &why["link"] {
+        Value::Null => story.push_str("not linked: it is here only, or nothing was read yet\n"),
+        link => {
+            let _ = writeln!(
+                story,
+                "linked to {} {} at {} by {} ({})",
+                text(link, "/external/nativeKind"),
+                text(link, "/external/nativeId"),
+                text(link, "/providerRef"),
+                text(link, "/bindingRef"),
+                text(link, "/phase")
+            );
+        }
+    }
+    let rows = |name: &str| why[name].as_array().cloned().unwrap_or_default();
+    for conflict in rows("conflicts") {
+        let _ = writeln!(
+            story,
+            "conflict {} about {} ({}): here {}, there {}",
+            text(&conflict, "/name"),
+            text(&conflict, "/fieldPath"),
+            text(&conflict, "/reason"),
+            conflict["desired"],
+            conflict["observed"]
+        );
+    }
+    for intent in rows("intents") {
+        let _ = writeln!(
+            story,
+            "write {} ({}): {}, {}{}",
+            text(&intent, "/name"),
+            text(&intent, "/operation"),
+            text(&intent, "/phase"),
+            text(&intent, "/due"),
+            Some(text(&intent, "/error/message"))
+                .filter(|text| !text.is_empty())
+                .map(|text| format!(": {text}"))
+                .unwrap_or_default()
+        );
+    }
+    let events = rows("events");
+    if !events.is_empty() {
+        let row = |event: &Value| {
+            let moved = match (text(event, "/from"), text(event, "/to")) {
+                (from, to) if from.is_empty() => to,
+                (from, to) => format!("{from} -> {to}"),
+            };
+            let about = format!("{} {}", text(event, "/object/kind"), text(event, "/object/name"));
+            [text(event, "/at"), text(event, "/type"), about, moved, text(event, "/actor/name"), text(event, "/reason")]
+        };
+        let _ = write!(story, "\n{}", table(["At", "What", "About", "Moved", "Who", "Why"], events.iter().map(row)));
+    }
+    story
+}
+
+pub(super) fn diff(args: &OneArgs, output: Output) -> Result<Answer, Failed> {
+    let (api, kind, namespace) = args.find()?;
+    let diff = api.get(&["diff", kind.as_str(), &namespace, &args.name], &[])?;
+    output.print(Format::Table, &diff, |diff| {
+        let differing: Vec<&Value> =
+            diff["fields"].as_array().into_iter().flatten().filter(|field| field["state"] != "inSync").collect();
+        if differing.is_empty() {
+            return "no field differs".to_owned();
+        }
+        let row = |field: &&Value| {
+            let shown = |name: &str| if field[name].is_null() { "-".to_owned() } else { field[name].to_string() };
+            [
+                text(field, "/path"),
+                text(field, "/state"),
+                shown("base"),
+                shown("desired"),
+                shown("observed"),
+                text(field, "/conflict"),
+            ]
+        };
+        table(["Field", "State", "Agreed", "Here", "There", "Conflict"], differing.iter().map(row))
+    })?;
+    Ok(Answer::yes_if(diff["differs"] == Value::Bool(false)))
+}

@@ -1,0 +1,126 @@
+//! What persons decide: how a conflict ends (S27, S29), and whether a write may go out (S32, R59).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use krate_model::kinds::external::{ExternalSyncConflict, Resolution, SeenVersions};
+use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalDecision, ApprovalVerdict};
+use krate_model::kinds::sets::ResolutionStrategy;
+use krate_model::kinds::shared::{MAX_VALUE_BYTES, Value as FieldText};
+use krate_model::{ClosedSet, Digest, Kind, Resource};
+use krate_sync::records::{self, Changes, Loaded};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::objects::load;
+use super::{ApiError, actor, body_of, read_as};
+use crate::serve::App;
+use crate::serve::ports::now;
+
+/// A decision about a conflict.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Resolve {
+    strategy: ResolutionStrategy,
+    /// The value itself, exactly with `manual`.
+    #[serde(default, deserialize_with = "given")]
+    value: Option<Value>,
+    /// What the person looked at; the conflict's own versions when absent.
+    seen_versions: Option<SeenVersions>,
+    comment: Option<String>,
+}
+
+/// A value that is there, null included.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// `POST /api/v1/conflicts/{namespace}/{name}/resolve`.
+pub(super) async fn resolve(
+    State(app): State<Arc<App>>,
+    Path((namespace, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    let (headers, body) = body_of(request).await?;
+    let actor = actor(&headers)?;
+    let asked: Resolve = read_as(body)?;
+    let resolution = resolution(&app, &namespace, &name, asked).await?;
+    app.driver.resolve(&namespace, &name, resolution, &actor).await?;
+    Ok(Json(load(&app, Kind::ExternalSyncConflict, &namespace, &name).await?))
+}
+
+async fn resolution(app: &App, namespace: &str, name: &str, asked: Resolve) -> Result<Resolution, ApiError> {
+    if matches!(asked.strategy, ResolutionStrategy::Unknown(_)) {
+        let accepted = ResolutionStrategy::ACCEPTED.join(", ");
+        return Err(ApiError::invalid(format!("strategy: {} is not one of {accepted}", asked.strategy)));
+    }
+    if (asked.strategy == ResolutionStrategy::Manual) != asked.value.is_some() {
+        return Err(ApiError::invalid("value is set exactly when strategy is manual (R53)"));
+    }
+    let value = asked.value.as_ref().map(|value| FieldText::of(Some(value), MAX_VALUE_BYTES)).transpose();
+    let value = value.map_err(|error| ApiError::invalid(format!("value: {error}")))?;
+    if value.as_ref().is_some_and(|value| value.json.is_none()) {
+        return Err(ApiError::invalid(format!("value: longer than {MAX_VALUE_BYTES} bytes")));
+    }
+    let seen_versions = match asked.seen_versions {
+        Some(seen) => seen,
+        None => conflict(app, namespace, name).await?.object.spec.versions,
+    };
+    Ok(Resolution { strategy: asked.strategy, value, seen_versions, comment: asked.comment })
+}
+
+async fn conflict(app: &App, namespace: &str, name: &str) -> Result<Loaded<ExternalSyncConflict>, ApiError> {
+    let found = records::get::<ExternalSyncConflict>(app.store.as_ref(), namespace, name).await?;
+    found.ok_or_else(|| ApiError::missing(format!("ExternalSyncConflict {namespace}/{name} isn't there")))
+}
+
+/// An answer to an approval.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Decide {
+    verdict: ApprovalVerdict,
+    /// What the person looked at (R59).
+    digest: Digest,
+    reason: Option<String>,
+}
+
+/// `POST /api/v1/approvals/{namespace}/{name}/decide`.
+pub(super) async fn decide(
+    State(app): State<Arc<App>>,
+    Path((namespace, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    let (headers, body) = body_of(request).await?;
+    let by = actor(&headers)?;
+    let asked: Decide = read_as(body)?;
+    let found = records::get::<AgentApproval>(app.store.as_ref(), &namespace, &name).await?;
+    let mut approval =
+        found.ok_or_else(|| ApiError::missing(format!("AgentApproval {namespace}/{name} isn't there")))?;
+    check(&approval.object, &asked, &by.name)?;
+    let decision = ApprovalDecision { by, at: now(), verdict: asked.verdict, reason: asked.reason };
+    approval.change().status_mut().decisions.push(decision);
+    let mut changes = Changes::at(now());
+    changes.put(&approval)?;
+    changes.commit(app.store.as_ref()).await?;
+    app.driver.answer_approval(&namespace, &name).await?;
+    Ok(Json(load(&app, Kind::AgentApproval, &namespace, &name).await?))
+}
+
+fn check(approval: &AgentApproval, asked: &Decide, by: &str) -> Result<(), ApiError> {
+    if matches!(asked.verdict, ApprovalVerdict::Unknown(_)) {
+        return Err(ApiError::invalid(format!("verdict: {} is not one of approved, denied", asked.verdict)));
+    }
+    if approval.spec.digest != asked.digest {
+        return Err(ApiError::conflict("digest: the approval is about something else than what was looked at (R59)"));
+    }
+    let status = approval.status();
+    if status.is_some_and(|status| status.phase != AgentApprovalPhase::Pending || !status.decisions.is_empty()) {
+        return Err(ApiError::conflict(format!("the approval is {}, it can't be decided again", approval.phase())));
+    }
+    let separate = approval.spec.policy.as_ref().is_none_or(|terms| terms.separation);
+    if separate && asked.verdict == ApprovalVerdict::Approved && approval.spec.requested_by.name == by {
+        return Err(ApiError::forbidden("who asked for it can't approve it (P30)"));
+    }
+    Ok(())
+}

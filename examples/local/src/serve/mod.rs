@@ -1,0 +1,280 @@
+//! `krate serve`: webhook endpoint, API and worker in one process on the embedded store.
+//!
+//! `config` reads `krate.yaml`, `objects` puts what it configures into the store, `ports` gives the driver the world, `hooks` and `api` answer
+//! requests, `worker` does what is due.
+
+mod api;
+pub(crate) mod config;
+mod hooks;
+mod metrics;
+mod objects;
+mod ports;
+mod worker;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+use clap::ValueEnum;
+use krate_model::Kind;
+use krate_model::kinds::external::ExternalBackendProvider;
+use krate_model::kinds::shared::Time;
+use krate_model::store::Query;
+use krate_stores::EmbeddedStore;
+use krate_sync::driver::{Config as SyncConfig, Driver};
+use krate_sync::records;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tracing_subscriber::EnvFilter;
+
+use crate::error::{Answer, Error};
+use crate::input::Document;
+use crate::output;
+use config::{Config, Limits, TokenRef};
+use metrics::Metrics;
+use ports::{Client, ConfiguredSecrets, SystemClock, now};
+use worker::Worker;
+
+/// How long requests and the pass in hand may take to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = "krate.yaml")]
+    config: PathBuf,
+    /// How to log, on standard error
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    log: LogFormat,
+    /// What to log: a level, or levels by target
+    #[arg(long, env = "KRATE_LOG", value_name = "FILTER", default_value = "info")]
+    log_filter: String,
+}
+
+/// A form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// What requests and the worker share.
+pub(crate) struct App {
+    pub(crate) driver: Driver,
+    pub(crate) store: Arc<EmbeddedStore>,
+    pub(crate) metrics: Metrics,
+    pub(crate) limits: Limits,
+    pub(crate) permits: Semaphore,
+    secrets: Arc<ConfiguredSecrets>,
+    token: Option<TokenRef>,
+    config: RwLock<Arc<SyncConfig>>,
+    next_due: Mutex<Option<Time>>,
+}
+
+impl App {
+    fn new(config: Config, store: EmbeddedStore) -> Result<Self, Error> {
+        let store = Arc::new(store);
+        let secrets = Arc::new(ConfiguredSecrets::new(config.secrets));
+        let http = Arc::new(Client::new()?);
+        // The jitter of retries has to differ between processes, not to be secret.
+        let seed = now().timestamp_micros().cast_unsigned() ^ u64::from(std::process::id());
+        let driver = Driver::new(Arc::clone(&store) as _, http, Arc::new(SystemClock), Arc::clone(&secrets) as _, seed);
+        Ok(Self {
+            driver,
+            store,
+            metrics: Metrics::new(),
+            limits: config.limits,
+            permits: Semaphore::new(config.limits.max_concurrent),
+            secrets,
+            token: config.api.token_ref,
+            config: RwLock::default(),
+            next_due: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn config(&self) -> Arc<SyncConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_config(&self, config: SyncConfig) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    fn set_next_due(&self, next: Option<Time>) {
+        *self.next_due.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    }
+
+    pub(crate) fn is_working(&self) -> bool {
+        self.metrics.worker_up.get() == 1
+    }
+
+    /// Brings the figures that depend on the time up to date.
+    fn measure(&self) {
+        let next = *self.next_due.lock().unwrap_or_else(PoisonError::into_inner);
+        // A record that is due as soon as it can be has no time of its own.
+        let waited = next.filter(|at| *at > Time::UNIX_EPOCH).and_then(|at| (now() - at).to_std().ok());
+        self.metrics.due_lag.set(waited.unwrap_or_default().as_secs_f64());
+    }
+
+    /// Everything that is configured, read and there.
+    async fn check_secrets(&self) -> Result<(), Error> {
+        let hint = "name where it is under secrets: {<secret>: {<key>: {env: VARIABLE}}}, and set the variable";
+        if let Some(token) = &self.token {
+            self.secrets.token(token).map_err(|error| Error::new(error).hint(hint))?;
+        }
+        let query = Query::new(Kind::ExternalBackendProvider);
+        for provider in
+            records::list::<ExternalBackendProvider>(self.store.as_ref(), query).await.map_err(Error::new)?
+        {
+            self.secrets.check(&provider.object).map_err(|error| Error::new(error).hint(hint))?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs until it is told to stop.
+pub(crate) fn run(args: &Args) -> Result<Answer, Error> {
+    start_log(args)?;
+    let (config, objects) = Config::load(&args.config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.workers.into())
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(format!("the runtime: {error}")))?;
+    let answer = runtime.block_on(serve(config, &objects, &args.config));
+    runtime.shutdown_timeout(GRACE);
+    answer.map(|()| Answer::Yes)
+}
+
+fn start_log(args: &Args) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(&args.log_filter)
+        .map_err(|error| Error::new(format!("--log-filter: {error}")).hint("such as info, or krate=debug,warn"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let started = match args.log {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    started.map_err(|error| Error::new(format!("the log: {error}")))
+}
+
+async fn serve(config: Config, objects: &[Document], file: &Path) -> Result<(), Error> {
+    // The signals are caught before anything is opened: a stop while starting ends in order, too.
+    let stop = Signals::new()?;
+    let listen = config.listen;
+    let store = EmbeddedStore::open(&config.store.path).map_err(|error| opened(&error))?;
+    let app = Arc::new(App::new(config, store)?);
+    let applied = objects::apply(app.store.as_ref(), objects).await?;
+    tracing::info!(written = applied.written, unchanged = applied.unchanged, "configured objects");
+    app.check_secrets().await?;
+    app.set_config(SyncConfig::load(app.store.as_ref()).await.map_err(Error::new)?);
+    let listener = bind(listen, file).await?;
+    let address = listener.local_addr().map_err(|error| Error::new(format!("{listen}: {error}")))?;
+    let worker = worker::start(&app);
+    let follower = worker::follow_config(&app);
+    output::line(&format!("listening on http://{address}"))?;
+    let served = answer_until(listener, router(&app), stop).await;
+    follower.abort();
+    end(worker).await;
+    tracing::info!("stopped");
+    served
+}
+
+fn opened(error: &krate_stores::OpenError) -> Error {
+    use std::error::Error as _;
+    let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    Error::new(format!("{error}{source}")).hint("store.path names the file; one process at a time works on it")
+}
+
+async fn bind(listen: SocketAddr, file: &Path) -> Result<TcpListener, Error> {
+    TcpListener::bind(listen).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "another process listens there; stop it, or set listen to another port",
+            _ => "set listen to an address of this machine",
+        };
+        Error::new(format!("{}: listen: {listen}: {error}", file.display())).hint(hint)
+    })
+}
+
+fn router(app: &Arc<App>) -> Router {
+    Router::new()
+        .route("/webhooks/{provider}", post(hooks::webhook))
+        .route("/healthz", get(hooks::healthz))
+        .route("/readyz", get(hooks::readyz))
+        .route("/metrics", get(hooks::metrics))
+        .nest("/api/v1", api::router(app))
+        .with_state(Arc::clone(app))
+}
+
+/// Answers requests until a signal comes, then those in flight.
+async fn answer_until(listener: TcpListener, router: Router, stop: Signals) -> Result<(), Error> {
+    let (told, stopping) = tokio::sync::oneshot::channel::<()>();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let signal = stop.caught().await;
+        tracing::info!(signal, "stopping: requests in flight end first");
+        // The other end waits in this function, as long as the server does.
+        let _ = told.send(());
+    });
+    let too_long = async {
+        let _ = stopping.await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = serving => served.map_err(|error| Error::new(format!("the listener: {error}"))),
+        () = too_long => {
+            tracing::warn!("some requests took too long and were cut off");
+            Ok(())
+        }
+    }
+}
+
+/// Lets the pass in hand end. What is cut off is due again at the next start.
+async fn end(worker: Worker) {
+    let Worker { mut task, stop } = worker;
+    let _ = stop.send(());
+    if tokio::time::timeout(GRACE, &mut task).await.is_err() {
+        tracing::warn!("the worker took too long; what it was at is due again at the next start");
+        task.abort();
+        let _ = task.await;
+    }
+}
+
+/// The signals that stop the process.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn new() -> Result<Self, Error> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let catch = |kind| signal(kind).map_err(|error| Error::new(format!("signals: {error}")));
+        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+    }
+
+    #[cfg(unix)]
+    async fn caught(mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> Result<Self, Error> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn caught(self) -> &'static str {
+        let _ = tokio::signal::ctrl_c().await;
+        "interrupt"
+    }
+}

@@ -1,0 +1,112 @@
+//! The configured objects, put into the store at start: made where they are missing, changed where they differ, left alone otherwise.
+
+use krate_model::kinds::external::{ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy};
+use krate_model::kinds::forge::Repository;
+use krate_model::kinds::identity::Organization;
+use krate_model::store::{Key, Store};
+use krate_model::validate::{Request, View, Writer, validate};
+use krate_model::{Kind, Resource};
+use krate_sync::records::{self, Changes, Loaded, RecordError, bump_generation};
+use serde_json::Value;
+
+use super::ports::now;
+use crate::commands::validate::built_in_manifests;
+use crate::error::Error;
+use crate::input::Document;
+
+/// The kinds that a configuration may hold.
+const CONFIGURED: [Kind; 5] = [
+    Kind::Organization,
+    Kind::Repository,
+    Kind::ExternalBackendProvider,
+    Kind::ExternalBackendBinding,
+    Kind::ExternalBackendSyncPolicy,
+];
+
+/// How many objects were written, of how many.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Applied {
+    pub(crate) written: usize,
+    pub(crate) unchanged: usize,
+}
+
+/// Checks all, then writes what differs.
+pub(crate) async fn apply(store: &dyn Store, documents: &[Document]) -> Result<Applied, Error> {
+    let given = documents.iter().map(|document| document.value.clone());
+    let view = View::partial(built_in_manifests().into_iter().chain(given));
+    let mut kinds = Vec::with_capacity(documents.len());
+    for document in documents {
+        let kind = kind_of(document)?;
+        check(store, kind, document, &view).await?;
+        kinds.push(kind);
+    }
+    let mut applied = Applied::default();
+    for (kind, document) in kinds.into_iter().zip(documents) {
+        let written = match kind {
+            Kind::Organization => put::<Organization>(store, document).await,
+            Kind::Repository => put::<Repository>(store, document).await,
+            Kind::ExternalBackendProvider => put::<ExternalBackendProvider>(store, document).await,
+            Kind::ExternalBackendBinding => put::<ExternalBackendBinding>(store, document).await,
+            _ => put::<ExternalBackendSyncPolicy>(store, document).await,
+        }?;
+        if written {
+            applied.written += 1;
+        } else {
+            applied.unchanged += 1;
+        }
+    }
+    Ok(applied)
+}
+
+fn kind_of(document: &Document) -> Result<Kind, Error> {
+    let name = document.value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let known = Kind::lookup(name).filter(|kind| CONFIGURED.contains(kind));
+    known.ok_or_else(|| {
+        let accepted = CONFIGURED.map(Kind::as_str).join(", ");
+        Error::new(format!("{}: kind: {name:?} can't be configured", document.file))
+            .hint(format!("accepted: {accepted}"))
+    })
+}
+
+async fn check(store: &dyn Store, kind: Kind, document: &Document, view: &View) -> Result<(), Error> {
+    let text = |name| {
+        let metadata = document.value.get("metadata").and_then(|metadata| metadata.get(name));
+        metadata.and_then(Value::as_str).unwrap_or_default()
+    };
+    let old = store.get(&Key::new(kind, text("namespace"), text("name"))).await.map_err(Error::new)?;
+    let old: Option<Value> = old.and_then(|old| serde_json::from_slice(&old.body).ok());
+    let report = validate(&document.value, old.as_ref(), view, &Request::new(Writer::Person, now()));
+    if report.is_valid() {
+        return Ok(());
+    }
+    let failures: Vec<String> = report.failures.iter().map(|failure| format!("\n  {failure}")).collect();
+    Err(Error::new(format!("{}: {kind} {}: {}", document.file, text("name"), failures.concat()))
+        .hint(format!("see `krate explain {kind}`")))
+}
+
+async fn put<T: Resource>(store: &dyn Store, document: &Document) -> Result<bool, Error> {
+    let wanted: T = serde_path_to_error::deserialize(&document.value)
+        .map_err(|error| Error::new(format!("{}: {}: {}", document.file, error.path(), error.inner())))?;
+    let mut loaded = match records::get::<T>(store, wanted.namespace(), wanted.name()).await.map_err(failed)? {
+        Some(found) if found.object.spec() == wanted.spec() && has_labels(&found.object, &wanted) => return Ok(false),
+        Some(mut found) => {
+            *found.change().spec_mut() = wanted.spec().clone();
+            bump_generation(&mut found.object);
+            found
+        }
+        None => Loaded::new(T::at(wanted.namespace(), wanted.name(), wanted.spec().clone())),
+    };
+    loaded.change().metadata_mut().labels.clone_from(&wanted.metadata().labels);
+    let mut changes = Changes::at(now());
+    changes.put(&loaded).map_err(failed)?;
+    changes.commit(store).await.map_err(failed)?;
+    Ok(true)
+}
+
+fn has_labels<T: Resource>(found: &T, wanted: &T) -> bool {
+    found.metadata().labels == wanted.metadata().labels
+}
+
+fn failed(error: RecordError) -> Error {
+    Error::new(error)
+}
