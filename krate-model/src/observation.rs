@@ -807,7 +807,7 @@ pub enum Normalized<'a> {
     Installation(InstallationObserved<'a>),
 }
 
-impl<'a> Normalized<'a> {
+impl Normalized<'_> {
     /// The resource kind that the member is named after.
     pub fn resource_kind(&self) -> ResourceKind {
         match self {

@@ -199,7 +199,10 @@ fn s8_pull_requests_among_the_issues_are_pull_requests() {
         (&ResourceKind::PullRequest, "", false)
     );
     let Normalized::PullRequest(pull) = &objects[1].normalized else { panic!("no pull request") };
-    assert_eq!((pull.number, pull.state.as_ref().map(|state| state.as_str())), (Some(2), Some("merged")));
+    assert_eq!(
+        (pull.number, pull.state.as_ref().map(krate_model::kinds::work::PullRequestState::as_str)),
+        (Some(2), Some("merged"))
+    );
 }
 
 #[test]

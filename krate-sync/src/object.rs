@@ -186,7 +186,7 @@ impl ObjectState {
                 status.pending_intents.clone_from(&pending);
                 status.open_conflicts.clone_from(&open);
             }
-            external = status.external.clone();
+            external.clone_from(&status.external);
             link.dirty |= changed;
         }
         if let (Some(local), Some(external)) = (&mut self.local, external) {

@@ -134,29 +134,26 @@ pub fn observe(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope) ->
     let is_new = state.link.is_none();
     state.link_or_new(scope, identity, ObjectRef::new(kind.as_str(), name.as_str()))?;
     let mut changed = Vec::new();
-    match &state.local {
-        None => {
-            let home = Home {
-                namespace: scope.namespace(),
-                name: &name,
-                organization: scope.organization(),
-                repository: scope.repository(),
-                parent: state.parent.as_ref(),
-                body_format: scope.body_format(),
-            };
-            let Some(local) = new_local(&event.normalized, home) else { return Ok(Applied::NeedsParent) };
-            state.local = Some(Loaded::new(local));
-            for rule in scope.rules(&event.interface, kind) {
-                if let Some((path, value)) = fields.iter().find(|(path, _)| *path == rule.path) {
-                    state.set_base(&rule, value)?;
-                    changed.push((*path).to_owned());
-                }
+    if state.local.is_none() {
+        let home = Home {
+            namespace: scope.namespace(),
+            name: &name,
+            organization: scope.organization(),
+            repository: scope.repository(),
+            parent: state.parent.as_ref(),
+            body_format: scope.body_format(),
+        };
+        let Some(local) = new_local(&event.normalized, home) else { return Ok(Applied::NeedsParent) };
+        state.local = Some(Loaded::new(local));
+        for rule in scope.rules(&event.interface, kind) {
+            if let Some((path, value)) = fields.iter().find(|(path, _)| *path == rule.path) {
+                state.set_base(&rule, value)?;
+                changed.push((*path).to_owned());
             }
         }
-        Some(_) => {
-            let rules = scope.rules(&event.interface, kind);
-            merge(state, seen, scope, &rules, &fields, &mut changed)?;
-        }
+    } else {
+        let rules = scope.rules(&event.interface, kind);
+        merge(state, seen, scope, &rules, &fields, &mut changed)?;
     }
     if let Some(local) = &mut state.local {
         local.dirty = true;
@@ -525,7 +522,7 @@ fn take_envelope(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope, 
     if let Some(fields) = described.fields.filter(|fields| !fields.0.is_empty()) {
         let extensions = envelope.extensions.get_or_insert_with(Extensions::default);
         scope.backend.adapter.provider_type().clone_into(&mut extensions.provider_type);
-        extensions.schema_version = "1".to_owned();
+        "1".clone_into(&mut extensions.schema_version);
         for (name, raw) in &fields.0 {
             if let Ok(value) = serde_json::from_str(raw.get()) {
                 extensions.fields.insert(name.to_string(), value);

@@ -146,7 +146,8 @@ impl Scope {
 
     /// Whether the binding is about this repository, by name. Owners and names are compared as their providers do: in any case of ASCII letters.
     pub fn names(&self, repository: &RepositoryIdentity<'_>) -> bool {
-        let key = |name: &str| self.binding.spec.external_ref.get(name).map(|value| value.as_str());
+        let key =
+            |name: &str| self.binding.spec.external_ref.get(name).map(krate_model::kinds::external::RefValue::as_str);
         let same = |expected: Option<&str>, found: &str| expected.is_some_and(|text| text.eq_ignore_ascii_case(found));
         match key("repository") {
             Some(name) => same(key("owner"), &repository.owner) && same(Some(name), &repository.name),

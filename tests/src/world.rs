@@ -165,6 +165,9 @@ pub struct World {
 
 impl World {
     /// A forge with one repository and a hook, a binding of it in `mode`, and nothing read yet.
+    ///
+    /// # Panics
+    /// When the simulator refuses what it is asked for: then the test is wrong.
     pub fn new(seed: u64, faults: Faults, mode: &str) -> Self {
         let mut forge = Forge::seeded(seed);
         forge.set_limits(krate_providers::simulator::Limits {
@@ -181,6 +184,7 @@ impl World {
     }
 
     /// Another engine with an empty store over the same forge: what it reads is the truth.
+    #[must_use]
     pub fn fresh_reader(&self) -> Self {
         Self::over(Arc::clone(&self.network), Arc::clone(&self.clock), 0, "read-only")
     }
@@ -327,6 +331,9 @@ impl World {
     }
 
     /// All objects of a kind, by name.
+    ///
+    /// # Panics
+    /// When the store holds something else.
     pub fn all<T: krate_model::Resource>(&self) -> Vec<T> {
         let query = Query::new(T::KIND).in_namespace(NAMESPACE);
         let found = block_on(list::<T>(&self.store.inner, query)).expect("the store can be read");

@@ -81,11 +81,11 @@ pub(crate) fn note(text: &str) {
 
 /// A table without lines, as wide as the terminal; where there is none, as wide as it needs.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    columns(header.map(str::to_owned).into(), rows.into_iter().map(Vec::from).collect())
+    columns(&header.map(str::to_owned), rows.into_iter().map(Vec::from).collect())
 }
 
 /// The same for columns that are only known when it runs.
-pub(crate) fn columns(header: Vec<String>, rows: Vec<Vec<String>>) -> String {
+pub(crate) fn columns(header: &[String], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.iter().map(|name| name.to_uppercase()));

@@ -240,7 +240,7 @@ pub const RESERVED: &[(&str, &str)] = &[
 
 /// A text that names no kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is no kind of {GROUP}{}", Hint(.hint))]
+#[error("{found:?} is no kind of {GROUP}{}", Hint(*.hint))]
 pub struct NotAKind {
     /// What was found.
     pub found: Box<str>,
@@ -248,9 +248,9 @@ pub struct NotAKind {
     pub hint: Option<&'static str>,
 }
 
-struct Hint<'a>(&'a Option<&'static str>);
+struct Hint(Option<&'static str>);
 
-impl fmt::Display for Hint<'_> {
+impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |hint| write!(f, "; use {hint}"))
     }

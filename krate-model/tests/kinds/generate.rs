@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 /// How many of the optional fields are there.
 #[derive(Clone, Copy)]
-pub enum Fill {
+pub(crate) enum Fill {
     /// Some, another choice each time.
     Some,
     /// All of them.
@@ -18,7 +18,7 @@ pub enum Fill {
 }
 
 /// Valid documents of `kind`.
-pub fn documents(kind: Kind, fill: Fill) -> BoxedStrategy<Value> {
+pub(crate) fn documents(kind: Kind, fill: Fill) -> BoxedStrategy<Value> {
     let schema = schema(kind).expect("the kind is defined");
     let part = |name: &str| value(&schema["properties"][name], fill);
     let status = part("status");

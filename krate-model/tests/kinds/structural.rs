@@ -138,10 +138,14 @@ fn r25_defaults_fit_their_own_schema() {
             Some("string") => default.as_str().is_some_and(|text| {
                 node["enum"].as_array().is_none_or(|accepted| accepted.iter().any(|one| one == text))
             }),
-            Some("integer") => default.as_i64().is_some_and(|number| {
-                node["minimum"].as_f64().is_none_or(|min| number as f64 >= min)
-                    && node["maximum"].as_f64().is_none_or(|max| number as f64 <= max)
-            }),
+            Some("integer") => {
+                default.as_i64().is_some() && {
+                    node["minimum"].as_f64().is_none_or(|min| default.as_f64().is_some_and(|number| number >= min))
+                        && node["maximum"]
+                            .as_f64()
+                            .is_none_or(|max| default.as_f64().is_some_and(|number| number <= max))
+                }
+            }
             Some("boolean") => default.is_boolean(),
             Some("object") => default
                 .as_object()

@@ -32,6 +32,7 @@ fn locate<'a, T: Deserialize<'a>>(text: &'a str, fast: &serde_json::Error) -> De
 }
 
 /// Keys on the path may come from the sender: they are cut, and control characters don't get out.
+#[allow(clippy::needless_pass_by_value)] // It stands in a chain of `map`s.
 fn shown_path(path: String) -> String {
     if path.is_empty() || path == "." {
         return "$".to_owned();

@@ -161,6 +161,7 @@ macro_rules! native {
     }) => {
         $(#[$meta])*
         #[derive(Debug)]
+        #[allow(clippy::struct_field_names)] // The names are GitHub's.
         pub(in crate::github) struct $name<'a> {
             $(pub(in crate::github) $required: $required_type,)*
             $(pub(in crate::github) $optional: Option<$optional_type>,)*

@@ -68,7 +68,7 @@ pub fn json_files(root: &Path) -> Vec<(String, Vec<u8>)> {
             let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             if path.is_dir() {
                 folders.push(path);
-            } else if name.ends_with(".json") && !name.ends_with(".golden.json") {
+            } else if path.extension().is_some_and(|ending| ending == "json") && !name.ends_with(".golden.json") {
                 files.push((name, fs::read(&path).unwrap()));
             }
         }

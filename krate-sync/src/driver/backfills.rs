@@ -239,12 +239,11 @@ impl Driver {
             self.advance(scope, &mut state, Event::Hydrated { calls: 0 }, &mut changes)?;
             self.advance(scope, &mut state, Event::Applied { objects: applied }, &mut changes)?;
         }
-        match next {
-            Some(next) => self.advance(scope, &mut state, Event::MorePages { cursor: next.0 }, &mut changes)?,
-            None => {
-                let tombstones = if complete { self.bury_unmet(scope, &state.object, &progress).await? } else { 0 };
-                self.advance(scope, &mut state, Event::Ended { watermark: progress.newest, tombstones }, &mut changes)?;
-            }
+        if let Some(next) = next {
+            self.advance(scope, &mut state, Event::MorePages { cursor: next.0 }, &mut changes)?;
+        } else {
+            let tombstones = if complete { self.bury_unmet(scope, &state.object, &progress).await? } else { 0 };
+            self.advance(scope, &mut state, Event::Ended { watermark: progress.newest, tombstones }, &mut changes)?;
         }
         let body = serde_json::to_vec(&progress).unwrap_or_default();
         changes.put_private(progress_key, revision, body);
@@ -304,7 +303,7 @@ impl Driver {
             status.tombstone = Some(Tombstone { version, reason: TombstoneReason::Missing, at: now });
             status.phase = ExternalObjectLinkPhase::Tombstoned;
             if let Some(local) = &mut object.local {
-                mark_deleted(&mut local.change());
+                mark_deleted(local.change());
             }
             crate::observe::withdraw_unsent(&mut object, "the object is no longer at the provider", now)?;
             let draft = object.tell(scope, "ObjectMissing", controller(), now);

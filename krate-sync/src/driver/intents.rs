@@ -44,7 +44,7 @@ impl Driver {
             }
             Due::Now(Effect::Recover) => {
                 let error = info(ErrorClass::Timeout, "whoever was sending it is gone", now);
-                let event = self.unknown(scope, &intent.object, error)?;
+                let event = Self::unknown(scope, &intent.object, error)?;
                 self.step_intent(scope, intent, event).await.map(|_| ())
             }
             Due::Now(Effect::GiveUp) => self.step_intent(scope, intent, Event::Exhausted).await.map(|_| ()),
@@ -155,7 +155,7 @@ impl Driver {
                 Err(DriverError::Provider(error)) => {
                     // Still unknown: looking is tried again, sending isn't.
                     let error = of(&error, self.clock.now());
-                    let event = self.unknown(scope, &intent.object, error)?;
+                    let event = Self::unknown(scope, &intent.object, error)?;
                     return self.step_intent(scope, intent, event).await.map(|_| ());
                 }
                 Err(other) => return Err(other),
@@ -233,7 +233,7 @@ impl Driver {
     ) -> Result<(), DriverError> {
         let told = of(error, self.clock.now());
         let event = if error.sent == SendOutcome::Unknown {
-            self.unknown(scope, &intent.object, told)?
+            Self::unknown(scope, &intent.object, told)?
         } else if error.is_retryable() {
             Event::TransientFailure { error: told }
         } else if error.class == ErrorClass::Precondition {
@@ -245,7 +245,7 @@ impl Driver {
         self.step_intent(scope, intent, event).await.map(|_| ())
     }
 
-    fn unknown(&self, scope: &Scope, intent: &ExternalWriteIntent, error: ErrorInfo) -> Result<Event, DriverError> {
+    fn unknown(scope: &Scope, intent: &ExternalWriteIntent, error: ErrorInfo) -> Result<Event, DriverError> {
         let idempotency =
             scope.operation(&intent.spec.operation).map_or(Idempotency::None, |known| known.idempotency.clone());
         let conflict = Box::new(unconfirmed(scope, intent, ConflictReason::UnconfirmedWrite)?);
@@ -329,12 +329,11 @@ impl Driver {
         {
             return Ok(());
         }
-        let event = match shown {
-            Some((_, digest)) => Event::Confirmed { by: ConfirmedBy::Read, digest },
-            None => {
-                let conflict = Box::new(unconfirmed(scope, &intent.object, ConflictReason::UnconfirmedWrite)?);
-                Event::NeverShown { conflict }
-            }
+        let event = if let Some((_, digest)) = shown {
+            Event::Confirmed { by: ConfirmedBy::Read, digest }
+        } else {
+            let conflict = Box::new(unconfirmed(scope, &intent.object, ConflictReason::UnconfirmedWrite)?);
+            Event::NeverShown { conflict }
         };
         self.step_intent(scope, intent, event).await.map(|_| ())
     }

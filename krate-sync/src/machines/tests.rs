@@ -471,7 +471,7 @@ fn the_diagrams_in_the_docs_are_those_of_the_machines() {
         );
         page += "| from | event | to | rule |\n| --- | --- | --- | --- |\n";
         for edge in &machine.edges {
-            let _ = write!(page, "| `{}` | {} | `{}` | {} |\n", edge.from, edge.event, edge.to, edge.rule);
+            let _ = writeln!(page, "| `{}` | {} | `{}` | {} |", edge.from, edge.event, edge.to, edge.rule);
         }
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/machines.md");

@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Answer, Error> {
         .build()
         .map_err(|error| Error::new(format!("the runtime: {error}")))?;
     let client = reqwest::Client::builder()
-        .timeout(std::time::Duration::from_secs(60))
+        .timeout(std::time::Duration::from_mins(1))
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| Error::new(format!("the HTTP client: {error}")))?;
@@ -130,7 +130,9 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let inner = entry.map_err(failed)?.path();
         let name = inner.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if inner.is_dir() || (name.ends_with(".json") && !name.ends_with(".golden.json")) {
+        if inner.is_dir()
+            || (inner.extension().is_some_and(|ending| ending == "json") && !name.ends_with(".golden.json"))
+        {
             collect(&inner, files)?;
         }
     }

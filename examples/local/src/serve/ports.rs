@@ -19,7 +19,7 @@ use crate::error::Error;
 /// The longest answer of a provider that is read.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Carries requests by reqwest.
 pub(crate) struct Client(reqwest::Client);

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 /// What a run came to.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Exit code.
     pub code: i32,
     /// Standard output.
@@ -33,13 +33,13 @@ impl Ran {
     }
 
     /// Standard output as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
     }
 
     /// Fails unless it ended with this code.
     #[track_caller]
-    pub fn ends(self, code: i32) -> Self {
+    pub(crate) fn ends(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:?}");
         // Nothing here is a terminal.
         assert!(!self.out.contains('\u{1b}') && !self.err.contains('\u{1b}'), "escape codes in {self:?}");
@@ -48,19 +48,19 @@ impl Ran {
 }
 
 /// `krate` with these arguments, not started yet.
-pub fn command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+pub(crate) fn command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_krate"));
     command.args(args).env_remove("CLICOLOR_FORCE").env_remove("FORCE_COLOR");
     command
 }
 
 /// Runs `krate`.
-pub fn krate<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
+pub(crate) fn krate<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
     Ran::of(command(args).stdin(Stdio::null()).output().expect("krate starts"))
 }
 
 /// Runs `krate` with a text on standard input.
-pub fn krate_reading<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, input: &str) -> Ran {
+pub(crate) fn krate_reading<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, input: &str) -> Ran {
     let mut command = command(args);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("krate starts");
@@ -69,16 +69,16 @@ pub fn krate_reading<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, input: 
 }
 
 /// A folder with a delivery's files.
-pub struct Delivery {
+pub(crate) struct Delivery {
     folder: TempDir,
 }
 
 /// The secret that [`Delivery`] is signed with.
-pub const SECRET: &str = "canary-webhook-secret-5f2b";
+pub(crate) const SECRET: &str = "canary-webhook-secret-5f2b";
 
 impl Delivery {
     /// A delivery of `event`, signed as GitHub signs.
-    pub fn of(event: &str, body: &str) -> Self {
+    pub(crate) fn of(event: &str, body: &str) -> Self {
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length is a key");
         mac.update(body.as_bytes());
         let signature: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -94,7 +94,7 @@ impl Delivery {
     }
 
     /// A delivery with these headers.
-    pub fn with_headers(headers: &Value, body: &str) -> Self {
+    pub(crate) fn with_headers(headers: &Value, body: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("headers.json"), headers.to_string()).expect("written");
         fs::write(folder.path().join("body.json"), body).expect("written");
@@ -102,17 +102,17 @@ impl Delivery {
     }
 
     /// The headers' file.
-    pub fn headers(&self) -> PathBuf {
+    pub(crate) fn headers(&self) -> PathBuf {
         self.folder.path().join("headers.json")
     }
 
     /// The body's file.
-    pub fn body(&self) -> PathBuf {
+    pub(crate) fn body(&self) -> PathBuf {
         self.folder.path().join("body.json")
     }
 
     /// `krate webhook <what>` on it, with more arguments.
-    pub fn command(&self, what: &str, more: &[&str]) -> Command {
+    pub(crate) fn command(&self, what: &str, more: &[&str]) -> Command {
         let (headers, body) = (self.headers(), self.body());
         let files = [Path::new("--headers"), &headers, Path::new("--body"), &body];
         let mut command = command(["webhook", what, "--provider", "github"]);
@@ -121,13 +121,13 @@ impl Delivery {
     }
 
     /// Runs that.
-    pub fn run(&self, what: &str, more: &[&str]) -> Ran {
+    pub(crate) fn run(&self, what: &str, more: &[&str]) -> Ran {
         Ran::of(self.command(what, more).output().expect("krate starts"))
     }
 }
 
 /// An issue as GitHub tells it.
-pub const ISSUE_OPENED: &str = r#"{
+pub(crate) const ISSUE_OPENED: &str = r#"{
   "action": "opened",
   "issue": {
     "id": 444500041, "node_id": "I_1", "number": 7, "title": "Crash on start", "body": "It crashes.", "state": "open",

@@ -222,7 +222,7 @@ pub(super) fn repository<'a>(event_type: &str, body: &'a [u8]) -> Events<'a> {
                 .owner
                 .and_then(|change| change.from)
                 .and_then(|from| from.user.or(from.organization))
-                .and_then(|owner| owner.into_login()),
+                .and_then(super::super::native::User::into_login),
             changes.repository.and_then(|change| change.name).and_then(|before| text(before.from)),
         ),
         None => (None, None),

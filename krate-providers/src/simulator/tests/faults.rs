@@ -35,7 +35,8 @@ fn s34_each_fault_of_a_request_either_happens_before_the_effect_or_after_it() {
         network.script(fault);
         assert_eq!(status(network.send(&comment(), t(5))), answered, "{fault:?}");
         assert_eq!(network.forge.comments(SITE, 1).len(), effects, "{fault:?}");
-        assert_eq!(network.forge.writes().get(&Operation::Comment).copied().unwrap_or(0) as usize, effects);
+        let written = network.forge.writes().get(&Operation::Comment).copied().unwrap_or(0);
+        assert_eq!(usize::try_from(written).unwrap(), effects);
         assert_eq!(network.struck()[&fault], 1);
         // A scripted fault strikes once.
         assert_eq!(status(network.send(&comment(), t(200))), Some(StatusCode::CREATED), "{fault:?}");

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     kind: String,
     /// The object
     name: String,
-    /// A field and its new value: spec.title="A title", or spec.labels=["bug"] with JSON; repeat it for more
+    /// A field and its new value: spec.title="A title", or spec.labels with a JSON list; repeat it for more
     #[arg(long, value_name = "PATH=VALUE", required_unless_present = "file")]
     set: Vec<String>,
     /// A JSON merge patch

@@ -105,7 +105,7 @@ impl Api {
             .build()
             .map_err(|error| Error::new(format!("the runtime: {error}")))?;
         let http = reqwest::Client::builder()
-            .timeout(std::time::Duration::from_secs(60))
+            .timeout(std::time::Duration::from_mins(1))
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Error::new(format!("the HTTP client: {error}")))?;

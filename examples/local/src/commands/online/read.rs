@@ -86,7 +86,7 @@ fn objects_table(kind: Kind, objects: &[Value]) -> String {
         let fixed = ["/metadata/namespace", "/metadata/name", "/status/phase"].into_iter();
         fixed.chain(own.iter().map(|(_, path)| path.as_str())).map(|path| text(object, path)).collect()
     });
-    columns(header.collect(), rows.collect())
+    columns(&header.collect::<Vec<_>>(), rows.collect())
 }
 
 pub(super) fn describe(args: &OneArgs, output: Output) -> Result<Answer, Failed> {

@@ -1,6 +1,6 @@
 //! Reading objects, and a person's changes of them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -258,13 +258,10 @@ fn judge(document: &Value, old: Option<&Value>) -> Report {
 
 /// Refuses what is wrong now and wasn't before: what a provider sent may break a rule that the edit has nothing to do with.
 fn refuse(report: &Report, before: Option<&Report>) -> Result<(), ApiError> {
-    let known: BTreeMap<_, _> = before
-        .into_iter()
-        .flat_map(|report| &report.failures)
-        .map(|failure| ((&failure.path, failure.rule), ()))
-        .collect();
+    let known: BTreeSet<_> =
+        before.into_iter().flat_map(|report| &report.failures).map(|failure| (&failure.path, failure.rule)).collect();
     let fresh: Vec<_> =
-        report.failures.iter().filter(|failure| !known.contains_key(&(&failure.path, failure.rule))).collect();
+        report.failures.iter().filter(|failure| !known.contains(&(&failure.path, failure.rule))).collect();
     let Some(first) = fresh.first() else { return Ok(()) };
     let failures = serde_json::to_value(&fresh).unwrap_or_default();
     Err(ApiError::invalid(first.to_string()).failures(failures))
