@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{completions, crds, explain, intent, merge, online, provider, validate, webhook};
+use crate::demo;
 use crate::output::Format;
 use crate::serve;
 
@@ -27,6 +28,8 @@ pub(crate) struct Cli {
 /// What krate can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show the main job from end to end, on a simulated forge
+    Demo(demo::Args),
     /// Run the webhook endpoint, the API and the worker
     Serve(serve::Args),
     #[command(flatten)]

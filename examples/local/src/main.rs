@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod demo;
 mod error;
 mod input;
 mod output;

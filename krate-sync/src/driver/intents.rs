@@ -8,7 +8,7 @@ use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase};
 use krate_model::kinds::sets::{ConflictReason, ErrorClass, Idempotency, Operation, Strategy};
 use krate_model::kinds::shared::{ErrorInfo, NativeTarget, Time, Value, Version};
 use krate_model::observation::{CanonicalEvent, Normalized};
-use krate_model::store::Stored;
+use krate_model::store::{Index, Query, Stored};
 use krate_model::{Digest, Kind, Resource, canonical_digest};
 use krate_providers::contract::{Call, Outcome, ProviderError, SendOutcome};
 
@@ -29,6 +29,26 @@ use crate::scope::Scope;
 const HELD_PAUSE: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
 
 impl Driver {
+    /// Ends the leases of whoever was sending before: for a process that has the store to itself, and so knows that nobody else lives. What was being
+    /// sent is looked for at once instead of when the lease runs out (S34).
+    ///
+    /// # Errors
+    /// [`DriverError`] when the store can't be read or written.
+    pub async fn take_over(&self) -> Result<(), DriverError> {
+        let now = self.clock.now();
+        let sending = ExternalWriteIntentPhase::Sending.as_str().to_owned();
+        let query = Query::new(Kind::ExternalWriteIntent).with(Index::Phase, sending.as_str());
+        let mut changes = Changes::at(now);
+        for mut intent in records::list::<ExternalWriteIntent>(self.store(), query).await? {
+            intent.change().status_mut().not_before = Some(now);
+            changes.put(&intent)?;
+        }
+        if !changes.is_empty() {
+            changes.commit(self.store()).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn advance_intent(&self, stored: &Stored, config: &Config) -> Result<(), DriverError> {
         let intent = records::parse::<ExternalWriteIntent>(stored)?;
         let Some(scope) = config.scope(&intent.object.spec.binding_ref) else {

@@ -169,7 +169,7 @@ impl Driver {
                     let config = Arc::clone(&config);
                     async move {
                         let name = format!("{kind} {}", stored.key.name);
-                        (name, self.work(kind, &stored, &config).await)
+                        (name, Box::pin(self.work(kind, &stored, &config)).await)
                     }
                 })
                 .buffer_unordered(CONCURRENCY)
@@ -208,11 +208,11 @@ impl Driver {
 
     async fn work(&self, kind: Kind, stored: &Stored, config: &Config) -> Result<(), DriverError> {
         match kind {
-            Kind::ExternalWebhookDelivery => self.process_delivery(stored, config).await,
-            Kind::ExternalSyncConflict => self.settle_conflict(stored, config).await,
+            Kind::ExternalWebhookDelivery => Box::pin(self.process_delivery(stored, config)).await,
+            Kind::ExternalSyncConflict => Box::pin(self.settle_conflict(stored, config)).await,
             Kind::ExternalObjectLink => self.hydrate_link(stored, config).await,
-            Kind::ExternalWriteIntent => self.advance_intent(stored, config).await,
-            _ => self.advance_backfill(stored, config).await,
+            Kind::ExternalWriteIntent => Box::pin(self.advance_intent(stored, config)).await,
+            _ => Box::pin(self.advance_backfill(stored, config)).await,
         }
     }
 
@@ -250,9 +250,10 @@ impl Driver {
                     }
                 }
             };
-            match select(Box::pin(wait), &mut stop).await {
-                Either::Left(_) => {}
-                Either::Right(_) => return,
+            // The stop is asked first: with a steady backlog the wait is always over at once.
+            match select(&mut stop, Box::pin(wait)).await {
+                Either::Left(_) => return,
+                Either::Right(_) => {}
             }
         }
     }

@@ -63,12 +63,12 @@ impl Driver {
         cause: Cause<'_>,
     ) -> Result<Applied, DriverError> {
         for _ in 0..MAX_RACES {
-            match self.try_apply(scope, event, origin, shows, cause).await {
+            match Box::pin(self.try_apply(scope, event, origin, shows, cause)).await {
                 Err(error) if error.is_race() => {}
                 done => return done,
             }
         }
-        self.try_apply(scope, event, origin, shows, cause).await
+        Box::pin(self.try_apply(scope, event, origin, shows, cause)).await
     }
 
     async fn try_apply(
@@ -215,7 +215,7 @@ impl Driver {
             native_number: Some(number),
             container: scope.container(),
         };
-        self.read(scope, &Call::new(operation, &target)).await
+        Box::pin(self.read(scope, &Call::new(operation, &target))).await
     }
 
     /// Reads one object and applies it. `None` where it isn't there any more.

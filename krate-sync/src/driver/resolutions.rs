@@ -198,7 +198,7 @@ impl Driver {
         edit: &(dyn Fn(&mut Local) + Sync),
     ) -> Result<Local, DriverError> {
         for attempt in 0.. {
-            match self.try_edit(namespace, object, actor, edit).await {
+            match Box::pin(self.try_edit(namespace, object, actor, edit)).await {
                 Err(error) if error.is_race() && attempt < MAX_RACES => {}
                 done => return done,
             }

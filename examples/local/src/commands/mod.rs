@@ -19,6 +19,7 @@ use crate::output::Output;
 pub(crate) fn run(cli: Cli) -> Result<Answer, Error> {
     let output = Output::new(cli.output);
     match cli.command {
+        Command::Demo(args) => crate::demo::run(&args, output),
         Command::Serve(args) => crate::serve::run(&args),
         Command::Online(command) => online::run(command, output),
         Command::Webhook(command) => webhook::run(command, output),

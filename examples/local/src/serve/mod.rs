@@ -35,9 +35,12 @@ use crate::input::Document;
 use crate::output;
 use config::{Config, Limits, TokenRef};
 use metrics::Metrics;
-use ports::{Client, ConfiguredSecrets, SystemClock, now};
+pub(crate) use ports::now;
+use ports::{Client, ConfiguredSecrets, SystemClock};
 use worker::Worker;
 
+/// Stack of each thread: an object with its intents and conflicts is a large value, above all in a build without optimization.
+const THREAD_STACK_BYTES: usize = 8 * 1024 * 1024;
 /// How long requests and the pass in hand may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -142,6 +145,7 @@ pub(crate) fn run(args: &Args) -> Result<Answer, Error> {
     start_log(args)?;
     let (config, objects) = Config::load(&args.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(THREAD_STACK_BYTES)
         .worker_threads(config.workers.into())
         .enable_all()
         .build()
@@ -174,6 +178,8 @@ async fn serve(config: Config, objects: &[Document], file: &Path) -> Result<(), 
     app.set_config(SyncConfig::load(app.store.as_ref()).await.map_err(Error::new)?);
     let listener = bind(listen, file).await?;
     let address = listener.local_addr().map_err(|error| Error::new(format!("{listen}: {error}")))?;
+    // The store has one process at a time: whoever was sending before is gone.
+    app.driver.take_over().await.map_err(Error::new)?;
     let worker = worker::start(&app);
     let follower = worker::follow_config(&app);
     output::line(&format!("listening on http://{address}"))?;
