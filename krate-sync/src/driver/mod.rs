@@ -16,8 +16,8 @@ mod resolutions;
 
 use std::sync::Arc;
 
-use futures::future::{Either, select};
-use futures::stream::{self, StreamExt};
+use futures_util::future::{Either, select};
+use futures_util::stream::{self, StreamExt};
 use krate_model::Kind;
 use krate_model::kinds::shared::Time;
 use krate_model::store::{Filter, Index, Query, Revision, Store, Stored, sortable_time};
