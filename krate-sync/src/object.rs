@@ -1,7 +1,7 @@
 //! Everything that a decision about one native object needs, and all that the decision changes. Spec: design.md section 4, S31.
 //!
 //! [`ObjectState`] is loaded with a handful of reads by name, changed by pure functions ([`observe`](crate::observe::observe),
-//! [`plan`](crate::plan::plan), [`resolve`](crate::resolve::resolve)), and committed whole. Its size is that of the one object, so the cost of a decision
+//! [`plan`](crate::plan::plan)), and committed whole. Its size is that of the one object, so the cost of a decision
 //! doesn't grow with the store.
 
 use krate_model::audit::{AuditDraft, AuditOutcome};

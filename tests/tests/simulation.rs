@@ -36,10 +36,8 @@ fn faults() -> Faults {
 fn native(world: &World, rng: &mut Rng) {
     let now = world.clock.now();
     let mut network = world.forge();
-    let count = network
-        .forge
-        .repository(REPOSITORY)
-        .map_or(0, |_| (1..).take_while(|number| network.forge.issue(REPOSITORY, *number).is_some()).count() as u64);
+    let numbers = 1..=u64::try_from(EVENTS).unwrap_or(u64::MAX);
+    let count = numbers.take_while(|number| network.forge.issue(REPOSITORY, *number).is_some()).count() as u64;
     let number = 1 + rng.below(count.max(1));
     let text = format!("text {}", rng.below(1_000_000));
     let mut bob = network.forge.by("bob", now);
