@@ -10,6 +10,7 @@ use support::{Origin, payloads};
 #[test]
 fn s12_every_payload_normalizes_or_is_ignored_by_name() {
     let (origin, payloads) = payloads();
+    assert!(payloads.len() >= 8, "{} payloads are there", payloads.len());
     let (mut with_events, mut ignored) = (0, 0);
     for payload in &payloads {
         match GitHub.normalize(&payload.event_type, &payload.body) {
