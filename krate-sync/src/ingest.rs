@@ -60,6 +60,7 @@ impl AcceptError {
     pub fn status(&self) -> http::StatusCode {
         match self {
             Self::Body(BodyError::TooLong { .. }) => http::StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Head(HeadError::ContentType { .. }) => http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Body(_) | Self::Head(_) => http::StatusCode::BAD_REQUEST,
             Self::Signature(SignatureError::NoSecret) => http::StatusCode::SERVICE_UNAVAILABLE,
             Self::Signature(_) => http::StatusCode::UNAUTHORIZED,

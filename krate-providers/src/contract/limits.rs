@@ -19,7 +19,8 @@ impl BodyLimits {
         Self { max_bytes, ..Self::DEFAULT }
     }
 
-    /// Checks a JSON body: not empty, not too long, UTF-8, not too deep. It doesn't check that the body is JSON.
+    /// Checks a JSON body: not empty, not too long, UTF-8, an object or array by its first letter, not too deep. It doesn't check that all of it is
+    /// JSON: what can't be read is found out, and kept, when it is processed (S12).
     ///
     /// # Errors
     /// [`BodyError`] names the first bound that is broken.
@@ -32,6 +33,10 @@ impl BodyLimits {
         }
         if let Err(error) = std::str::from_utf8(body) {
             return Err(BodyError::NotUtf8 { at: error.valid_up_to() });
+        }
+        // A form or a page of HTML that claims to be JSON.
+        if !matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
+            return Err(BodyError::NotJson);
         }
         // A body can't be deeper than it has opening brackets. Counting those is many times cheaper than following strings, and settles
         // nearly every real payload.
@@ -105,6 +110,9 @@ pub enum BodyError {
         /// First byte that is wrong.
         at: usize,
     },
+    /// It is something else than it is declared to be.
+    #[error("the body is no JSON object or array, which its content type says it is")]
+    NotJson,
     /// It nests too deep.
     #[error("the body nests deeper than {max_depth} levels at byte {at}")]
     TooDeep {
@@ -125,6 +133,10 @@ mod tests {
         assert_eq!(limits.check(b""), Err(BodyError::Empty));
         assert_eq!(limits.check(&[b' '; 301]), Err(BodyError::TooLong { bytes: 301, max_bytes: 300 }));
         assert_eq!(limits.check(b"{\"a\":\"\xff\"}"), Err(BodyError::NotUtf8 { at: 6 }));
+        for other in [&b"payload=%7B%7D"[..], b"<html>", b"\"text\"", b" ", b"null"] {
+            assert_eq!(limits.check(other), Err(BodyError::NotJson));
+        }
+        assert_eq!(limits.check(b" \r\n{}"), Ok(()));
         assert_eq!(limits.check(b"[[[[1]]]]"), Ok(()));
         assert_eq!(limits.check(b"[[[[[1]]]]]"), Err(BodyError::TooDeep { at: 4, max_depth: 4 }));
         assert_eq!(limits.check(b"{\"a\":{\"b\":[{\"c\":{}}]}}"), Err(BodyError::TooDeep { at: 16, max_depth: 4 }));

@@ -38,7 +38,7 @@ const BATCH: usize = 256;
 const MAX_RACES: usize = 16;
 
 /// The kinds of records that can be due, the most urgent first (S43).
-const DUE: [Kind; 5] = [
+pub const DUE: [Kind; 5] = [
     Kind::ExternalWebhookDelivery,
     Kind::ExternalSyncConflict,
     Kind::ExternalObjectLink,

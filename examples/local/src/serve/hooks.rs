@@ -1,7 +1,7 @@
 //! The webhook endpoint, and what tells whether the process is well.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Body;
@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use krate_model::store::Store;
-use krate_providers::contract::BodyError;
+use krate_providers::contract::{BodyError, HeadError};
 use krate_sync::driver::DriverError;
 use krate_sync::ingest::{AcceptError, Accepted};
 use serde_json::json;
@@ -71,8 +71,9 @@ impl From<Unread> for ApiError {
 
 /// `POST /webhooks/{provider}`.
 pub(crate) async fn webhook(State(app): State<Arc<App>>, Path(provider): Path<String>, request: Request) -> Response {
+    let begin = Instant::now();
     let (parts, body) = request.into_parts();
-    match take(&app, &provider, &parts.headers, body).await {
+    let answer = match take(&app, &provider, &parts.headers, body).await {
         Ok(accepted) => {
             let (status, outcome) =
                 if accepted.duplicate { (StatusCode::OK, "duplicate") } else { (StatusCode::ACCEPTED, "accepted") };
@@ -84,7 +85,9 @@ pub(crate) async fn webhook(State(app): State<Arc<App>>, Path(provider): Path<St
             tracing::info!(provider, reason, status = error.status().as_u16(), "delivery rejected: {error}");
             error.into_response()
         }
-    }
+    };
+    app.metrics.answered(begin.elapsed());
+    answer
 }
 
 async fn take(
@@ -123,6 +126,7 @@ fn reason(error: &AcceptError) -> &'static str {
         AcceptError::Body(BodyError::TooLong { .. }) => "too-large",
         AcceptError::Body(_) => "body",
         AcceptError::Signature(_) => "signature",
+        AcceptError::Head(HeadError::ContentType { .. }) => "content-type",
         AcceptError::Head(_) => "header",
         _ => "store",
     }
@@ -135,6 +139,7 @@ fn refused(error: &AcceptError) -> ApiError {
         "body" => "Body",
         "signature" => "Signature",
         "header" => "Header",
+        "content-type" => "ContentType",
         _ => return store_down(error),
     };
     let refused = ApiError::new(status, code, error.to_string());
@@ -162,7 +167,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
 
 /// `GET /metrics`.
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    app.measure();
+    app.measure().await;
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], app.metrics.text(&app.store.counters())).into_response()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use krate_stores::Counters;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -9,6 +10,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 /// How a delivery was answered.
@@ -23,11 +25,18 @@ struct Did {
     what: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    kind: &'static str,
+}
+
 /// The figures.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     deliveries: Family<Answer, Counter>,
+    answers: Histogram,
+    queue: Family<Of, Gauge>,
     passes: Counter,
     records: Counter,
     failures: Counter,
@@ -42,6 +51,9 @@ impl Metrics {
         let mut all = Self {
             registry: Registry::with_prefix("krate"),
             deliveries: Family::default(),
+            // From half a millisecond to about eight seconds.
+            answers: Histogram::new(exponential_buckets(0.0005, 2.0, 15)),
+            queue: Family::default(),
             passes: Counter::default(),
             records: Counter::default(),
             failures: Counter::default(),
@@ -52,6 +64,8 @@ impl Metrics {
         };
         let registry = &mut all.registry;
         registry.register("deliveries", "Webhooks by how they were answered", all.deliveries.clone());
+        registry.register("answer_seconds", "How long webhooks took to answer", all.answers.clone());
+        registry.register("queue_depth", "Records that are due, counted up to 1000 of each kind", all.queue.clone());
         registry.register("passes", "Passes of the worker over what is due", all.passes.clone());
         registry.register("records", "Records that passes worked on", all.records.clone());
         registry.register("failures", "Records whose work failed in a pass", all.failures.clone());
@@ -64,6 +78,14 @@ impl Metrics {
 
     pub(crate) fn delivery(&self, outcome: &'static str, reason: &'static str) {
         self.deliveries.get_or_create(&Answer { outcome, reason }).inc();
+    }
+
+    pub(crate) fn answered(&self, after: Duration) {
+        self.answers.observe(after.as_secs_f64());
+    }
+
+    pub(crate) fn queued(&self, kind: &'static str, depth: usize) {
+        self.queue.get_or_create(&Of { kind }).set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn pass(&self, done: usize, failed: usize) {

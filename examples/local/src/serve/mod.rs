@@ -22,9 +22,9 @@ use clap::ValueEnum;
 use krate_model::Kind;
 use krate_model::kinds::external::ExternalBackendProvider;
 use krate_model::kinds::shared::Time;
-use krate_model::store::Query;
+use krate_model::store::{Index, Query, Store as _, sortable_time};
 use krate_stores::EmbeddedStore;
-use krate_sync::driver::{Config as SyncConfig, Driver};
+use krate_sync::driver::{Config as SyncConfig, DUE, Driver};
 use krate_sync::records;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -43,6 +43,9 @@ use worker::Worker;
 const THREAD_STACK_BYTES: usize = 8 * 1024 * 1024;
 /// How long requests and the pass in hand may take to end.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// The most records of a kind that are counted for the figures.
+const MAX_COUNTED: usize = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -117,7 +120,15 @@ impl App {
     }
 
     /// Brings the figures that depend on the time up to date.
-    fn measure(&self) {
+    async fn measure(&self) {
+        let due_by = sortable_time(now());
+        for kind in DUE {
+            let due = Query::new(kind).between(Index::Due, ..=due_by.as_str()).limit(MAX_COUNTED);
+            match self.store.list(&due).await {
+                Ok(page) => self.metrics.queued(kind.as_str(), page.items.len()),
+                Err(error) => tracing::warn!("the queue can't be counted: {error}"),
+            }
+        }
         let next = *self.next_due.lock().unwrap_or_else(PoisonError::into_inner);
         // A record that is due as soon as it can be has no time of its own.
         let waited = next.filter(|at| *at > Time::UNIX_EPOCH).and_then(|at| (now() - at).to_std().ok());
@@ -213,6 +224,8 @@ fn router(app: &Arc<App>) -> Router {
         .route("/readyz", get(hooks::readyz))
         .route("/metrics", get(hooks::metrics))
         .nest("/api/v1", api::router(app))
+        .method_not_allowed_fallback(api::method_not_allowed)
+        .fallback(api::nothing_there)
         .with_state(Arc::clone(app))
 }
 

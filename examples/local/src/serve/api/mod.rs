@@ -38,8 +38,19 @@ pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/diff/{kind}/{namespace}/{name}", get(why::diff))
         .route("/{kind}", get(objects::list).post(objects::create))
         .route("/{kind}/{namespace}/{name}", get(objects::get).patch(objects::patch))
-        .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "NotFound", "there is nothing at this path") })
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(nothing_there)
         .layer(from_fn_with_state(Arc::clone(app), guard))
+}
+
+/// For a path that nothing is at.
+pub(crate) async fn nothing_there() -> ApiError {
+    ApiError::missing("there is nothing at this path")
+}
+
+/// For a path that is there, asked with a method that it doesn't have; which it has is in the header `Allow`.
+pub(crate) async fn method_not_allowed() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method", "this path doesn't have this method")
 }
 
 /// Lets in who may use the API, and no more at a time than the limit.
