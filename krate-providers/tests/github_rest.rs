@@ -256,10 +256,27 @@ fn every_status_has_its_class() {
         (error.path.as_deref(), error.message.as_str()),
         (Some("title"), "Validation Failed: title: missing_field")
     );
-    let moved = answer(301, &[("location", "https://api.github.com/repositories/1/issues/1")], "{}");
-    let target = target(Some(1), None);
-    let outcome = GitHub.decode(&Call::new(Operation::GetIssue, &target), &moved, now()).result.unwrap();
-    assert_eq!(outcome, Outcome::Moved { location: "https://api.github.com/repositories/1/issues/1".to_owned() });
+}
+
+#[test]
+fn s34_a_redirection_is_no_outcome_and_is_never_followed() {
+    let elsewhere = [("location", "https://evil.example/?access_token=canary")];
+    for operation in [Operation::GetIssue, Operation::ListIssues, Operation::CreateIssue, Operation::DeleteComment] {
+        for status in [300, 301, 302, 303, 307, 308] {
+            for headers in [&elsewhere[..], &[]] {
+                let error = refused(operation.clone(), &answer(status, headers, "{}"));
+                // Nothing was carried out, and the same again can't help: a person has to see to it.
+                assert_eq!((&error.class, error.sent), (&ErrorClass::Configuration, SendOutcome::NotSent), "{status}");
+                assert!(!error.is_retryable());
+                assert!(!format!("{error} {error:?}").contains("canary"), "S47: {error:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn labels_that_differ_only_in_case_are_one_label() {
+    assert!(GitHub.folds_label_case());
 }
 
 #[test]

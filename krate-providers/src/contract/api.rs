@@ -140,9 +140,4 @@ pub enum Outcome<'a> {
     NotModified,
     /// Done, and the answer has no body.
     Done,
-    /// The object stands under another address now.
-    Moved {
-        /// Where.
-        location: String,
-    },
 }

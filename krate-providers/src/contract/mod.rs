@@ -69,12 +69,15 @@ pub trait Provider: Send + Sync {
     /// [`DecodeError`] with the path in the payload, when a known event type has an unexpected shape.
     fn normalize<'a>(&self, event_type: &str, body: &'a [u8]) -> Result<Normalization<'a>, DecodeError>;
 
-    /// The request for `call`.
+    /// The request for `call`. It carries the credential: whoever sends it follows no redirection, which may lead to another host.
     ///
     /// # Errors
     /// [`EncodeError`] when the provider has no such operation, or the call lacks what it needs. No request exists then.
     fn encode(&self, endpoint: &Endpoint<'_>, call: &Call<'_>) -> Result<Request<Bytes>, EncodeError>;
 
     /// What `response` says about `call`. Quota headers are read whatever the answer was.
+    ///
+    /// An answer that sends on to another address is an error of class `Configuration`, for a write too, which was not carried
+    /// out then. It is never an outcome: an empty page, or a write that succeeded, would be made of it.
     fn decode<'a>(&self, call: &Call<'_>, response: &'a Response<Bytes>, received_at: Time) -> Decoded<'a>;
 }

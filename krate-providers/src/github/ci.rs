@@ -14,6 +14,9 @@ use krate_model::observation::{
 
 use super::event::{Because, Identity, event, kind};
 use super::native::{Id, Numbered, Str, User, When, account, is_dropped, native, set, text, version, when};
+use super::object::from_object;
+
+from_object!(Step App Status);
 
 /// The slug of the app that runs workflows.
 const ACTIONS: &str = "github-actions";
@@ -21,9 +24,10 @@ const ACTIONS: &str = "github-actions";
 /// The longest native id that an envelope holds.
 const MAX_ID_BYTES: usize = 253;
 
-/// How far a run is, from GitHub's two words.
-fn phase(status: Option<&str>, conclusion: Option<&str>) -> RunPhase {
-    match (status, conclusion) {
+/// How far a run is, from GitHub's two words; none, where it says neither.
+fn phase(status: Option<&str>, conclusion: Option<&str>) -> Option<RunPhase> {
+    Some(match (status, conclusion) {
+        (None, None) => return None,
         (_, Some("success" | "neutral")) => RunPhase::Succeeded,
         (_, Some("failure" | "timed_out" | "startup_failure")) => RunPhase::Failed,
         (_, Some("cancelled")) => RunPhase::Cancelled,
@@ -33,7 +37,7 @@ fn phase(status: Option<&str>, conclusion: Option<&str>) -> RunPhase {
         (Some("queued" | "requested" | "pending"), None) => RunPhase::Queued,
         (Some("in_progress"), None) => RunPhase::Running,
         _ => RunPhase::Undetermined,
-    }
+    })
 }
 
 fn conclusion(native: &str) -> Conclusion {
@@ -46,7 +50,7 @@ fn conclusion(native: &str) -> Conclusion {
 }
 
 /// Both of GitHub's words in krate's.
-fn run_state(status: Option<Str<'_>>, ended: Option<Str<'_>>) -> (RunPhase, Option<Conclusion>) {
+fn run_state(status: Option<Str<'_>>, ended: Option<Str<'_>>) -> (Option<RunPhase>, Option<Conclusion>) {
     let (status, ended) = (text(status), text(ended));
     (phase(status.as_deref(), ended.as_deref()), ended.as_deref().map(conclusion))
 }
@@ -102,7 +106,7 @@ impl<'a> WorkflowRun<'a> {
             trigger: account(self.triggering_actor.or(self.actor)),
             // GitHub names no end; the last change of an ended run is it.
             completed_at: updated_at.filter(|_| conclusion.is_some()),
-            phase: Some(phase),
+            phase,
             conclusion,
             attempt: self.run_attempt,
             started_at: when(self.run_started_at),
@@ -118,6 +122,7 @@ impl<'a> WorkflowRun<'a> {
 
 /// One step of a workflow job.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Step<'a> {
     #[serde(borrow)]
     name: Option<Str<'a>>,
@@ -164,7 +169,7 @@ impl<'a> WorkflowJob<'a> {
             let (phase, conclusion) = run_state(step.status, step.conclusion);
             StepObserved {
                 name: text(step.name),
-                phase: Some(phase),
+                phase,
                 conclusion,
                 started_at: when(step.started_at),
                 completed_at: when(step.completed_at),
@@ -180,7 +185,7 @@ impl<'a> WorkflowJob<'a> {
             runner_name: text(self.runner_name),
             log_url: None,
             steps: steps.collect(),
-            phase: Some(phase),
+            phase,
             conclusion,
             attempt: self.run_attempt,
             started_at,
@@ -196,6 +201,7 @@ impl<'a> WorkflowJob<'a> {
 
 /// The app that made a check.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct App<'a> {
     #[serde(borrow)]
     slug: Option<Str<'a>>,
@@ -247,7 +253,7 @@ impl<'a> CheckSuite<'a> {
             sha: text(self.head_sha),
             pull_request_numbers: numbers(self.pull_requests),
             completed_at: updated_at.filter(|_| conclusion.is_some()),
-            phase: Some(phase),
+            phase,
             conclusion,
             created_at: when(self.created_at),
             updated_at,
@@ -302,7 +308,7 @@ impl<'a> CheckRun<'a> {
             pipeline_id: suite.as_ref().map(|suite| suite.id.0.clone()),
             sha: text(self.head_sha),
             log_url: text(self.details_url),
-            phase: Some(phase),
+            phase,
             conclusion,
             started_at,
             completed_at,
@@ -321,6 +327,7 @@ impl<'a> CheckRun<'a> {
 
 /// A commit status, which is a whole payload.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Status<'a> {
     #[serde(borrow)]
     sha: Str<'a>,
@@ -405,11 +412,12 @@ mod tests {
             ("action_required", RunPhase::Waiting),
             ("stale", RunPhase::Undetermined),
         ] {
-            assert_eq!(phase(Some("completed"), Some(native)), expected, "{native}");
+            assert_eq!(phase(Some("completed"), Some(native)), Some(expected), "{native}");
             assert!(krate_model::ClosedSet::is_known(&conclusion(native)), "{native}");
         }
-        assert_eq!(phase(Some("in_progress"), None), RunPhase::Running);
-        assert_eq!(phase(Some("a word of next year"), None), RunPhase::Undetermined);
+        assert_eq!(phase(Some("in_progress"), None), Some(RunPhase::Running));
+        assert_eq!(phase(None, None), None);
+        assert_eq!(phase(Some("a word of next year"), None), Some(RunPhase::Undetermined));
     }
 
     #[test]

@@ -8,6 +8,9 @@ use krate_model::observation::{
 
 use super::event::{Identity, event, kind};
 use super::native::{Id, Str, User, When, is_dropped, native, set, text, version, when};
+use super::object::from_object;
+
+from_object!(Label Milestone);
 
 native! {
     /// A repository, whole.
@@ -76,6 +79,7 @@ impl<'a> Repository<'a> {
 
 /// A label.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Label<'a> {
     /// Payloads of old servers leave it out; the name and the repository then say which label it is.
     #[serde(borrow)]
@@ -112,6 +116,7 @@ impl<'a> Label<'a> {
 
 /// A milestone.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Milestone<'a> {
     #[serde(borrow)]
     id: Id<'a>,

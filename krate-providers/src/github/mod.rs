@@ -6,7 +6,7 @@
 //! | `auth.rs`, `head.rs` | proof and identity of a delivery |
 //! | `webhook/` | payloads to canonical events, one function per event type |
 //! | `rest/` | calls to requests, answers to outcomes |
-//! | `native.rs`, `work.rs` | GitHub's objects, the same in payloads and answers |
+//! | `object.rs`, `native.rs`, `work.rs` | GitHub's objects, the same in payloads and answers |
 
 mod auth;
 mod ci;
@@ -16,6 +16,7 @@ mod forge;
 mod head;
 mod manifest;
 mod native;
+mod object;
 mod rest;
 mod webhook;
 mod work;
@@ -41,6 +42,10 @@ impl Provider for GitHub {
 
     fn manifest(&self) -> &ExternalProviderCapabilityManifestSpec {
         manifest::manifest()
+    }
+
+    fn folds_label_case(&self) -> bool {
+        true
     }
 
     fn verify(

@@ -12,6 +12,10 @@ use krate_model::observation::{AccountObserved, RepositoryIdentity, Text};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
 
+use super::object::{ObjectOnly, from_object};
+
+from_object!(User Owner Repo Named Titled Before);
+
 /// Members that say nothing of their own about the object that they stand in, with the reason.
 ///
 /// Besides these, every member whose name ends in `url` is left out: addresses follow from the ids, and go stale.
@@ -215,6 +219,7 @@ pub(super) use native;
 
 /// An account. One without an id names nobody: logins change hands.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct User<'a> {
     #[serde(borrow)]
     id: Option<Id<'a>>,
@@ -245,6 +250,7 @@ pub(super) fn accounts(users: Option<Vec<User<'_>>>) -> Vec<AccountObserved<'_>>
 
 /// The owner of a repository; a push may say `name` in place of `login`.
 #[derive(Debug, Clone, serde::Deserialize)]
+#[serde(remote = "Self")]
 struct Owner<'a> {
     #[serde(borrow)]
     login: Option<Str<'a>>,
@@ -254,6 +260,7 @@ struct Owner<'a> {
 
 /// A repository, where only its identity matters.
 #[derive(Debug, Clone, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Repo<'a> {
     #[serde(borrow)]
     pub(super) id: Id<'a>,
@@ -283,6 +290,7 @@ impl<'a> Repo<'a> {
 
 /// Something of which only the name matters.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Named<'a> {
     #[serde(borrow)]
     pub(super) name: Str<'a>,
@@ -294,6 +302,7 @@ pub(super) fn names(named: Option<Vec<Named<'_>>>) -> Vec<Text<'_>> {
 
 /// Something of which only the title matters.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Titled<'a> {
     #[serde(borrow)]
     pub(super) title: Str<'a>,
@@ -301,12 +310,20 @@ pub(super) struct Titled<'a> {
 
 /// Something of which only the number matters.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Numbered {
     pub(super) number: i64,
 }
 
+impl<'de> Deserialize<'de> for Numbered {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Numbered::deserialize(ObjectOnly(deserializer))
+    }
+}
+
 /// What holds the word before a change.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Before<'a> {
     #[serde(borrow)]
     pub(super) from: Option<Str<'a>>,

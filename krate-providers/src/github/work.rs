@@ -13,9 +13,13 @@ use super::event::{Because, Identity, body, event, kind};
 use super::native::{
     Id, Named, Repo, Str, Titled, User, When, account, accounts, is_dropped, names, native, set, text, version, when,
 };
+use super::object::from_object;
+
+from_object!(PullRequestOfIssue RepoId Head Base Slug AutoMerge);
 
 /// What an issue that is a pull request says about that (S8).
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct PullRequestOfIssue<'a> {
     #[serde(borrow)]
     url: Option<Str<'a>>,
@@ -153,6 +157,7 @@ fn pull_request_state(native: &str, merged: bool) -> PullRequestState {
 
 /// A repository of which only the id matters.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 struct RepoId<'a> {
     #[serde(borrow)]
     id: Id<'a>,
@@ -160,6 +165,7 @@ struct RepoId<'a> {
 
 /// The branch that is proposed.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Head<'a> {
     #[serde(borrow, rename = "ref")]
     name: Str<'a>,
@@ -171,6 +177,7 @@ pub(super) struct Head<'a> {
 
 /// The branch to merge into.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Base<'a> {
     #[serde(borrow, rename = "ref")]
     name: Str<'a>,
@@ -182,6 +189,7 @@ pub(super) struct Base<'a> {
 
 /// A team, by the slug that writes name.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct Slug<'a> {
     #[serde(borrow)]
     slug: Str<'a>,
@@ -189,6 +197,7 @@ pub(super) struct Slug<'a> {
 
 /// An automatic merge.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub(super) struct AutoMerge<'a> {
     #[serde(borrow)]
     merge_method: Option<Str<'a>>,

@@ -5,6 +5,8 @@
 
 #![allow(dead_code, unreachable_pub)] // Each test binary uses a part.
 
+pub mod sites;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,16 +43,24 @@ pub fn collection() -> Option<PathBuf> {
 
 /// Every payload, sorted by name.
 pub fn payloads() -> (Origin, Vec<Payload>) {
-    let (origin, root) = match collection() {
-        Some(folder) => (Origin::Collection, folder),
-        None => (Origin::Published, Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/github")),
-    };
+    match collection() {
+        Some(folder) => (Origin::Collection, payloads_in(&folder)),
+        None => (Origin::Published, published()),
+    }
+}
+
+/// The payloads that are published with the crate, sorted by name.
+pub fn published() -> Vec<Payload> {
+    payloads_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/github"))
+}
+
+fn payloads_in(root: &Path) -> Vec<Payload> {
     let mut payloads: Vec<_> = json_files(&root.join("webhooks"))
         .into_iter()
         .map(|(name, body)| Payload { event_type: event_type(&name), name, body })
         .collect();
     payloads.sort_by(|a, b| a.name.cmp(&b.name));
-    (origin, payloads)
+    payloads
 }
 
 /// The payload of a name.

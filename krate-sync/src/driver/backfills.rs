@@ -206,7 +206,11 @@ impl Driver {
         let decoded = scope.backend.adapter.decode(&call, &answer.response, self.clock.now());
         let (objects, next) = match decoded.result {
             Ok(Outcome::Page { objects, next, .. }) => (objects, next),
-            Ok(_) => (Vec::new(), None),
+            // Not an empty page: a complete backfill would bury everything.
+            Ok(_) => {
+                let error = ProviderError::new(ErrorClass::Decode, "the answer to a list is no page");
+                return self.interrupted(scope, state, &error).await;
+            }
             Err(error) => return self.interrupted(scope, state, &error).await,
         };
         let count = i64::try_from(objects.len()).unwrap_or(i64::MAX);

@@ -10,7 +10,8 @@ use krate_providers::contract::{Credential, SendOutcome, WebhookSecret};
 /// Carries requests to providers. Time-outs and TLS are its business; retries aren't.
 #[async_trait]
 pub trait Http: Send + Sync {
-    /// Sends `request` and waits for the whole answer.
+    /// Sends `request` and waits for the whole answer, which may send on to another address: that is an answer like any other, and is
+    /// not followed, because the request carries the credential.
     ///
     /// # Errors
     /// [`SendError`], which says whether the request may have been carried out.

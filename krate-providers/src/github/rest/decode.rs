@@ -38,15 +38,11 @@ fn outcome<'a>(
     match status {
         StatusCode::NOT_MODIFIED => Ok(Outcome::NotModified),
         StatusCode::NO_CONTENT => Ok(Outcome::Done),
-        StatusCode::MOVED_PERMANENTLY
-        | StatusCode::FOUND
-        | StatusCode::TEMPORARY_REDIRECT
-        | StatusCode::PERMANENT_REDIRECT => {
-            let location = header_text(headers, header::LOCATION.as_str());
-            let location = location.ok_or_else(|| {
-                ProviderError::new(ErrorClass::Decode, "a redirection without an address").at("header Location")
-            })?;
-            Ok(Outcome::Moved { location: location.to_owned() })
+        // GitHub sends a renamed repository's readers on, and a transferred issue's. The new address may be on another host, and
+        // is another repository's where the issue moved; the new name has to be configured, so that nothing is taken for gone.
+        status if status.is_redirection() => {
+            let why = format!("{status}: the repository or the object has moved; its new name has to be configured");
+            Err(ProviderError::new(ErrorClass::Configuration, why).at("header Location"))
         }
         status if status.is_success() => {
             // What a success says but krate can't read may have been carried out all the same (S34).

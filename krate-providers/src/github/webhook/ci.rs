@@ -7,20 +7,13 @@ use super::super::ci::{CheckRun, CheckSuite, Status, WorkflowJob, WorkflowRun};
 use super::super::decode::parse;
 use super::super::event::{Because, action};
 use super::super::native::{Repo, Str, User, account};
+use super::super::object::{from_object, payload};
 use super::Events;
 use crate::contract::{DecodeError, Ignored, Normalization};
 
-#[derive(Deserialize)]
-struct WorkflowRunPayload<'a> {
-    #[serde(borrow)]
-    action: Str<'a>,
-    #[serde(borrow)]
-    workflow_run: WorkflowRun<'a>,
-    #[serde(borrow)]
-    repository: Repo<'a>,
-    #[serde(borrow)]
-    sender: Option<User<'a>>,
-}
+from_object!(StatusContext);
+
+payload! { WorkflowRunPayload { workflow_run: WorkflowRun, } }
 
 pub(super) fn workflow_run(body: &[u8]) -> Events<'_> {
     let payload: WorkflowRunPayload<'_> = parse(body)?;
@@ -29,17 +22,7 @@ pub(super) fn workflow_run(body: &[u8]) -> Events<'_> {
     Ok(vec![event.because(what, Some(payload.action.0), account(payload.sender))])
 }
 
-#[derive(Deserialize)]
-struct WorkflowJobPayload<'a> {
-    #[serde(borrow)]
-    action: Str<'a>,
-    #[serde(borrow)]
-    workflow_job: WorkflowJob<'a>,
-    #[serde(borrow)]
-    repository: Repo<'a>,
-    #[serde(borrow)]
-    sender: Option<User<'a>>,
-}
+payload! { WorkflowJobPayload { workflow_job: WorkflowJob, } }
 
 pub(super) fn workflow_job(body: &[u8]) -> Events<'_> {
     let payload: WorkflowJobPayload<'_> = parse(body)?;
@@ -48,17 +31,7 @@ pub(super) fn workflow_job(body: &[u8]) -> Events<'_> {
     Ok(vec![event.because(what, Some(payload.action.0), account(payload.sender))])
 }
 
-#[derive(Deserialize)]
-struct CheckRunPayload<'a> {
-    #[serde(borrow)]
-    action: Str<'a>,
-    #[serde(borrow)]
-    check_run: CheckRun<'a>,
-    #[serde(borrow)]
-    repository: Repo<'a>,
-    #[serde(borrow)]
-    sender: Option<User<'a>>,
-}
+payload! { CheckRunPayload { check_run: CheckRun, } }
 
 /// First the suite, then the check.
 pub(super) fn check_run(body: &[u8]) -> Events<'_> {
@@ -71,17 +44,7 @@ pub(super) fn check_run(body: &[u8]) -> Events<'_> {
     Ok(pipeline.into_iter().chain([job]).collect())
 }
 
-#[derive(Deserialize)]
-struct CheckSuitePayload<'a> {
-    #[serde(borrow)]
-    action: Str<'a>,
-    #[serde(borrow)]
-    check_suite: CheckSuite<'a>,
-    #[serde(borrow)]
-    repository: Repo<'a>,
-    #[serde(borrow)]
-    sender: Option<User<'a>>,
-}
+payload! { CheckSuitePayload { check_suite: CheckSuite, } }
 
 pub(super) fn check_suite(body: &[u8]) -> Result<Normalization<'_>, DecodeError> {
     let payload: CheckSuitePayload<'_> = parse(body)?;
@@ -97,6 +60,7 @@ pub(super) fn check_suite(body: &[u8]) -> Result<Normalization<'_>, DecodeError>
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct StatusContext<'a> {
     #[serde(borrow)]
     repository: Repo<'a>,

@@ -14,10 +14,14 @@ use super::super::decode::parse;
 use super::super::event::{Because, Identity, action, event, kind};
 use super::super::forge::{Label, Milestone, Repository};
 use super::super::native::{Before, Id, Repo, Str, User, When, account, text, version, when};
+use super::super::object::{from_object, payload};
 use super::Events;
 use crate::contract::{DecodeError, Ignored, Normalization};
 
+from_object!(CommitAuthor Commit PushPayload RefPayload FormerOwner OwnerChange NameChange RepositoryChanges RepositoryPayload LabelPayload Installation InstallationPayload);
+
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct CommitAuthor<'a> {
     #[serde(borrow)]
     name: Option<Str<'a>>,
@@ -26,6 +30,7 @@ struct CommitAuthor<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct Commit<'a> {
     #[serde(borrow)]
     id: Str<'a>,
@@ -45,6 +50,7 @@ struct Commit<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct PushPayload<'a> {
     #[serde(borrow, rename = "ref")]
     name: Str<'a>,
@@ -52,10 +58,8 @@ struct PushPayload<'a> {
     before: Str<'a>,
     #[serde(borrow)]
     after: Str<'a>,
-    #[serde(default)]
-    created: bool,
-    #[serde(default)]
-    deleted: bool,
+    created: Option<bool>,
+    deleted: Option<bool>,
     forced: Option<bool>,
     #[serde(borrow)]
     commits: Option<Vec<Commit<'a>>>,
@@ -84,12 +88,13 @@ pub(super) fn push(body: &[u8]) -> Events<'_> {
     let pushed_at = when(payload.repository.pushed_at);
     let repository = payload.repository.identity();
     let actor = account(payload.sender);
-    let what = match (payload.created, payload.deleted) {
+    let (before, after) = (commit_of(payload.before), commit_of(payload.after));
+    // The commits say the same as the two flags, which may be missing.
+    let what = match (payload.created.unwrap_or(before.is_none()), payload.deleted.unwrap_or(after.is_none())) {
         (_, true) => EventAction::Deleted,
         (true, _) => EventAction::Created,
         _ => EventAction::Moved,
     };
-    let (before, after) = (commit_of(payload.before), commit_of(payload.after));
     let identity = Identity {
         kind: kind::REF,
         id: payload.name.0.clone(),
@@ -142,6 +147,7 @@ pub(super) fn push(body: &[u8]) -> Events<'_> {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct RefPayload<'a> {
     #[serde(borrow, rename = "ref")]
     name: Option<Str<'a>>,
@@ -173,6 +179,7 @@ pub(super) fn reference<'a>(event_type: &'static str, body: &'a [u8]) -> Result<
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct FormerOwner<'a> {
     #[serde(borrow)]
     user: Option<User<'a>>,
@@ -181,18 +188,21 @@ struct FormerOwner<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct OwnerChange<'a> {
     #[serde(borrow)]
     from: Option<FormerOwner<'a>>,
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct NameChange<'a> {
     #[serde(borrow)]
     name: Option<Before<'a>>,
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct RepositoryChanges<'a> {
     #[serde(borrow)]
     owner: Option<OwnerChange<'a>>,
@@ -201,6 +211,7 @@ struct RepositoryChanges<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct RepositoryPayload<'a> {
     #[serde(borrow)]
     action: Option<Str<'a>>,
@@ -215,7 +226,11 @@ struct RepositoryPayload<'a> {
 /// `repository`, and `public`, which has no action.
 pub(super) fn repository<'a>(event_type: &str, body: &'a [u8]) -> Events<'a> {
     let payload: RepositoryPayload<'_> = parse(body)?;
-    let what = payload.action.as_ref().map_or(EventAction::Updated, |native| action(event_type, &native.0));
+    let what = match &payload.action {
+        Some(native) => action(event_type, &native.0),
+        None if event_type == "public" => EventAction::Updated,
+        None => return Err(DecodeError { path: "$".to_owned(), message: "missing field `action`".to_owned() }),
+    };
     let (owner, name) = match payload.changes {
         Some(changes) => (
             changes
@@ -232,6 +247,7 @@ pub(super) fn repository<'a>(event_type: &str, body: &'a [u8]) -> Events<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct LabelPayload<'a> {
     #[serde(borrow)]
     action: Str<'a>,
@@ -253,17 +269,7 @@ pub(super) fn label(body: &[u8]) -> Events<'_> {
     Ok(vec![event.because(what, Some(payload.action.0), account(payload.sender))])
 }
 
-#[derive(Deserialize)]
-struct MilestonePayload<'a> {
-    #[serde(borrow)]
-    action: Str<'a>,
-    #[serde(borrow)]
-    milestone: Milestone<'a>,
-    #[serde(borrow)]
-    repository: Repo<'a>,
-    #[serde(borrow)]
-    sender: Option<User<'a>>,
-}
+payload! { MilestonePayload { milestone: Milestone, } }
 
 pub(super) fn milestone(body: &[u8]) -> Events<'_> {
     let payload: MilestonePayload<'_> = parse(body)?;
@@ -273,6 +279,7 @@ pub(super) fn milestone(body: &[u8]) -> Events<'_> {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct Installation<'a> {
     #[serde(borrow)]
     id: Id<'a>,
@@ -282,10 +289,18 @@ struct Installation<'a> {
     permissions: Option<BTreeMap<&'a str, Str<'a>>>,
     created_at: Option<When>,
     updated_at: Option<When>,
-    suspended_at: Option<When>,
+    /// Null says that it is not suspended; missing says nothing.
+    #[serde(default, deserialize_with = "present")]
+    suspended_at: Option<Option<When>>,
+}
+
+/// A member that is there, also where it is null.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<When>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct InstallationPayload<'a> {
     #[serde(borrow)]
     action: Str<'a>,
@@ -315,7 +330,7 @@ pub(super) fn installation<'a>(event_type: &str, body: &'a [u8]) -> Events<'a> {
     let (gone, within) = if what == EventAction::Deleted { (all, Vec::new()) } else { (Vec::new(), all) };
     let observed = InstallationObserved {
         account: account(installation.account),
-        suspended: Some(when(installation.suspended_at).is_some()),
+        suspended: installation.suspended_at.map(|at| at.is_some()),
         repositories_added: identities(payload.repositories_added).into_iter().chain(within).collect(),
         repositories_removed: identities(payload.repositories_removed).into_iter().chain(gone).collect(),
         permissions: installation

@@ -7,20 +7,13 @@ use serde::Deserialize;
 use super::super::decode::parse;
 use super::super::event::{Because, action};
 use super::super::native::{Repo, Str, User, account};
+use super::super::object::{from_object, payload};
 use super::super::work::{Comment, Issue, PullRequest, Review, Subject};
 use super::Events;
 
-#[derive(Deserialize)]
-struct IssuesPayload<'a> {
-    #[serde(borrow)]
-    action: Str<'a>,
-    #[serde(borrow)]
-    issue: Issue<'a>,
-    #[serde(borrow)]
-    repository: Repo<'a>,
-    #[serde(borrow)]
-    sender: Option<User<'a>>,
-}
+from_object!(Thread);
+
+payload! { IssuesPayload { issue: Issue, } }
 
 pub(super) fn issues(body: &[u8]) -> Events<'_> {
     let payload: IssuesPayload<'_> = parse(body)?;
@@ -29,19 +22,7 @@ pub(super) fn issues(body: &[u8]) -> Events<'_> {
     Ok(vec![event.because(what, Some(payload.action.0), account(payload.sender))])
 }
 
-#[derive(Deserialize)]
-struct IssueCommentPayload<'a> {
-    #[serde(borrow)]
-    action: Str<'a>,
-    #[serde(borrow)]
-    issue: Issue<'a>,
-    #[serde(borrow)]
-    comment: Comment<'a>,
-    #[serde(borrow)]
-    repository: Repo<'a>,
-    #[serde(borrow)]
-    sender: Option<User<'a>>,
-}
+payload! { IssueCommentPayload { issue: Issue, comment: Comment, } }
 
 /// First what the comment stands on, then the comment.
 pub(super) fn issue_comment(body: &[u8]) -> Events<'_> {
@@ -60,17 +41,7 @@ pub(super) fn issue_comment(body: &[u8]) -> Events<'_> {
     Ok(vec![on, comment.because(what, Some(payload.action.0), actor)])
 }
 
-#[derive(Deserialize)]
-struct PullRequestPayload<'a> {
-    #[serde(borrow)]
-    action: Str<'a>,
-    #[serde(borrow)]
-    pull_request: PullRequest<'a>,
-    #[serde(borrow)]
-    repository: Repo<'a>,
-    #[serde(borrow)]
-    sender: Option<User<'a>>,
-}
+payload! { PullRequestPayload { pull_request: PullRequest, } }
 
 pub(super) fn pull_request(body: &[u8]) -> Events<'_> {
     let payload: PullRequestPayload<'_> = parse(body)?;
@@ -82,19 +53,7 @@ pub(super) fn pull_request(body: &[u8]) -> Events<'_> {
     Ok(vec![event.because(what, Some(payload.action.0), account(payload.sender))])
 }
 
-#[derive(Deserialize)]
-struct ReviewPayload<'a> {
-    #[serde(borrow)]
-    action: Str<'a>,
-    #[serde(borrow)]
-    review: Review<'a>,
-    #[serde(borrow)]
-    pull_request: PullRequest<'a>,
-    #[serde(borrow)]
-    repository: Repo<'a>,
-    #[serde(borrow)]
-    sender: Option<User<'a>>,
-}
+payload! { ReviewPayload { review: Review, pull_request: PullRequest, } }
 
 fn subject<'a>(pull_request: &PullRequest<'a>) -> Subject<'a> {
     Subject { kind: ResourceKind::PullRequest, number: pull_request.number, id: Some(pull_request.id.0.clone()) }
@@ -111,19 +70,7 @@ pub(super) fn review(body: &[u8]) -> Events<'_> {
     Ok(vec![on, review.because(what, Some(payload.action.0), actor)])
 }
 
-#[derive(Deserialize)]
-struct ReviewCommentPayload<'a> {
-    #[serde(borrow)]
-    action: Str<'a>,
-    #[serde(borrow)]
-    comment: Comment<'a>,
-    #[serde(borrow)]
-    pull_request: PullRequest<'a>,
-    #[serde(borrow)]
-    repository: Repo<'a>,
-    #[serde(borrow)]
-    sender: Option<User<'a>>,
-}
+payload! { ReviewCommentPayload { comment: Comment, pull_request: PullRequest, } }
 
 pub(super) fn review_comment(body: &[u8]) -> Events<'_> {
     let payload: ReviewCommentPayload<'_> = parse(body)?;
@@ -136,24 +83,13 @@ pub(super) fn review_comment(body: &[u8]) -> Events<'_> {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct Thread<'a> {
     #[serde(borrow)]
     comments: Vec<Comment<'a>>,
 }
 
-#[derive(Deserialize)]
-struct ReviewThreadPayload<'a> {
-    #[serde(borrow)]
-    action: Str<'a>,
-    #[serde(borrow)]
-    thread: Thread<'a>,
-    #[serde(borrow)]
-    pull_request: PullRequest<'a>,
-    #[serde(borrow)]
-    repository: Repo<'a>,
-    #[serde(borrow)]
-    sender: Option<User<'a>>,
-}
+payload! { ReviewThreadPayload { thread: Thread, pull_request: PullRequest, } }
 
 /// The pull request, and every comment of the thread with whether it is resolved.
 pub(super) fn review_thread(body: &[u8]) -> Events<'_> {
