@@ -21,6 +21,7 @@
 
 mod fields;
 mod json;
+mod kept;
 #[cfg(test)]
 mod laws;
 mod order;

@@ -1,0 +1,280 @@
+//! A base that was kept as canonical JSON, compared with values without parsing it.
+//!
+//! Every answer here is the one that parsing would give; where that can't be told from the text as it stands, there is none, and the caller parses.
+
+use std::borrow::Cow;
+
+use krate_model::kinds::sets::Strategy;
+
+use super::value::{SHORT, every};
+use super::{Equality, FieldRule, FieldValue};
+
+/// Whether `text` says `value` by the equality of `rule`; `None` where the text has to be parsed to tell.
+#[inline]
+pub(super) fn says(rule: &FieldRule<'_>, text: &str, value: &FieldValue<'_>) -> Option<bool> {
+    if matches!(rule.strategy, Strategy::Set | Strategy::Append | Strategy::Map) {
+        return match value {
+            FieldValue::List(texts) => says_elements(rule, text, texts),
+            FieldValue::Absent if matches!(text, "null" | "[]" | "{}") => Some(true),
+            _ => None,
+        };
+    }
+    match value {
+        FieldValue::Text(value) => says_text(rule.equality, text, value),
+        FieldValue::Absent => (text == "null").then_some(true).or_else(|| is_compact(text).then_some(false)),
+        FieldValue::Bool(held) => {
+            let word = if *held { "true" } else { "false" };
+            (text == word).then_some(true).or_else(|| is_compact(text).then_some(false))
+        }
+        FieldValue::Int(whole) => says_int(text, *whole),
+        FieldValue::List(texts) => says_list(text, texts),
+        FieldValue::Json(_) => None,
+    }
+}
+
+/// Whether no white space surrounds the value, so that texts that differ say different things.
+fn is_compact(text: &str) -> bool {
+    let outer = [text.bytes().next(), text.bytes().next_back()];
+    outer.iter().all(|byte| byte.is_some_and(|byte| byte > b' '))
+}
+
+fn says_text(equality: Equality, text: &str, value: &str) -> Option<bool> {
+    let Some(inner) = text.strip_prefix('"') else { return is_compact(text).then_some(false) };
+    let inner = inner.strip_suffix('"')?;
+    if is_plain(inner) {
+        return Some(equality.same(inner, value));
+    }
+    let (mut text, mut value) = (inner, value);
+    loop {
+        let (plain, escape) = text.split_once('\\').map_or((text, None), |(plain, escape)| (plain, Some(escape)));
+        if !is_plain(plain) {
+            return None;
+        }
+        let Some(escape) = escape else { return Some(equality.same(plain, value)) };
+        let Some((start, rest)) = value.split_at_checked(plain.len()) else { return Some(false) };
+        if !equality.same(plain, start) {
+            return Some(false);
+        }
+        let (meant, after) = unescape(escape)?;
+        let mut rest = rest.chars();
+        if rest.next() != Some(meant) {
+            // Letters are never escaped in canonical JSON; where they are, only the parser compares them in either case.
+            return (!meant.is_ascii_alphabetic()).then_some(false);
+        }
+        (text, value) = (after, rest.as_str());
+    }
+}
+
+/// Whether what stands between quotes is what they say: no escape, no quote, no control character. A loop without exits is the quickest for short texts.
+#[inline]
+#[allow(clippy::needless_bitwise_bool)] // A branch would be an exit.
+fn is_plain(text: &str) -> bool {
+    !text.bytes().fold(false, |found, byte| found | (byte == b'\\') | (byte == b'"') | (byte < b' '))
+}
+
+/// The character that an escape means, and what follows it; `None` for half of a pair, and for what is no escape.
+fn unescape(escape: &str) -> Option<(char, &str)> {
+    let mut rest = escape.chars();
+    let meant = match rest.next()? {
+        plain @ ('"' | '\\' | '/') => plain,
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'u' => {
+            let (digits, after) = rest.as_str().split_at_checked(4)?;
+            if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return None;
+            }
+            return Some((char::from_u32(u32::from_str_radix(digits, 16).ok()?)?, after));
+        }
+        _ => return None,
+    };
+    Some((meant, rest.as_str()))
+}
+
+fn says_int(text: &str, value: i64) -> Option<bool> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    match digits.as_bytes() {
+        // `-0` is no integer for JSON's readers, nor is anything with leading zeros.
+        [b'0'] if digits.len() == text.len() => Some(value == 0),
+        [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => {
+            Some(text.parse::<i64>().is_ok_and(|said| said == value))
+        }
+        _ => None,
+    }
+}
+
+/// The texts that a JSON list holds, as long as they stand there unescaped and without white space.
+struct Elements<'t> {
+    rest: &'t str,
+}
+
+impl<'t> Elements<'t> {
+    fn of(text: &'t str) -> Option<Self> {
+        let rest = text.strip_prefix('[')?.strip_suffix(']')?;
+        Some(Self { rest })
+    }
+}
+
+impl<'t> Iterator for Elements<'t> {
+    /// `None` for an element that has to be parsed.
+    type Item = Option<&'t str>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let element = self.rest.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+        let Some((element, after)) = element.filter(|(element, _)| is_plain(element)) else {
+            self.rest = "";
+            return Some(None);
+        };
+        self.rest = match after.strip_prefix(',') {
+            Some(more) if !more.is_empty() => more,
+            None if after.is_empty() => after,
+            _ => {
+                self.rest = "";
+                return Some(None);
+            }
+        };
+        Some(Some(element))
+    }
+}
+
+fn says_list(text: &str, value: &[Cow<'_, str>]) -> Option<bool> {
+    let elements = Elements::of(text)?;
+    let (mut same, mut count) = (true, 0_usize);
+    for element in elements {
+        let element = element?;
+        same &= value.get(count).is_some_and(|held| held == element);
+        count = count.saturating_add(1);
+    }
+    Some(same && count == value.len())
+}
+
+fn says_elements(rule: &FieldRule<'_>, text: &str, value: &[Cow<'_, str>]) -> Option<bool> {
+    // In their own order the elements are the same for every strategy.
+    if says_list(text, value)? {
+        return Some(true);
+    }
+    if rule.strategy != Strategy::Set {
+        return None;
+    }
+    let mut held = [const { Cow::Borrowed("") }; SHORT];
+    let mut count = 0_usize;
+    for element in Elements::of(text)? {
+        *held.get_mut(count)? = Cow::Borrowed(element?);
+        count = count.saturating_add(1);
+    }
+    let held = held.get(..count)?;
+    if held.is_empty() || value.is_empty() {
+        return Some(held.is_empty() && value.is_empty());
+    }
+    Some(every(rule.equality, held, value) && every(rule.equality, value, held))
+}
+
+/// What `text` says, borrowed from it where it is a text or a list of texts without escapes.
+pub(super) fn value(text: &str) -> Option<FieldValue<'_>> {
+    if let Some(inner) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
+        && is_plain(inner)
+    {
+        return Some(FieldValue::text(inner));
+    }
+    if let Some(elements) = Elements::of(text)
+        && let Some(texts) = elements.map(|element| element.map(Cow::Borrowed)).collect::<Option<Vec<_>>>()
+    {
+        return Some(FieldValue::List(texts));
+    }
+    serde_json::from_str(text).ok().map(FieldValue::from_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use krate_model::canonical_json;
+    use krate_model::kinds::sets::Mode;
+    use proptest::prelude::{Just, any, prop, prop_assert_eq, prop_oneof, proptest};
+    use proptest::strategy::Strategy as Generator;
+    use serde_json::{Value as Json, json};
+
+    use super::super::value::is_parsed;
+    use super::*;
+
+    fn any_rule() -> impl Generator<Value = FieldRule<'static>> {
+        let strategies =
+            [Strategy::Scalar, Strategy::Text, Strategy::Monotonic, Strategy::Set, Strategy::Append, Strategy::Map];
+        (prop::sample::select(strategies.to_vec()), any::<bool>()).prop_map(|(strategy, fold)| FieldRule {
+            equality: if fold { Equality::AsciiCaseInsensitive } else { Equality::Exact },
+            ..FieldRule::new("f", strategy, Mode::Bidirectional)
+        })
+    }
+
+    fn any_json() -> impl Generator<Value = Json> {
+        let text = || "[aAn\"\\\\\u{e9}\u{7}\n/]{0,4}";
+        prop_oneof![
+            Just(json!(null)),
+            any::<bool>().prop_map(Json::from),
+            prop_oneof![-12..12i64, any::<i64>()].prop_map(Json::from),
+            any::<f64>().prop_map(Json::from),
+            text().prop_map(Json::from),
+            text().prop_map(Json::from),
+            prop::collection::vec(text().prop_map(Json::from), 0..4).prop_map(Json::from),
+            prop::collection::vec("[abAB]", 0..24).prop_map(Json::from),
+            prop::collection::vec(prop_oneof![Just(json!(1)), Just(json!("a"))], 0..3).prop_map(Json::from),
+            Just(json!({"a": "b"})),
+            Just(json!({})),
+        ]
+    }
+
+    /// Texts that look like JSON, and often are.
+    fn any_text() -> impl Generator<Value = String> {
+        let parts = [
+            "\"", "\\", "\\n", "\\u0041", "\\u000a", "\\ud83d", "\\ude00", "[", "]", ",", "a", "A", "0", "1", "-",
+            "null", "true", " ", "{}", "\n", "\"a\"", ".",
+        ];
+        prop::collection::vec(prop::sample::select(parts.to_vec()), 0..7).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn s30_a_kept_text_is_compared_as_if_it_were_parsed(rule in any_rule(), kept in any_json(), other in any_json()) {
+            let text = canonical_json(&kept).unwrap();
+            for against in [&kept, &other] {
+                let value = FieldValue::from_json(Some(against));
+                let parsed = is_parsed(&rule, &text, &value);
+                prop_assert_eq!(says(&rule, &text, &value).unwrap_or(parsed), parsed, "{:?} {} {:?}", rule, text, value);
+            }
+        }
+
+        #[test]
+        fn s30_so_is_a_text_that_is_not_canonical(rule in any_rule(), text in any_text(), other in any_json()) {
+            let value = FieldValue::from_json(Some(&other));
+            let parsed = is_parsed(&rule, &text, &value);
+            prop_assert_eq!(says(&rule, &text, &value).unwrap_or(parsed), parsed, "{:?} {} {:?}", rule, text, value);
+            let parsed = serde_json::from_str(&text).ok().map(FieldValue::from_owned);
+            prop_assert_eq!(super::value(&text), parsed);
+        }
+
+        #[test]
+        fn a_kept_text_is_read_as_if_it_were_parsed(kept in any_json()) {
+            let text = canonical_json(&kept).unwrap();
+            let parsed = serde_json::from_str(&text).ok().map(FieldValue::from_owned);
+            prop_assert_eq!(super::value(&text), parsed);
+        }
+    }
+
+    #[test]
+    fn what_fields_hold_is_compared_without_the_parser() {
+        let rule = |strategy| FieldRule::new("f", strategy, Mode::Bidirectional);
+        let scalar = rule(Strategy::Scalar);
+        assert_eq!(says(&scalar, r#""a\nb \"c\" \u0007""#, &"a\nb \"c\" \u{7}".into()), Some(true));
+        assert_eq!(says(&scalar, r#""a\nb""#, &r"a\nb".into()), Some(false));
+        assert_eq!(says(&scalar, r#"["a"]"#, &"a".into()), Some(false));
+        assert_eq!(says(&scalar, "42", &FieldValue::Int(42)), Some(true));
+        assert_eq!(says(&scalar, "null", &FieldValue::Bool(false)), Some(false));
+        let set = rule(Strategy::Set);
+        assert_eq!(says(&set, r#"["a","b"]"#, &FieldValue::list(&["b", "a"])), Some(true));
+        assert_eq!(says(&set, r#"["a","b"]"#, &FieldValue::list(&[r#"a","b"#])), Some(false));
+    }
+}
