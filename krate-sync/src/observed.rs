@@ -265,6 +265,10 @@ pub fn take_status(local: &mut Local, normalized: &Normalized<'_>, provider: &st
                     _ if seen.draft == Some(true) => PullRequestPhase::Draft,
                     _ => PullRequestPhase::Open,
                 };
+                // Of a pull request that is open again nobody says that it was closed.
+                if !matches!(status.phase, PullRequestPhase::Merged | PullRequestPhase::Closed) {
+                    status.closed_at = None;
+                }
             }
         }
         (Local::Review(review), Normalized::Review(seen)) => {

@@ -26,8 +26,17 @@ pub enum Origin {
     Published,
 }
 
+/// The workspace above the crate whose tests these are; another crate's tests use this module, too.
 fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = crate_folder.ancestors().skip(1).find(|folder| folder.join("Cargo.lock").is_file());
+    root.unwrap_or(&crate_folder.join("..")).to_owned()
+}
+
+/// The published part: beside this module, or in the workspace.
+fn published_folder() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/github");
+    if own.is_dir() { own } else { workspace().join("krate-providers/tests/fixtures/github") }
 }
 
 /// GitHub's folder of the whole collection, where it is there; else it is said on standard error.
@@ -51,7 +60,7 @@ pub fn payloads() -> (Origin, Vec<Payload>) {
 
 /// The payloads that are published with the crate, sorted by name.
 pub fn published() -> Vec<Payload> {
-    payloads_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/github"))
+    payloads_in(&published_folder())
 }
 
 fn payloads_in(root: &Path) -> Vec<Payload> {
