@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use krate_model::kinds::ci::{Job, JobLog, JobSpec, JobStep, Pipeline, PipelineSpec};
+use krate_model::kinds::ci::{Job, JobLog, JobSpec, JobStep, Pipeline, PipelineSpec, RunPhase};
 use krate_model::kinds::forge::{CloneUrls, Repository, RepositoryPhase, RepositorySpec};
 use krate_model::kinds::sets::{ActorKind, SourceFormat, Visibility};
 use krate_model::kinds::shared::{Account, Actor, Body, ObjectRef};
@@ -314,6 +314,11 @@ pub fn take_status(local: &mut Local, normalized: &Normalized<'_>, provider: &st
             }
             if let Some(phase) = &seen.phase {
                 status.phase = phase.clone();
+                // A run that was started again has not ended.
+                if matches!(status.phase, RunPhase::Queued | RunPhase::Waiting | RunPhase::Running) {
+                    status.conclusion = None;
+                    status.completed_at = None;
+                }
             }
         }
         (Local::Job(job), Normalized::Job(seen)) => {
@@ -360,5 +365,40 @@ pub fn mark_deleted(local: &mut Local) {
         Local::Repository(repository) => repository.status_mut().phase = RepositoryPhase::Deleted,
         // Runs have no such phase: they stay as the last observation left them.
         Local::Pipeline(_) | Local::Job(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use krate_model::kinds::ci::Conclusion;
+    use krate_model::kinds::shared::Time;
+    use krate_model::observation::{PipelineObserved, PullRequestObserved};
+
+    use super::*;
+
+    #[test]
+    fn s19_what_is_open_again_shows_no_end() {
+        let head = PullRequestHead { r#ref: "fix".to_owned(), native_repository_id: None };
+        let mut pull = Local::PullRequest(PullRequest::at("n", "p", PullRequestSpec::new("o", "r", "t", head, "main")));
+        let mut run = Local::Pipeline(Pipeline::at("n", "r", PipelineSpec::new("o", "r", "main")));
+        let end = Some(Time::UNIX_EPOCH);
+        for (state, phase, closed_at) in
+            [(PullRequestState::Closed, RunPhase::Failed, end), (PullRequestState::Open, RunPhase::Running, None)]
+        {
+            let conclusion = closed_at.map(|_| Conclusion::Failure);
+            let seen = PullRequestObserved { state: Some(state), closed_at, ..PullRequestObserved::default() };
+            take_status(&mut pull, &Normalized::PullRequest(seen), "gh");
+            let seen = PipelineObserved {
+                phase: Some(phase),
+                completed_at: closed_at,
+                conclusion: conclusion.clone(),
+                ..PipelineObserved::default()
+            };
+            take_status(&mut run, &Normalized::Pipeline(seen), "gh");
+            let (Local::PullRequest(pull), Local::Pipeline(run)) = (&pull, &run) else { panic!("their kinds stay") };
+            assert_eq!(pull.status.as_ref().and_then(|status| status.closed_at), closed_at);
+            let shown = run.status.as_ref().map(|status| (status.completed_at, status.conclusion.clone()));
+            assert_eq!(shown, Some((closed_at, conclusion)));
+        }
     }
 }
