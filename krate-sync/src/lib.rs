@@ -2,6 +2,7 @@
 
 pub mod driver;
 pub mod ingest;
+mod kept;
 pub mod key;
 pub mod local;
 pub mod machines;

@@ -55,7 +55,7 @@ pub use mergeable::{MergeableField, mergeable};
 pub use references::{Reference, dependants, references};
 pub use rules::{NotARule, Rule};
 pub use scalars::MAX_SAFE_INTEGER;
-pub use secrets::credential_in;
+pub use secrets::{credential_in, credential_in_member};
 pub use ssh::{NotAnSshKey, SshPublicKey};
 pub use view::{DEFAULT_PLATFORM_NAMESPACE, DEFAULT_SECRET_NAMESPACE, View};
 

@@ -87,6 +87,16 @@ pub fn credential_in(text: &str) -> Option<&'static str> {
     looks_like(text, "")
 }
 
+/// As [`credential_in`], for the value of a member of that name: behind a name such as `password`, anything that looks random counts, too.
+///
+/// ```
+/// assert!(krate_model::validate::credential_in_member("password", "x7Kq-92mVw_Zp4Lt").is_some());
+/// assert_eq!(krate_model::validate::credential_in_member("title", "x7Kq-92mVw_Zp4Lt"), None);
+/// ```
+pub fn credential_in_member(name: &str, text: &str) -> Option<&'static str> {
+    looks_like(text, name)
+}
+
 /// Whether a field or map key is called as secrets are.
 pub(super) fn is_secret_name(name: &str) -> bool {
     let folded: String =

@@ -7,7 +7,7 @@ use krate_model::kinds::external::Payload;
 use krate_model::kinds::sets::{AuthMode, Operation};
 use krate_model::kinds::shared::{NativeTarget, Time, Version};
 use krate_model::observation::{CanonicalEvent, Text};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::ProviderError;
@@ -26,6 +26,34 @@ impl Credential {
     pub fn new(mode: AuthMode, token: impl Into<String>) -> Self {
         Self { mode, token: SecretString::from(token.into()) }
     }
+
+    /// `text` with a word in place of the token, each time that it stands there; `None` where it doesn't.
+    ///
+    /// A provider, or a proxy before it, may throw back what it was sent, and what it says about a failure is shown (S47).
+    pub fn taken_out_of(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let token = self.token.expose_secret().as_bytes();
+        let mut rest = text;
+        let mut left = Vec::new();
+        while let Some(at) = position(rest, token) {
+            let (before, after) = rest.split_at(at);
+            left.extend_from_slice(before);
+            left.extend_from_slice(b"[redacted]");
+            rest = after.get(token.len()..).unwrap_or_default();
+        }
+        if rest.len() == text.len() {
+            return None;
+        }
+        left.extend_from_slice(rest);
+        Some(left)
+    }
+}
+
+/// Where `part` begins in `text`; an empty one is nowhere.
+fn position(text: &[u8], part: &[u8]) -> Option<usize> {
+    if part.is_empty() {
+        return None;
+    }
+    text.windows(part.len()).position(|window| window == part)
 }
 
 impl fmt::Debug for Credential {
@@ -140,4 +168,19 @@ pub enum Outcome<'a> {
     NotModified,
     /// Done, and the answer has no body.
     Done,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s47_a_token_that_is_thrown_back_is_taken_out() {
+        let credential = Credential::new(AuthMode::PersonalAccessToken, "t0ken");
+        let taken = |text: &str| credential.taken_out_of(text.as_bytes()).map(|left| String::from_utf8(left).unwrap());
+        assert_eq!(taken("t0ken"), Some("[redacted]".to_owned()));
+        assert_eq!(taken("a t0ken, t0kent0ken t0ke"), Some("a [redacted], [redacted][redacted] t0ke".to_owned()));
+        assert_eq!(taken("t0ke"), None);
+        assert_eq!(Credential::new(AuthMode::OauthUser, "").taken_out_of(b"text"), None);
+    }
 }

@@ -2,9 +2,9 @@
 
 use krate_model::Kind;
 use krate_model::Resource;
-use krate_model::kinds::external::ExternalWebhookDelivery;
+use krate_model::kinds::external::{ExternalWebhookDelivery, RawPayload};
 use krate_model::kinds::sets::ErrorClass;
-use krate_model::kinds::shared::ErrorInfo;
+use krate_model::kinds::shared::{BlobStorage, ErrorInfo};
 use krate_model::observation::{CanonicalEvent, Normalized, ResourceKind};
 use krate_model::store::{Expect, Stored};
 use krate_providers::contract::Normalization;
@@ -12,6 +12,7 @@ use krate_providers::contract::Normalization;
 use super::objects::{Cause, scope_of};
 use super::{Config, Driver, DriverError};
 use crate::ingest::outcome_of;
+use crate::kept::{Kept, kept};
 use crate::local::local_kind;
 use crate::machines::delivery::{self, Effect, Event};
 use crate::machines::{Ctx, Due, Policy};
@@ -99,12 +100,22 @@ impl Driver {
                 Err(other) => return Err(other),
             }
         }
+        // A payload that no binding is about falls under nobody's policy: its digest is enough.
+        let mut policy = RawPayload::Digest;
         if let Some(scope) = events.first().and_then(|event| scope_of(config, &provider, event)) {
             work.delivery.change().spec.binding_ref = Some(scope.binding_name().to_owned());
+            policy = scope.policy.storage.raw_payload.clone();
         }
         work.step(Event::Finished { outcome: outcome_of(applied) })?;
-        // What was understood needs no raw copy: personal data isn't kept longer than it is of use.
-        work.changes.delete(key, Expect::At(payload.revision));
+        let expect = Expect::At(payload.revision);
+        match kept(&policy, &payload.body) {
+            Kept::AsItIs => {}
+            Kept::Redacted(body) => work.changes.put_private(key, expect, body),
+            Kept::Nothing => {
+                work.delivery.change().spec.payload.storage = BlobStorage::None;
+                work.changes.delete(key, expect);
+            }
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use krate_model::kinds::shared::{NativeTarget, ObjectRef, Time};
 use krate_model::observation::{CanonicalEvent, Normalized, RepositoryIdentity, ResourceKind};
 use krate_model::store::{Index, Query, Stored};
 use krate_model::{Kind, Resource, derived_name};
-use krate_providers::contract::{Call, Endpoint, Outcome, ProviderError, SendOutcome};
+use krate_providers::contract::{Call, Credential, Endpoint, Outcome, ProviderError, SendOutcome};
 
 use super::{Config, Driver, DriverError, MAX_RACES};
 use crate::machines::Policy;
@@ -45,11 +45,14 @@ impl Driver {
         let endpoint = Endpoint { api_base: &base, credential: credential.as_ref() };
         let request = scope.backend.adapter.encode(&endpoint, call)?;
         let started_at = self.clock.now();
-        let response = self.http.send(request).await.map_err(|error| {
+        let mut response = self.http.send(request).await.map_err(|error| {
             let class = if error.outcome == SendOutcome::Unknown { ErrorClass::Timeout } else { ErrorClass::Transient };
             let failed = ProviderError::new(class, error.message);
             if error.outcome == SendOutcome::Unknown { failed.maybe_sent() } else { failed }
         })?;
+        if let Some(credential) = credential.filter(|_| !response.status().is_success()) {
+            hide(&credential, &mut response);
+        }
         Ok(Answer { response, started_at })
     }
 
@@ -337,6 +340,22 @@ impl Driver {
         changes.put(&link)?;
         changes.commit(self.store()).await?;
         Ok(())
+    }
+}
+
+/// S47: what is said about a failure is shown, and may hold what was sent.
+fn hide(credential: &Credential, response: &mut http::Response<bytes::Bytes>) {
+    let shown: Vec<_> = response
+        .headers()
+        .iter()
+        .filter(|(_, value)| credential.taken_out_of(value.as_bytes()).is_some())
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in shown {
+        response.headers_mut().remove(name);
+    }
+    if let Some(body) = credential.taken_out_of(response.body()) {
+        *response.body_mut() = body.into();
     }
 }
 
