@@ -36,6 +36,17 @@ pub(crate) fn cancel_intent(
     Ok(take(intent, step))
 }
 
+/// An intent whose conflict ended without it.
+pub(crate) fn withdraw_intent(
+    intent: &mut Loaded<ExternalWriteIntent>,
+    reason: &str,
+    now: Time,
+) -> Result<Vec<AuditDraft>, Refused> {
+    let event = intent::Event::Withdrawn { reason: reason.to_owned() };
+    let step = as_controller(&Policy::default(), now, |ctx| intent::step(&intent.object, event, ctx))?;
+    Ok(take(intent, step))
+}
+
 /// An intent whose effect was seen.
 pub(crate) fn confirm_intent(
     intent: &mut Loaded<ExternalWriteIntent>,

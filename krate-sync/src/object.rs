@@ -9,10 +9,10 @@ use krate_model::kinds::external::{
     BaseField, ExternalObjectLink, ExternalObjectLinkPhase, ExternalObjectLinkSpec, ExternalSyncConflict,
     ExternalSyncConflictPhase, ExternalSyncEvent, ExternalWriteIntent, ExternalWriteIntentPhase, NativeIdentity,
 };
-use krate_model::kinds::policy::AgentApproval;
+use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalSubjectKind};
 use krate_model::kinds::sets::{ActorKind, Interface};
 use krate_model::kinds::shared::{Actor, ObjectRef, SyncSummary, Time, Value};
-use krate_model::store::{Expect, Key, Private, Store};
+use krate_model::store::{Expect, Index, Key, Private, Query, Store};
 use krate_model::{Digest, Kind, NotCanonical, Resource, derived_name};
 
 use crate::local::{Local, each};
@@ -65,7 +65,7 @@ pub struct ObjectState {
     pub parent: Option<ObjectRef>,
     /// Records that the decision makes besides: they are new, and named after their content.
     pub events: Vec<ExternalSyncEvent>,
-    /// Approvals that new intents wait for.
+    /// Approvals that its intents wait for.
     pub approvals: Vec<Loaded<AgentApproval>>,
     /// Values that are too long for the record that names them, by digest.
     pub values: Vec<(Digest, String)>,
@@ -96,7 +96,18 @@ impl ObjectState {
             }
         }
         state.link = Some(link);
+        state.load_approvals(store, namespace).await?;
         Ok(state)
+    }
+
+    /// Reads what the writes that ask for an answer wait for.
+    async fn load_approvals(&mut self, store: &dyn Store, namespace: &str) -> Result<(), RecordError> {
+        for intent in self.intents.iter().filter(|intent| asks(&intent.object)) {
+            let subject = format!("{}/{}", ApprovalSubjectKind::WriteIntent, intent.object.name());
+            let query = Query::new(Kind::AgentApproval).in_namespace(namespace).with(Index::Subject, subject);
+            self.approvals.extend(records::list::<AgentApproval>(store, query).await?);
+        }
+        Ok(())
     }
 
     /// Reads what belongs to a local object, whether it has a link or not yet.
@@ -114,12 +125,14 @@ impl ObjectState {
             }
         }
         // Without a link the intents are found by what they are about.
-        let query = krate_model::store::Query::new(Kind::ExternalWriteIntent)
+        let query = Query::new(Kind::ExternalWriteIntent)
             .in_namespace(namespace)
-            .with(krate_model::store::Index::Local, format!("{}/{}", local.kind, local.name));
+            .with(Index::Local, format!("{}/{}", local.kind, local.name));
         let intents = records::list::<ExternalWriteIntent>(store, query).await?;
         let intents = intents.into_iter().filter(|intent| !is_final(&intent.object)).collect();
-        Ok(Self { local: local_object, intents, ..Self::default() })
+        let mut state = Self { local: local_object, intents, ..Self::default() };
+        state.load_approvals(store, namespace).await?;
+        Ok(state)
     }
 
     /// Puts everything that changed into `changes`.
@@ -127,6 +140,7 @@ impl ObjectState {
     /// # Errors
     /// [`RecordError::Unwritable`] when an object has no JSON.
     pub fn write(&mut self, changes: &mut Changes) -> Result<(), RecordError> {
+        self.end_dependents(changes.now());
         self.refresh_link();
         if let Some(link) = &self.link {
             changes.put(link)?;
@@ -152,6 +166,35 @@ impl ObjectState {
         }
         changes.audit_all(self.audit.drain(..));
         Ok(())
+    }
+
+    /// What hangs on something that ended ends with it: a write with the conflict that it met, an approval with the write that asked for it.
+    fn end_dependents(&mut self, now: Time) {
+        for intent in
+            self.intents.iter_mut().filter(|intent| is_in(&intent.object, &ExternalWriteIntentPhase::Conflict))
+        {
+            let met = intent.object.status.as_ref().and_then(|status| status.conflict_ref.as_deref());
+            let over = self
+                .conflicts
+                .iter()
+                .find(|conflict| Some(conflict.object.name()) == met && !is_open(&conflict.object));
+            if let Some(conflict) = over {
+                // The table has this move from every conflict: a refusal would leave the intent as it is.
+                let reason = format!("{} is {}", conflict.object.name(), conflict.object.phase());
+                self.audit.extend(crate::moves::withdraw_intent(intent, &reason, now).unwrap_or_default());
+            }
+        }
+        for approval in &mut self.approvals {
+            let pending =
+                approval.object.status.as_ref().is_none_or(|status| status.phase == AgentApprovalPhase::Pending);
+            let name = &approval.object.spec.subject.name;
+            let intent = self.intents.iter().find(|intent| intent.object.name() == name);
+            if pending && intent.is_some_and(|intent| !asks(&intent.object)) {
+                let late = approval.object.spec.expires_at <= now;
+                let phase = if late { AgentApprovalPhase::Expired } else { AgentApprovalPhase::Stale };
+                approval.change().status_mut().phase = phase;
+            }
+        }
     }
 
     fn namespace(&self) -> &str {
@@ -254,8 +297,13 @@ impl ObjectState {
     }
 
     /// The open conflict about a field (S28).
-    pub(crate) fn open_conflict(&self, path: &str) -> Option<usize> {
-        self.conflicts.iter().position(|conflict| conflict.object.spec.field_path == path && is_open(&conflict.object))
+    pub(crate) fn open_conflict(&self, path: &str) -> Option<&Loaded<ExternalSyncConflict>> {
+        self.conflicts.iter().find(|conflict| conflict.object.spec.field_path == path && is_open(&conflict.object))
+    }
+
+    /// The open conflict about a field, to be moved.
+    pub(crate) fn open_conflict_mut(&mut self, path: &str) -> Option<&mut Loaded<ExternalSyncConflict>> {
+        self.conflicts.iter_mut().find(|conflict| conflict.object.spec.field_path == path && is_open(&conflict.object))
     }
 
     /// An audit event about this object.
@@ -302,6 +350,15 @@ pub(crate) fn is_final(intent: &ExternalWriteIntent) -> bool {
             ExternalWriteIntentPhase::Succeeded | ExternalWriteIntentPhase::Rejected | ExternalWriteIntentPhase::Failed
         )
     )
+}
+
+fn is_in(intent: &ExternalWriteIntent, phase: &ExternalWriteIntentPhase) -> bool {
+    intent.status.as_ref().map_or(*phase == ExternalWriteIntentPhase::default(), |status| status.phase == *phase)
+}
+
+/// Whether the intent waits for a person's answer.
+fn asks(intent: &ExternalWriteIntent) -> bool {
+    is_in(intent, &ExternalWriteIntentPhase::PendingApproval)
 }
 
 /// Whether the conflict still counts.

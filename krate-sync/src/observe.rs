@@ -349,9 +349,9 @@ fn merge(
         if base.is_some() {
             state.set_base(rule, theirs)?;
         }
-        if let Some(open) = state.open_conflict(path) {
+        if let Some(open) = state.open_conflict_mut(path) {
             // S28: the two sides came to agree on their own.
-            let drafts = moves::supersede(&mut state.conflicts[open], &SupersededReason::Converged, None, now)?;
+            let drafts = moves::supersede(open, &SupersededReason::Converged, None, now)?;
             state.audit.extend(drafts);
         }
     }
@@ -389,8 +389,8 @@ fn open_conflict(
     let observed_value = Value::of(theirs_json.as_ref(), MAX_CONFLICT_VALUE_BYTES)?;
     let desired_value = Value::of(ours_json.as_ref(), MAX_CONFLICT_VALUE_BYTES)?;
     let generation = local.object.generation();
-    let same_as_open = state.open_conflict(path).is_some_and(|at| {
-        let spec = &state.conflicts[at].object.spec;
+    let same_as_open = state.open_conflict(path).is_some_and(|open| {
+        let spec = &open.object.spec;
         spec.observed.digest == observed_value.digest && spec.desired.digest == desired_value.digest
     });
     if same_as_open {
@@ -432,9 +432,10 @@ fn open_conflict(
     }
     let name = conflict::name(&spec)?;
     let mut conflict = Loaded::new(ExternalSyncConflict::at(scope.namespace(), name.as_str(), spec));
-    let supersedes = state.open_conflict(path).map(|open| state.conflicts[open].object.name().to_owned());
-    if let Some(open) = state.open_conflict(path) {
-        let drafts = moves::supersede(&mut state.conflicts[open], &SupersededReason::Newer, Some(name.clone()), now)?;
+    let mut supersedes = None;
+    if let Some(open) = state.open_conflict_mut(path) {
+        supersedes = Some(open.object.name().to_owned());
+        let drafts = moves::supersede(open, &SupersededReason::Newer, Some(name.clone()), now)?;
         state.audit.extend(drafts);
     }
     let step =
@@ -454,8 +455,6 @@ fn open_conflict(
     }
     // S27: what would write over the other side is taken back; what else such an intent carried, the plan sends again.
     withdraw(state, "the field is in conflict", now, |payload| crate::plan::carries(payload, path))?;
-    state.conflicts.push(conflict);
-
     let by_policy = scope
         .policy
         .conflict_policy
@@ -464,24 +463,27 @@ fn open_conflict(
         .find(|entry| entry.path == path)
         .and_then(|entry| entry.resolution.clone())
         .unwrap_or_else(|| scope.policy.conflict_policy.default_resolution.clone());
-    let at = state.conflicts.len().saturating_sub(1);
-    match by_policy {
+    let decided = match by_policy {
         ResolutionStrategy::PreferExternal => {
             if let Some(local) = &mut state.local {
                 local.object.set(path, theirs, scope.body_format());
                 changed.push(path.to_owned());
             }
             state.set_base(rule, theirs)?;
+            true
         }
         ResolutionStrategy::PreferKrate => {
             state.set_base(rule, theirs)?;
             state.replan = true;
+            true
         }
         // Everything else waits for a person.
-        _ => return Ok(()),
+        _ => false,
+    };
+    if decided {
+        state.audit.extend(moves::resolve_by_policy(&mut conflict, &by_policy, &controller(), now)?);
     }
-    let drafts = moves::resolve_by_policy(&mut state.conflicts[at], &by_policy, &controller(), now)?;
-    state.audit.extend(drafts);
+    state.conflicts.push(conflict);
     Ok(())
 }
 

@@ -46,6 +46,20 @@ pub enum PlanError {
         /// The provider.
         provider: String,
     },
+    /// The native object was deleted: there is nothing to write to (S18).
+    #[error("{path}: the object was deleted at {provider}; changes of it have nowhere to go (S18)")]
+    Deleted {
+        /// The first field of the change.
+        path: String,
+        /// The provider.
+        provider: String,
+    },
+    /// What the new object is about was deleted at the provider (S18).
+    #[error("spec.subject: {name} was deleted at its provider; nothing can be said about it there any more (S18)")]
+    SubjectDeleted {
+        /// The subject.
+        name: String,
+    },
     /// The policy forbids the operation.
     #[error("{operation}: the sync policy doesn't allow it (spec.writePolicy)")]
     Denied {
@@ -109,17 +123,23 @@ impl Wish {
 /// # Errors
 /// [`PlanError`] when a change can't be carried; `state` must be dropped then.
 pub fn plan(state: &mut ObjectState, scope: &Scope, wish: &Wish) -> Result<(), PlanError> {
-    if state
-        .link
-        .as_ref()
-        .is_none_or(|link| link.object.status.as_ref().is_some_and(|status| status.tombstone.is_some()))
-    {
+    let Some(interface) = state.interface() else { return Ok(()) };
+    let deleted = is_deleted(state);
+    if deleted && wish.kind == IntentSourceKind::Reconcile {
         return Ok(());
     }
-    let Some(interface) = state.interface() else { return Ok(()) };
     let (wanted, approve) = wanted(state, scope, &interface, wish)?;
+    if let (true, Some(field)) = (deleted, wanted.first()) {
+        return Err(PlanError::Deleted { path: field.rule.path.to_string(), provider: scope.provider().to_owned() });
+    }
     let payloads = payloads(state, scope, &wanted)?;
     place(state, scope, wish, &interface, payloads, approve)
+}
+
+/// Whether the provider's side of the object is gone (S18).
+pub(crate) fn is_deleted(state: &ObjectState) -> bool {
+    let status = state.link.as_ref().and_then(|link| link.object.status.as_ref());
+    status.is_some_and(|status| status.tombstone.is_some())
 }
 
 /// Makes the intent that creates the object at the provider.
@@ -539,7 +559,7 @@ fn place(
         let step = intent::admit(&intent.object, &ctx);
         state.audit.extend(moves::take(&mut intent, step));
         if required {
-            state.approvals.push(approval(scope, &intent.object, wish));
+            state.approvals.push(approval(scope, &intent.object, wish, name.clone()));
         }
         previous = Some(name);
         fresh.push(intent);
@@ -561,8 +581,14 @@ fn reason(agent: bool, wish: &Wish) -> &'static str {
     }
 }
 
-/// The question that a person answers. It holds the digest of the request, and no other request can use the answer (S32).
-fn approval(scope: &Scope, intent: &ExternalWriteIntent, wish: &Wish) -> Loaded<AgentApproval> {
+/// The question that a person answers. It holds the digest of the request, and no other request can use the answer (S32): a request that takes the place
+/// of another in the same intent is another question.
+pub(crate) fn approval(
+    scope: &Scope,
+    intent: &ExternalWriteIntent,
+    wish: &Wish,
+    name: String,
+) -> Loaded<AgentApproval> {
     let spec = AgentApprovalSpec {
         organization_ref: scope.organization().to_owned(),
         subject: ApprovalSubject { kind: ApprovalSubjectKind::WriteIntent, name: intent.name().to_owned() },
@@ -573,18 +599,16 @@ fn approval(scope: &Scope, intent: &ExternalWriteIntent, wish: &Wish) -> Loaded<
         },
         requested_by: wish.actor.clone(),
         digest: intent.spec.request_digest,
-        expires_at: wish.now + APPROVAL_LASTS,
+        // Both end at once: the intent says until when an answer may come.
+        expires_at: intent.status.as_ref().and_then(|status| status.not_before).unwrap_or(wish.now),
         policy: None,
         policy_reasons: intent.spec.approval_policy.reason.iter().cloned().collect(),
         artifact_refs: Vec::new(),
         decide: None,
         withdraw: None,
     };
-    Loaded::new(AgentApproval::at(scope.namespace(), intent.name(), spec))
+    Loaded::new(AgentApproval::at(scope.namespace(), name, spec))
 }
-
-/// How long an approval waits for its answer: the default of an approval rule.
-const APPROVAL_LASTS: chrono::TimeDelta = chrono::TimeDelta::hours(24);
 
 /// The field of a payload that holds something shaped like a credential (S38).
 fn secret_in(payload: &Payload) -> Option<&'static str> {

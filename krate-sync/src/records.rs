@@ -139,6 +139,11 @@ impl Changes {
         Self { set: ChangeSet::new(), now: Some(now) }
     }
 
+    /// When new objects are made.
+    pub(crate) fn now(&self) -> Time {
+        self.now.unwrap_or(Time::UNIX_EPOCH)
+    }
+
     /// Writes the object where it differs from what the store holds.
     ///
     /// A new object gets its uid, creation time and first generation; a changed spec is the caller's to count ([`bump_generation`]).
@@ -155,7 +160,7 @@ impl Changes {
         metadata.resource_version = None;
         metadata.generation.get_or_insert(1);
         if metadata.uid.is_none() {
-            let at = self.now.unwrap_or(Time::UNIX_EPOCH);
+            let at = self.now();
             metadata.uid = Some(uid(&key, at));
             metadata.creation_timestamp = Some(krate_model::condition::to_kube_time(at));
         }

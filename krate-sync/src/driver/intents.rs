@@ -2,9 +2,9 @@
 
 use krate_model::kinds::external::{
     ConfirmedBy, ExternalSyncConflict, ExternalSyncConflictSpec, ExternalWriteIntent, ExternalWriteIntentPhase,
-    IntentApproval, IntentResponse, Payload, SeenVersions,
+    IntentResponse, Payload, SeenVersions,
 };
-use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase};
+use krate_model::kinds::policy::AgentApproval;
 use krate_model::kinds::sets::{ConflictReason, ErrorClass, Idempotency, Operation, Strategy};
 use krate_model::kinds::shared::{ErrorInfo, NativeTarget, Time, Value, Version};
 use krate_model::observation::{CanonicalEvent, Normalized};
@@ -67,6 +67,7 @@ impl Driver {
                 let event = Self::unknown(scope, &intent.object, error)?;
                 self.step_intent(scope, intent, event).await.map(|_| ())
             }
+            Due::Now(Effect::Expire) => self.step_intent(scope, intent, Event::Expired).await.map(|_| ()),
             Due::Now(Effect::GiveUp) => self.step_intent(scope, intent, Event::Exhausted).await.map(|_| ()),
             Due::Now(Effect::Send) => self.send(scope, intent, false).await,
             Due::Now(Effect::VerifyThenSend) => self.send(scope, intent, true).await,
@@ -79,8 +80,19 @@ impl Driver {
     async fn step_intent(
         &self,
         scope: &Scope,
+        intent: Loaded<ExternalWriteIntent>,
+        event: Event,
+    ) -> Result<Loaded<ExternalWriteIntent>, DriverError> {
+        self.step_intent_with(scope, intent, event, None).await
+    }
+
+    /// [`Self::step_intent`], in one commit with the approval that says so.
+    pub(super) async fn step_intent_with(
+        &self,
+        scope: &Scope,
         mut intent: Loaded<ExternalWriteIntent>,
         event: Event,
+        approval: Option<Loaded<AgentApproval>>,
     ) -> Result<Loaded<ExternalWriteIntent>, DriverError> {
         let now = self.clock.now();
         let actor = controller();
@@ -104,6 +116,10 @@ impl Driver {
         match state.intents.iter_mut().find(|known| known.object.name() == intent.object.name()) {
             Some(known) => *known = intent.clone(),
             None => state.intents.push(intent.clone()),
+        }
+        if let Some(approval) = approval {
+            state.approvals.retain(|known| known.object.name() != approval.object.name());
+            state.approvals.push(approval);
         }
         state.write(&mut changes)?;
         changes.commit(self.store()).await?;
@@ -356,55 +372,6 @@ impl Driver {
             Event::NeverShown { conflict }
         };
         self.step_intent(scope, intent, event).await.map(|_| ())
-    }
-
-    /// Takes a person's answer to an approval over to the intent that waits for it (S32, S39).
-    ///
-    /// # Errors
-    /// [`DriverError`] when the approval or its intent isn't there, or the intent refuses the answer.
-    pub async fn answer_approval(&self, namespace: &str, name: &str) -> Result<(), DriverError> {
-        let config = Config::load(self.store()).await?;
-        let Some(mut approval) = records::get::<AgentApproval>(self.store(), namespace, name).await? else {
-            return Err(DriverError::NotFound { what: "approval", name: name.to_owned() });
-        };
-        let target = approval.object.spec.subject.name.clone();
-        let Some(intent) = records::get::<ExternalWriteIntent>(self.store(), namespace, &target).await? else {
-            return Err(DriverError::NotFound { what: "intent", name: target });
-        };
-        let Some(scope) = config.scope(&intent.object.spec.binding_ref) else {
-            return Err(DriverError::NotFound { what: "binding", name: intent.object.spec.binding_ref.clone() });
-        };
-        let now = self.clock.now();
-        let Some(decision) = approval.object.status.as_ref().and_then(|status| status.decisions.first().cloned())
-        else {
-            return Ok(());
-        };
-        let expired = approval.object.spec.expires_at <= now;
-        let approved = decision.verdict == krate_model::kinds::policy::ApprovalVerdict::Approved;
-        let event = if expired {
-            Event::Expired
-        } else if approved {
-            Event::Approved {
-                approval: IntentApproval {
-                    approval_ref: name.to_owned(),
-                    digest: approval.object.spec.digest,
-                    by: vec![decision.by.clone()],
-                    at: Some(decision.at),
-                },
-            }
-        } else {
-            Event::Denied { by: decision.by.clone(), reason: decision.reason.clone().unwrap_or_default() }
-        };
-        self.step_intent(scope, intent, event).await?;
-        approval.change().status_mut().phase = match (expired, approved) {
-            (true, _) => AgentApprovalPhase::Expired,
-            (false, true) => AgentApprovalPhase::Used,
-            (false, false) => AgentApprovalPhase::Denied,
-        };
-        let mut changes = Changes::at(now);
-        changes.put(&approval)?;
-        changes.commit(self.store()).await?;
-        Ok(())
     }
 }
 

@@ -6,9 +6,11 @@
 //!
 //! It names no runtime: [`Driver::run`] is one future, which waits for the store, the clock and the world through ports.
 
+mod approvals;
 mod backfills;
 mod config;
 mod deliveries;
+mod edits;
 mod intents;
 mod objects;
 mod ports;

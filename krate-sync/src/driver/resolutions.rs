@@ -1,22 +1,23 @@
-//! Putting a person's decision about a conflict in force (S27, S29), and taking local edits in.
+//! Putting a person's decision about a conflict in force (S27, S29).
 
-use krate_model::Kind;
-use krate_model::Resource;
 use krate_model::kinds::external::{
-    ExternalObjectLink, ExternalSyncConflict, ExternalSyncConflictPhase, IntentSourceKind, SeenVersions,
+    ExternalObjectLink, ExternalSyncConflict, ExternalSyncConflictPhase, ExternalWriteIntentPhase,
+    ExternalWriteIntentSpec, IntentSourceKind, SeenVersions,
 };
 use krate_model::kinds::sets::{ErrorClass, ResolutionStrategy};
-use krate_model::kinds::shared::{Actor, ErrorInfo, ObjectRef};
+use krate_model::kinds::shared::{Actor, ErrorInfo, ObjectRef, Time};
 use krate_model::store::Stored;
+use krate_model::{Kind, Resource, derived_name};
 
-use super::{Config, Driver, DriverError, MAX_RACES};
-use crate::local::{Local, each};
+use super::{Config, Driver, DriverError};
+use crate::key::{KeyInput, RequestInput, request_digest};
 use crate::machines::conflict::{self, Effect, Event};
+use crate::machines::intent::{self, Reissue};
 use crate::machines::{Ctx, Due, Policy};
 use crate::merge::FieldValue;
 use crate::object::{ObjectState, controller, full_value};
-use crate::plan::{Wish, plan, plan_create, target_of};
-use crate::records::{self, Changes, Loaded, bump_generation};
+use crate::plan::{PlanError, Wish, approval, plan};
+use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
 impl Driver {
@@ -30,11 +31,27 @@ impl Driver {
     }
 
     async fn settle(&self, scope: &Scope, found: &ExternalSyncConflict, effect: Effect) -> Result<(), DriverError> {
+        let failed = match self.try_settle(scope, found, effect).await {
+            Err(DriverError::Plan(error)) => error.to_string(),
+            done => return done,
+        };
+        // The decision can't be carried out as it is: the conflict is open again, and says why. Left as it was it would be tried for ever.
         let now = self.clock.now();
         let mut state = self.state_of_conflict(scope, found).await?;
-        let Some(at) = state.conflicts.iter().position(|known| known.object.name() == found.name()) else {
+        let mut changes = Changes::at(now);
+        let error = info(ErrorClass::Validation, failed, now);
+        self.step_conflict(scope, &mut state, found.name(), Event::ApplyFailed { error }, &mut changes)?;
+        state.write(&mut changes)?;
+        changes.commit(self.store()).await?;
+        Ok(())
+    }
+
+    async fn try_settle(&self, scope: &Scope, found: &ExternalSyncConflict, effect: Effect) -> Result<(), DriverError> {
+        let now = self.clock.now();
+        let mut state = self.state_of_conflict(scope, found).await?;
+        if conflict_named(&mut state, found.name()).is_none() {
             return Ok(());
-        };
+        }
         let mut changes = Changes::at(now);
         let by = found.status.as_ref().and_then(|status| status.resolved_by.clone()).unwrap_or_else(controller);
         match effect {
@@ -46,22 +63,18 @@ impl Driver {
                 } else {
                     Event::Ignored { by, current }
                 };
-                if let Err(refused) = self.step_conflict(scope, &mut state, at, event, &mut changes) {
+                if let Err(refused) = self.step_conflict(scope, &mut state, found.name(), event, &mut changes) {
                     // StaleResolution and the like: the command is used up, the conflict stays open, and says why.
-                    let info = ErrorInfo {
-                        class: ErrorClass::Precondition,
-                        message: refused.to_string(),
-                        path: Some("spec.resolution".to_owned()),
-                        until: None,
-                        request_id: None,
-                        at: now,
-                    };
-                    let conflict = state.conflicts[at].change();
-                    conflict.spec.resolution = None;
-                    conflict.status_mut().error = Some(info);
+                    let mut info = info(ErrorClass::Precondition, refused.to_string(), now);
+                    info.path = Some("spec.resolution".to_owned());
+                    if let Some(conflict) = conflict_named(&mut state, found.name()) {
+                        let conflict = conflict.change();
+                        conflict.spec.resolution = None;
+                        conflict.status_mut().error = Some(info);
+                    }
                 }
             }
-            Effect::Apply => self.apply_resolution(scope, &mut state, at, &by, &mut changes).await?,
+            Effect::Apply => self.apply_resolution(scope, &mut state, found.name(), &by, &mut changes).await?,
         }
         state.write(&mut changes)?;
         changes.commit(self.store()).await?;
@@ -85,14 +98,14 @@ impl Driver {
         &self,
         scope: &Scope,
         state: &mut ObjectState,
-        at: usize,
+        name: &str,
         event: Event,
         changes: &mut Changes,
     ) -> Result<(), crate::machines::Refused> {
         let actor = controller();
         let policy = Policy::of(&scope.policy);
         let ctx = Ctx { now: self.clock.now(), actor: &actor, policy: &policy, seed: self.seed };
-        let Some(loaded) = state.conflicts.get_mut(at) else { return Ok(()) };
+        let Some(loaded) = conflict_named(state, name) else { return Ok(()) };
         let step = conflict::step(&loaded.object, event, &ctx)?;
         changes.audit_all(crate::moves::take(loaded, step));
         Ok(())
@@ -102,19 +115,19 @@ impl Driver {
         &self,
         scope: &Scope,
         state: &mut ObjectState,
-        at: usize,
+        name: &str,
         by: &Actor,
         changes: &mut Changes,
     ) -> Result<(), DriverError> {
         let now = self.clock.now();
-        let found = state.conflicts[at].object.clone();
+        let Some(found) = conflict_named(state, name).map(|loaded| loaded.object.clone()) else { return Ok(()) };
         let Some(resolution) = found.spec.resolution.clone() else { return Ok(()) };
         let path = found.spec.field_path.clone();
         let observed = full_value(self.store(), scope.namespace(), &found.spec.observed).await?;
         let rule = scope.rules(&found.spec.interface, kind_of(&found)).into_iter().find(|rule| rule.path == path);
         let Some(rule) = rule else {
             // A write that nobody can vouch for has no field: the intent itself is settled.
-            return self.settle_intent(scope, state, at, &resolution.strategy, changes);
+            return self.settle_intent(scope, state, &found, &resolution.strategy, changes);
         };
         let theirs = FieldValue::from_owned(observed.unwrap_or(serde_json::Value::Null));
         state.set_base(&rule, &theirs)?;
@@ -136,7 +149,7 @@ impl Driver {
         }
         state.wish_anew();
         // The conflict is over before the plan looks, or the field would be held back.
-        self.step_conflict(scope, state, at, Event::Applied { intent: None }, changes)?;
+        self.step_conflict(scope, state, name, Event::Applied { intent: None }, changes)?;
         let wish = Wish {
             actor: by.clone(),
             kind: IntentSourceKind::ConflictResolution,
@@ -147,7 +160,9 @@ impl Driver {
         plan(state, scope, &wish)?;
         let intent = state.intents.last().filter(|intent| intent.revision.is_none());
         let intent = intent.map(|intent| intent.object.name().to_owned());
-        state.conflicts[at].change().status_mut().resolution_intent = intent;
+        if let Some(conflict) = conflict_named(state, name) {
+            conflict.change().status_mut().resolution_intent = intent;
+        }
         Ok(())
     }
 
@@ -156,116 +171,37 @@ impl Driver {
         &self,
         scope: &Scope,
         state: &mut ObjectState,
-        at: usize,
+        found: &ExternalSyncConflict,
         strategy: &ResolutionStrategy,
         changes: &mut Changes,
     ) -> Result<(), DriverError> {
-        use crate::machines::intent;
         let now = self.clock.now();
-        let name = state.conflicts[at].object.spec.intent_ref.clone().unwrap_or_default();
+        let name = found.spec.intent_ref.clone().unwrap_or_default();
+        let actor = controller();
+        let policy = Policy::of(&scope.policy);
+        let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
         if let Some(loaded) = state.intents.iter_mut().find(|intent| intent.object.name() == name) {
-            let spec = &loaded.object.spec;
             let event = match strategy {
-                ResolutionStrategy::PreferKrate => intent::Event::Reissued {
-                    request: Box::new(intent::Reissue {
-                        payload: spec.payload.clone(),
-                        precondition: spec.precondition.clone(),
-                        desired_generation: spec.desired_generation,
-                        idempotency_key: spec.idempotency_key,
-                        request_digest: spec.request_digest,
-                    }),
-                },
+                ResolutionStrategy::PreferKrate => {
+                    intent::Event::Reissued { request: Box::new(reissue(scope, &loaded.object.spec)?) }
+                }
                 other => intent::Event::Withdrawn { reason: other.to_string() },
             };
-            let policy = Policy::of(&scope.policy);
-            let actor = controller();
-            let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
             let step = intent::step(&loaded.object, event, &ctx)?;
             changes.audit_all(crate::moves::take(loaded, step));
-        }
-        Ok(self.step_conflict(scope, state, at, Event::Applied { intent: Some(name) }, changes)?)
-    }
-
-    /// Takes a person's or an agent's change of an object in: what `edit` does to it is stored, and what follows is planned, in one commit.
-    ///
-    /// # Errors
-    /// [`DriverError::Plan`] when the change can't be carried: nothing is stored then.
-    pub async fn edit(
-        &self,
-        namespace: &str,
-        object: &ObjectRef,
-        actor: &Actor,
-        edit: &(dyn Fn(&mut Local) + Sync),
-    ) -> Result<Local, DriverError> {
-        for attempt in 0.. {
-            match Box::pin(self.try_edit(namespace, object, actor, edit)).await {
-                Err(error) if error.is_race() && attempt < MAX_RACES => {}
-                done => return done,
+            if loaded
+                .object
+                .status
+                .as_ref()
+                .is_some_and(|status| status.phase == ExternalWriteIntentPhase::PendingApproval)
+            {
+                let source = &loaded.object.spec.source;
+                let wish = Wish { kind: source.kind.clone(), ..Wish::of(source.actor.clone(), now) };
+                let asked = derived_name("approval", &(name.as_str(), &loaded.object.spec.request_digest))?;
+                state.approvals.push(approval(scope, &loaded.object, &wish, asked));
             }
         }
-        Err(not_there(object))
-    }
-
-    async fn try_edit(
-        &self,
-        namespace: &str,
-        object: &ObjectRef,
-        actor: &Actor,
-        edit: &(dyn Fn(&mut Local) + Sync),
-    ) -> Result<Local, DriverError> {
-        let now = self.clock.now();
-        let config = Config::load(self.store()).await?;
-        let mut state = ObjectState::load_of_local(self.store(), namespace, object).await?;
-        let Some(local) = &mut state.local else { return Err(not_there(object)) };
-        let before = local.object.clone();
-        edit(&mut local.object);
-        if local.object == before {
-            return Ok(before);
-        }
-        each!(&mut local.object, object => bump_generation(object));
-        local.dirty = true;
-        let scope = match &state.link {
-            Some(link) => config.scope(&link.object.spec.binding_ref),
-            None => None,
-        };
-        if let Some(scope) = scope {
-            plan(&mut state, scope, &Wish::of(actor.clone(), now))?;
-        }
-        self.commit_state(state).await
-    }
-
-    /// Makes a new object here; where its repository is bound, the provider gets it too.
-    ///
-    /// # Errors
-    /// As [`Self::edit`]; and a conflict when the name is taken.
-    pub async fn create(&self, local: Local, actor: &Actor) -> Result<Local, DriverError> {
-        let now = self.clock.now();
-        let config = Config::load(self.store()).await?;
-        let namespace = local.namespace().to_owned();
-        let mut subject = None;
-        let mut repository = local.repository().map(str::to_owned);
-        let mut scope: Option<&Scope> = None;
-        if let Local::Comment(comment) = &local {
-            let about = ObjectState::load_of_local(self.store(), &namespace, &comment.spec.subject).await?;
-            repository = about.local.as_ref().and_then(|local| local.object.repository().map(str::to_owned));
-            if let Some(link) = &about.link {
-                scope = config.scope(&link.object.spec.binding_ref);
-                subject = scope.and_then(|scope| target_of(&about, scope));
-            }
-        }
-        scope = scope.or_else(|| config.scope_of_repository(&namespace, &repository?));
-        let mut state = ObjectState { local: Some(Loaded::new(local)), ..ObjectState::default() };
-        if let Some(scope) = scope {
-            plan_create(&mut state, scope, &Wish::of(actor.clone(), now), subject.as_ref())?;
-        }
-        self.commit_state(state).await
-    }
-
-    async fn commit_state(&self, mut state: ObjectState) -> Result<Local, DriverError> {
-        let mut changes = Changes::at(self.clock.now());
-        state.write(&mut changes)?;
-        changes.commit(self.store()).await?;
-        state.local.map(|local| local.object).ok_or(DriverError::NotFound { what: "object", name: String::new() })
+        Ok(self.step_conflict(scope, state, found.name(), Event::Applied { intent: Some(name) }, changes)?)
     }
 
     /// Writes a person's decision about a conflict; it is put in force in the next pass.
@@ -295,6 +231,30 @@ impl Driver {
     }
 }
 
+/// The same wish as another request: what was approved before doesn't count for it (S32). It keeps its key and with it its marker, so that the first
+/// attempt is still recognised, should it show after all (S34).
+fn reissue(scope: &Scope, spec: &ExternalWriteIntentSpec) -> Result<Reissue, PlanError> {
+    let desired_generation = spec.desired_generation.saturating_add(1);
+    let key = KeyInput { desired_generation, ..KeyInput::of(spec) };
+    let mode = Some(&scope.backend.object.spec.auth_ref.mode);
+    let request = RequestInput { key, precondition: None, credential_mode: mode, credential_account: None };
+    Ok(Reissue {
+        payload: spec.payload.clone(),
+        precondition: None,
+        desired_generation,
+        idempotency_key: spec.idempotency_key,
+        request_digest: request_digest(&request)?,
+    })
+}
+
+fn conflict_named<'s>(state: &'s mut ObjectState, name: &str) -> Option<&'s mut Loaded<ExternalSyncConflict>> {
+    state.conflicts.iter_mut().find(|known| known.object.name() == name)
+}
+
+fn info(class: ErrorClass, message: String, at: Time) -> ErrorInfo {
+    ErrorInfo { class, message, path: None, until: None, request_id: None, at }
+}
+
 fn kind_of(conflict: &ExternalSyncConflict) -> Kind {
     Kind::lookup(&conflict.spec.resource.kind).unwrap_or(Kind::Issue)
 }
@@ -314,8 +274,4 @@ fn current(state: &ObjectState, spec: &krate_model::kinds::external::ExternalSyn
             observed: spec.versions.observed.clone(),
         }
     }
-}
-
-fn not_there(object: &ObjectRef) -> DriverError {
-    DriverError::NotFound { what: "object", name: format!("{}/{}", object.kind, object.name) }
 }

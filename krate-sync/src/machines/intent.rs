@@ -1,13 +1,16 @@
 //! Write intents: from a wanted change to a confirmed one. Spec: external-sync.md section 8, S32 to S39.
 //!
 //! Two numbers in the status carry what a crash may not lose. `verifyFirst` says that nobody knows whether the last attempt had its effect: whoever sends
-//! next looks first. `notBefore` is, by phase, when to try again, until when whoever sends is trusted to be alive, or until when a confirmation may come.
+//! next looks first. `notBefore` is, by phase, until when an answer to the approval may come, when to try again, until when whoever sends is trusted to be
+//! alive, or until when a confirmation may come.
 
+use chrono::TimeDelta;
 use krate_model::audit::{AuditDraft, AuditOutcome};
 use krate_model::kinds::external::{
     Confirmation, ConfirmedBy, ExternalSyncConflict, ExternalWriteIntent, ExternalWriteIntentPhase as Phase,
     IntentApproval, IntentResponse, Payload,
 };
+use krate_model::kinds::policy::ApprovalClass;
 use krate_model::kinds::sets::{ActorKind, ErrorClass, Idempotency};
 use krate_model::kinds::shared::{Actor, ErrorInfo, Time, Version};
 use krate_model::{Digest, Resource};
@@ -175,6 +178,20 @@ pub enum Effect {
     ConfirmByRead,
     /// Record [`Event::Exhausted`].
     GiveUp,
+    /// Record [`Event::Expired`]: nobody answered in time.
+    Expire,
+}
+
+/// How long an approval waits for its answer where no rule says so, and the longest that any rule may let it wait (R59).
+const ANSWER_WITHIN: (TimeDelta, TimeDelta) = (TimeDelta::hours(24), TimeDelta::hours(168));
+
+/// Until when a person may answer for a write that asks now: what the rule for write-backs says, else a day.
+fn answer_by(intent: &ExternalWriteIntent, now: Time) -> Time {
+    let (default, longest) = ANSWER_WITHIN;
+    let rules = &intent.spec.approval_policy.rules;
+    let rule = rules.iter().find(|rule| rule.class == ApprovalClass::WriteBack.as_str());
+    let lasts = rule.and_then(|rule| rule.expires_in.to_delta()).unwrap_or(default);
+    later(now, lasts.clamp(TimeDelta::zero(), longest))
 }
 
 fn phase(intent: &ExternalWriteIntent) -> Phase {
@@ -216,9 +233,11 @@ pub fn admit(intent: &ExternalWriteIntent, ctx: &Ctx<'_>) -> Step<ExternalWriteI
     let mut next = intent.clone();
     let generation = next.generation();
     let required = next.spec.approval_policy.required;
+    let answer_until = required.then(|| answer_by(intent, ctx.now));
     let status = next.status_mut();
     status.phase = if required { Phase::PendingApproval } else { Phase::ReadyToSend };
     status.observed_generation = Some(generation);
+    status.not_before = answer_until;
     let (holds, reason) = if required { (false, "Waiting") } else { (true, "NotRequired") };
     condition(&mut status.conditions, "Approved", holds, reason, generation, ctx.now);
     let to = phase(&next);
@@ -264,6 +283,9 @@ pub fn step(intent: &ExternalWriteIntent, event: Event, ctx: &Ctx<'_>) -> Result
             mark(&mut status.conditions, "Approved", false, "Denied");
         }
         Event::Expired => {
+            if let Some(until) = status.not_before.filter(|until| *until > ctx.now) {
+                return Err(this.refuse(Why::NotDue { until }));
+            }
             status.phase = Phase::Rejected;
             mark(&mut status.conditions, "Approved", false, "Expired");
         }
@@ -369,13 +391,14 @@ pub fn step(intent: &ExternalWriteIntent, event: Event, ctx: &Ctx<'_>) -> Result
             mark(&mut status.conditions, "Sent", false, "Exhausted");
         }
         Event::Reissued { request } => {
+            let answer_until = approval_required.then(|| answer_by(intent, ctx.now));
             // Nobody may edit an intent (R6). A resolution is another request in the same place: all that was said about the old one is void.
             status.approval = None;
             status.response = None;
             status.confirmation = None;
             status.conflict_ref = None;
             status.error = None;
-            status.not_before = None;
+            status.not_before = answer_until;
             status.verify_first = false;
             status.attempts = 0;
             status.phase = if approval_required { Phase::PendingApproval } else { Phase::ReadyToSend };
@@ -442,6 +465,8 @@ pub fn due(intent: &ExternalWriteIntent, policy: &Policy, now: Time) -> Due<Effe
     let not_before = status.and_then(|status| status.not_before);
     match phase(intent) {
         Phase::PendingApproval | Phase::ReadyToSend if cancelled => Due::Now(Effect::Cancel),
+        // Without a time nobody's answer is waited for: an older record, whose approval ends by itself.
+        Phase::PendingApproval if not_before.is_some() => Due::after(not_before, now, Effect::Expire),
         Phase::Sending => Due::after(not_before, now, Effect::Recover),
         Phase::Retrying if status.is_some_and(|status| status.attempts >= attempts_for(status, policy)) => {
             Due::Now(Effect::GiveUp)

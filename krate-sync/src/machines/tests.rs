@@ -509,6 +509,28 @@ fn s32_an_approval_for_another_request_is_refused() {
 }
 
 #[test]
+fn s32_an_unanswered_approval_expires_by_itself_and_not_before() {
+    let mut asked = intent("Failed");
+    asked.spec.approval_policy.required = true;
+    let waiting = with_ctx(now(), |ctx| intent::admit(&asked, ctx)).record;
+    let policy = Policy::default();
+    let end = seconds(24 * 3_600);
+    assert_eq!(intent::due(&waiting, &policy, seconds(24 * 3_600 - 1)), Due::At(end));
+    let early = with_ctx(seconds(5), |ctx| intent::step(&waiting, intent::Event::Expired, ctx)).unwrap_err();
+    assert_eq!(*early.why, Why::NotDue { until: end });
+    assert_eq!(intent::due(&waiting, &policy, end), Due::Now(intent::Effect::Expire));
+    let late = with_ctx(end, |ctx| intent::step(&waiting, intent::Event::Expired, ctx)).unwrap().record;
+    assert_eq!((late.phase(), late.status().unwrap().not_before), ("Rejected", None));
+    // The rule for write-backs says how long, and none longer than a week (R59).
+    for (says, hours) in [("2h", 2), ("4000h", 168)] {
+        let rule = json!([{"class": "write-back", "expiresIn": says}]);
+        asked.spec.approval_policy.rules = serde_json::from_value(rule).unwrap();
+        let waiting = with_ctx(now(), |ctx| intent::admit(&asked, ctx)).record;
+        assert_eq!(waiting.status().unwrap().not_before, Some(seconds(hours * 3_600)));
+    }
+}
+
+#[test]
 fn s39_only_persons_approve() {
     for kind in ActorKind::ALL.iter().filter(|kind| **kind != ActorKind::User) {
         let event = intent::Event::Approved { approval: approval("request", Actor::new(kind.clone(), "bot")) };

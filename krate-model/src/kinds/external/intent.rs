@@ -297,16 +297,20 @@ resource!(
         add(Index::Digest, object.spec.idempotency_key.to_string());
         let status = object.status.as_ref();
         let cancelled = object.spec.cancel.is_some();
+        let waits = status.and_then(|status| status.not_before);
         let due = match status.map_or(&ExternalWriteIntentPhase::PendingApproval, |status| &status.phase) {
+            ExternalWriteIntentPhase::PendingApproval | ExternalWriteIntentPhase::ReadyToSend if cancelled => {
+                Some(Time::UNIX_EPOCH)
+            }
+            // Until when the answer may come; then it is rejected.
+            ExternalWriteIntentPhase::PendingApproval => waits,
             ExternalWriteIntentPhase::ReadyToSend
             | ExternalWriteIntentPhase::Sending
             | ExternalWriteIntentPhase::Retrying
-            | ExternalWriteIntentPhase::AwaitingConfirmation => true,
-            ExternalWriteIntentPhase::PendingApproval => cancelled,
-            _ => false,
+            | ExternalWriteIntentPhase::AwaitingConfirmation => Some(waits.unwrap_or(Time::UNIX_EPOCH)),
+            _ => None,
         };
-        if due {
-            let at = status.and_then(|status| status.not_before).unwrap_or(Time::UNIX_EPOCH);
+        if let Some(at) = due {
             add(Index::Due, sortable_time(at));
         }
     }

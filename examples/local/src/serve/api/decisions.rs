@@ -9,7 +9,7 @@ use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalDeci
 use krate_model::kinds::sets::ResolutionStrategy;
 use krate_model::kinds::shared::{MAX_VALUE_BYTES, Value as FieldText};
 use krate_model::{ClosedSet, Digest, Kind, Resource};
-use krate_sync::records::{self, Changes, Loaded};
+use krate_sync::records::{self, Loaded};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -95,15 +95,10 @@ pub(super) async fn decide(
     let by = actor(&headers)?;
     let asked: Decide = read_as(body)?;
     let found = records::get::<AgentApproval>(app.store.as_ref(), &namespace, &name).await?;
-    let mut approval =
-        found.ok_or_else(|| ApiError::missing(format!("AgentApproval {namespace}/{name} isn't there")))?;
+    let approval = found.ok_or_else(|| ApiError::missing(format!("AgentApproval {namespace}/{name} isn't there")))?;
     check(&approval.object, &asked, &by.name)?;
     let decision = ApprovalDecision { by, at: now(), verdict: asked.verdict, reason: asked.reason };
-    approval.change().status_mut().decisions.push(decision);
-    let mut changes = Changes::at(now());
-    changes.put(&approval)?;
-    changes.commit(app.store.as_ref()).await?;
-    app.driver.answer_approval(&namespace, &name).await?;
+    app.driver.decide(approval, decision).await?;
     Ok(Json(load(&app, Kind::AgentApproval, &namespace, &name).await?))
 }
 

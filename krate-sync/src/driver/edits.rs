@@ -1,0 +1,101 @@
+//! Taking local edits in: what a person or an agent changes or makes here, and the writes that follow, in one commit.
+
+use krate_model::kinds::shared::{Actor, ObjectRef};
+
+use super::{Config, Driver, DriverError, MAX_RACES};
+use crate::local::{Local, each};
+use crate::object::ObjectState;
+use crate::plan::{PlanError, Wish, is_deleted, plan, plan_create, target_of};
+use crate::records::{Changes, Loaded, bump_generation};
+use crate::scope::Scope;
+
+impl Driver {
+    /// Takes a person's or an agent's change of an object in: what `edit` does to it is stored, and what follows is planned, in one commit.
+    ///
+    /// # Errors
+    /// [`DriverError::Plan`] when the change can't be carried: nothing is stored then.
+    pub async fn edit(
+        &self,
+        namespace: &str,
+        object: &ObjectRef,
+        actor: &Actor,
+        edit: &(dyn Fn(&mut Local) + Sync),
+    ) -> Result<Local, DriverError> {
+        for attempt in 0.. {
+            match Box::pin(self.try_edit(namespace, object, actor, edit)).await {
+                Err(error) if error.is_race() && attempt < MAX_RACES => {}
+                done => return done,
+            }
+        }
+        Err(not_there(object))
+    }
+
+    async fn try_edit(
+        &self,
+        namespace: &str,
+        object: &ObjectRef,
+        actor: &Actor,
+        edit: &(dyn Fn(&mut Local) + Sync),
+    ) -> Result<Local, DriverError> {
+        let now = self.clock.now();
+        let config = Config::load(self.store()).await?;
+        let mut state = ObjectState::load_of_local(self.store(), namespace, object).await?;
+        let Some(local) = &mut state.local else { return Err(not_there(object)) };
+        let before = local.object.clone();
+        edit(&mut local.object);
+        if local.object == before {
+            return Ok(before);
+        }
+        each!(&mut local.object, object => bump_generation(object));
+        local.dirty = true;
+        let scope = match &state.link {
+            Some(link) => config.scope(&link.object.spec.binding_ref),
+            None => None,
+        };
+        if let Some(scope) = scope {
+            plan(&mut state, scope, &Wish::of(actor.clone(), now))?;
+        }
+        self.commit_state(state).await
+    }
+
+    /// Makes a new object here; where its repository is bound, the provider gets it too.
+    ///
+    /// # Errors
+    /// As [`Self::edit`]; and a conflict when the name is taken.
+    pub async fn create(&self, local: Local, actor: &Actor) -> Result<Local, DriverError> {
+        let now = self.clock.now();
+        let config = Config::load(self.store()).await?;
+        let namespace = local.namespace().to_owned();
+        let mut subject = None;
+        let mut repository = local.repository().map(str::to_owned);
+        let mut scope: Option<&Scope> = None;
+        if let Local::Comment(comment) = &local {
+            let about = ObjectState::load_of_local(self.store(), &namespace, &comment.spec.subject).await?;
+            repository = about.local.as_ref().and_then(|local| local.object.repository().map(str::to_owned));
+            if is_deleted(&about) {
+                return Err(PlanError::SubjectDeleted { name: comment.spec.subject.name.clone() }.into());
+            }
+            if let Some(link) = &about.link {
+                scope = config.scope(&link.object.spec.binding_ref);
+                subject = scope.and_then(|scope| target_of(&about, scope));
+            }
+        }
+        scope = scope.or_else(|| config.scope_of_repository(&namespace, &repository?));
+        let mut state = ObjectState { local: Some(Loaded::new(local)), ..ObjectState::default() };
+        if let Some(scope) = scope {
+            plan_create(&mut state, scope, &Wish::of(actor.clone(), now), subject.as_ref())?;
+        }
+        self.commit_state(state).await
+    }
+
+    async fn commit_state(&self, mut state: ObjectState) -> Result<Local, DriverError> {
+        let mut changes = Changes::at(self.clock.now());
+        state.write(&mut changes)?;
+        changes.commit(self.store()).await?;
+        state.local.map(|local| local.object).ok_or(DriverError::NotFound { what: "object", name: String::new() })
+    }
+}
+
+fn not_there(object: &ObjectRef) -> DriverError {
+    DriverError::NotFound { what: "object", name: format!("{}/{}", object.kind, object.name) }
+}
