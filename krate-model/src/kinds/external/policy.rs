@@ -49,7 +49,7 @@ crate::closed_set! {
     .reason(Reason::FieldValueInvalid))]
 #[x_kube(validation = Rule::new("self.overlap < self.fullResyncInterval")
     .message("R49: overlap is less than fullResyncInterval")
-    .field_path(".overlap")
+    .field_path(".fullResyncInterval")
     .reason(Reason::FieldValueInvalid))]
 #[serde(rename_all = "camelCase")]
 pub struct BackfillPolicy {

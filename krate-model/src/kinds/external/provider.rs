@@ -113,7 +113,7 @@ pub struct Capabilities {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("self.writeFloorPercent <= self.reservePercent")
     .message("R49: writeFloorPercent is at most reservePercent")
-    .field_path(".writeFloorPercent")
+    .field_path(".reservePercent")
     .reason(Reason::FieldValueInvalid))]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderRateLimit {

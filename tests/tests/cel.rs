@@ -1,0 +1,194 @@
+//! The CEL rules of the definitions against the code, on the same cases (R24).
+//!
+//! Both are asked; what each refuses is compared as (path, rule). The rules run in kube's own CEL interpreter; the cost limits of an
+//! API server are not among what it knows.
+#![allow(missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use krate_model::Kind;
+use krate_model::crd::crd;
+use krate_model::kinds::defined::DEFINED;
+use krate_model::schema::schema;
+use krate_model::validate::{Request, View, Writer, validate};
+use kube_cel::Validator;
+use serde_json::{Value, json};
+
+type Refusals = BTreeSet<(String, String)>;
+
+fn definition(kind: Kind) -> Value {
+    let crd = serde_json::to_value(crd(kind).expect("the kind is defined")).unwrap();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
+/// What the rules of the definition refuse: path and rule number, which the message starts with.
+fn by_cel(kind: Kind, document: &Value, old: Option<&Value>) -> Refusals {
+    let Err(errors) = Validator::new().validate(&definition(kind), document, old) else { return Refusals::new() };
+    errors
+        .as_slice()
+        .iter()
+        .map(|error| {
+            let rule = error.message.split(':').next().unwrap_or_default();
+            let number = rule.strip_prefix('R').is_some_and(|digits| digits.parse::<u32>().is_ok());
+            assert!(number, "{kind}: {} did not run: {}", error.rule, error.message);
+            (error.field_path.trim_start_matches('.').to_owned(), rule.to_owned())
+        })
+        .collect()
+}
+
+/// What the code refuses, of the rules that the definition has too.
+fn by_code(document: &Value, old: Option<&Value>, rules: &[&str]) -> Refusals {
+    let request = Request::new(Writer::Controller, "2026-06-01T00:00:00Z".parse().unwrap());
+    validate(document, old, &View::partial([]), &request)
+        .failures
+        .iter()
+        .map(|failure| (failure.path.clone(), failure.rule.to_string()))
+        .filter(|(_, rule)| rules.contains(&rule.as_str()))
+        .collect()
+}
+
+/// The least and the full example of every kind.
+fn examples(kind: Kind) -> [Value; 2] {
+    let file = format!("../krate-model/tests/examples/{}.yaml", kind.info().plural);
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file)).expect(&file);
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).expect(&file);
+    documents.try_into().expect(&file)
+}
+
+#[test]
+fn r24_no_rule_refuses_an_example_or_its_repetition() {
+    for defined in DEFINED {
+        for example in examples(defined.kind) {
+            assert_eq!(by_cel(defined.kind, &example, None), Refusals::new(), "{}", defined.kind);
+            assert_eq!(by_cel(defined.kind, &example, Some(&example)), Refusals::new(), "{}", defined.kind);
+        }
+    }
+}
+
+/// Another value of the same shape.
+fn other(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.starts_with("sha256:") => json!(text.replace('0', "f")),
+        Value::String(text) if text.contains("T00:00:00Z") => json!("2026-06-05T00:00:00Z"),
+        Value::String(text) => json!(format!("{text}x")),
+        Value::Number(number) => json!(number.as_i64().unwrap() + 1),
+        Value::Bool(value) => json!(!value),
+        Value::Array(items) => json!(items.iter().map(other).collect::<Vec<_>>()),
+        Value::Object(members) => {
+            json!(members.iter().map(|(name, value)| (name.clone(), other(value))).collect::<BTreeMap<_, _>>())
+        }
+        Value::Null => json!("x"),
+    }
+}
+
+#[test]
+fn r6_code_and_rules_refuse_every_change_of_an_immutable_field() {
+    let mut seen = 0;
+    for defined in DEFINED {
+        let kind = defined.kind;
+        let spec = &schema(kind).unwrap()["properties"]["spec"];
+        let all = spec.get("x-krate-immutable") == Some(&json!("all"));
+        let [_, full] = examples(kind);
+        for (name, property) in spec["properties"].as_object().unwrap() {
+            let flag = |name: &str| property.get(name) == Some(&json!(true));
+            let immutable = flag("x-krate-immutable") || all && !flag("x-krate-command");
+            let Some(value) = full["spec"].get(name) else { continue };
+            let mut changed = full.clone();
+            changed["spec"][name] = other(value);
+            let mut without = full.clone();
+            without["spec"].as_object_mut().unwrap().remove(name);
+            let required = spec["required"].as_array().is_some_and(|required| required.contains(&json!(name)));
+            let mut pairs = vec![(&full, &changed)];
+            if !required && property.get("default").is_none() {
+                pairs.extend([(&full, &without), (&without, &full)]);
+            }
+            for (old, new) in pairs {
+                let wanted: Refusals =
+                    immutable.then(|| (format!("spec.{name}"), "R6".to_owned())).into_iter().collect();
+                let only = |found: Refusals| found.into_iter().filter(|(_, rule)| rule == "R6").collect::<Refusals>();
+                assert_eq!(only(by_cel(kind, new, Some(old))), wanted, "{kind} spec.{name}: the definition");
+                // The code tells the exact place below the field.
+                let by_code = by_code(new, Some(old), &["R6"]);
+                let at_field = by_code.iter().all(|(path, _)| path.starts_with(&format!("spec.{name}")));
+                assert!(at_field && by_code.is_empty() != immutable, "{kind} spec.{name}: the code says {by_code:?}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 200, "only {seen} changes were tried");
+}
+
+/// A full example with some fields replaced (null removes), and what both have to refuse.
+struct Case {
+    kind: Kind,
+    set: &'static [(&'static str, &'static str)],
+    update: bool,
+    refused: (&'static str, &'static str),
+}
+
+const fn case(kind: Kind, set: &'static [(&'static str, &'static str)], refused: (&'static str, &'static str)) -> Case {
+    Case { kind, set, update: false, refused }
+}
+
+const fn update(
+    kind: Kind,
+    set: &'static [(&'static str, &'static str)],
+    refused: (&'static str, &'static str),
+) -> Case {
+    Case { kind, set, update: true, refused }
+}
+
+const CASES: &[Case] = &[
+    case(Kind::Organization, &[("/spec/slug", "\"b\"")], ("spec.slug", "R30")),
+    case(Kind::OrgSharingPolicy, &[("/spec/targetOrg", "\"a\"")], ("spec.targetOrg", "R34")),
+    update(Kind::OrgSharingPolicy, &[("/spec/revoked", "false")], ("spec.revoked", "R34")),
+    case(Kind::Repository, &[("/spec/backend/mode", "\"managed\"")], ("spec.backend.bindingRef", "R71")),
+    case(Kind::Repository, &[("/spec/backend/bindingRef", "null")], ("spec.backend.bindingRef", "R71")),
+    case(Kind::Comment, &[("/spec/position/startLine", "9")], ("spec.position.line", "R49")),
+    case(Kind::ExternalBackendProvider, &[("/spec/providerType", "\"custom\"")], ("spec.adapterRef", "R11")),
+    case(Kind::ExternalBackendProvider, &[("/spec/adapterRef", "\"acme\"")], ("spec.adapterRef", "R11")),
+    case(
+        Kind::ExternalBackendProvider,
+        &[("/spec/rateLimit/writeFloorPercent", "30")],
+        ("spec.rateLimit.reservePercent", "R49"),
+    ),
+    case(Kind::ExternalBackendSyncPolicy, &[("/spec/retry/baseDelay", "\"11m\"")], ("spec.retry.maxDelay", "R49")),
+    case(
+        Kind::ExternalBackendSyncPolicy,
+        &[("/spec/backfill/interval", "\"720m1s\"")],
+        ("spec.backfill.fullResyncInterval", "R49"),
+    ),
+    case(
+        Kind::ExternalBackendSyncPolicy,
+        &[("/spec/backfill/overlap", "\"12h\"")],
+        ("spec.backfill.fullResyncInterval", "R49"),
+    ),
+    case(
+        Kind::AgentApproval,
+        &[("/spec/decide/digest", "\"sha256:0000000000000000000000000000000000000000000000000000000000000002\"")],
+        ("spec.decide.digest", "R59"),
+    ),
+];
+
+#[test]
+fn r24_code_and_rules_refuse_the_same_at_the_same_place() {
+    for Case { kind, set, update, refused } in CASES {
+        let [_, full] = examples(*kind);
+        let mut changed = full.clone();
+        for (pointer, value) in *set {
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            let parent = changed.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+            match serde_json::from_str(value).unwrap() {
+                Value::Null => parent.remove(name),
+                value => parent.insert(name.to_owned(), value),
+            };
+        }
+        let old = update.then_some(&full);
+        let wanted = Refusals::from([(refused.0.to_owned(), refused.1.to_owned())]);
+        assert_eq!(by_cel(*kind, &changed, old), wanted, "{kind}: the definition");
+        // The code also knows who writes, so it may refuse more under the same rule.
+        let by_code = by_code(&changed, old, &[refused.1]);
+        assert!(by_code.is_superset(&wanted), "{kind}: the code says {by_code:?}");
+    }
+}
