@@ -10,7 +10,8 @@ use krate_model::kinds::external::{
     IntentApprovalPolicy, IntentSource, IntentSourceKind, Labels, NewIssue, Payload,
 };
 use krate_model::kinds::policy::{
-    AgentApproval, AgentApprovalSpec, ApprovalAction, ApprovalClass, ApprovalSubject, ApprovalSubjectKind,
+    AgentApproval, AgentApprovalPhase, AgentApprovalSpec, ApprovalAction, ApprovalClass, ApprovalSubject,
+    ApprovalSubjectKind,
 };
 use krate_model::kinds::sets::{ActorKind, Interface, Mode, Operation};
 use krate_model::kinds::shared::{Actor, NativeTarget, ObjectRef, Time};
@@ -607,7 +608,10 @@ pub(crate) fn approval(
         decide: None,
         withdraw: None,
     };
-    Loaded::new(AgentApproval::at(scope.namespace(), name, spec))
+    let mut approval = AgentApproval::at(scope.namespace(), name, spec);
+    // Said from the start: who looks for what is pending finds it.
+    approval.status_mut().phase = AgentApprovalPhase::Pending;
+    Loaded::new(approval)
 }
 
 /// The field of a payload that holds something shaped like a credential (S38).

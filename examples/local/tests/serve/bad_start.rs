@@ -27,7 +27,8 @@ async fn refuses(home: &Home, says: &[&str]) {
 async fn a_configuration_that_is_wrong_is_named_by_file_and_field() {
     let with = |settings| Home::new().with(&settings);
     refuses(&with(json!({"listne": "127.0.0.1:0"})), &["krate.yaml", "listne", "hint: the keys are listen"]).await;
-    refuses(&with(json!({"limits": {"maxBodyByte": 5000}})), &["krate.yaml: limits", "maxBodyByte", "maxBodyBytes"]).await;
+    refuses(&with(json!({"limits": {"maxBodyByte": 5000}})), &["krate.yaml: limits", "maxBodyByte", "maxBodyBytes"])
+        .await;
     refuses(&with(json!({"workers": 0})), &["krate.yaml: workers: 0", "at least 1"]).await;
     refuses(&with(json!({"workers": "many"})), &["krate.yaml: workers", "u16"]).await;
     refuses(&with(json!({"listen": "0.0.0.0:0"})), &["krate.yaml: api.tokenRef", "loopback"]).await;

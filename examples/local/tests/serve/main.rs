@@ -1,15 +1,17 @@
 //! `krate serve` as a real process, asked over real HTTP.
 //!
-//! `harness` starts and stops it; `hook` makes signed deliveries; `told_forge` is a provider that knows what the recorded payloads tell. The
-//! stories: `bad_input`, `bad_start`, `canaries`, `lifecycle`, `replay`.
+//! `harness` starts and stops it; `hook` makes signed deliveries; `simulated` and `told_forge` are providers. The stories:
+//! `bad_input`, `bad_start`, `canaries`, `cli`, `lifecycle`, `replay`.
 
 mod bad_input;
 mod bad_start;
 mod canaries;
+mod cli;
 mod harness;
 mod hook;
 mod lifecycle;
 #[path = "../../../../krate-providers/tests/support/mod.rs"]
 mod payloads;
 mod replay;
+mod simulated;
 mod told_forge;

@@ -184,7 +184,7 @@ impl Api {
         }
         match found.as_slice() {
             [one] => Ok(one.clone()),
-            [] => Err(Failed::Refused(format!("{kind} {name} isn't there"))),
+            [] => Err(Failed::Refused(format!("no: {kind} {name} isn't there"))),
             several => Err(Error::new(format!("{kind} {name} is in several namespaces: {}", several.join(", ")))
                 .hint("say which with --namespace")
                 .into()),

@@ -1,0 +1,174 @@
+//! The commands that ask a server, against a real one with a real conflict and a real approval: answers, exit codes, and what to do.
+
+use http::{HeaderMap, Method, StatusCode};
+use krate_providers::simulator::IssueEdit;
+use serde_json::{Value, json};
+
+use crate::harness::{Home, NAMESPACE, Ran, Server};
+use crate::simulated::{REPOSITORY, Simulated, name, now};
+
+/// A server with what the commands need to reach it.
+struct Told {
+    home: Home,
+    server: Server,
+    forge: Simulated,
+}
+
+impl Told {
+    async fn new(titles: &[&str]) -> Self {
+        let (forge, home) = Simulated::with_issues(titles).await;
+        let server = home.start().await;
+        server.list_until("Issue", |issues| issues.len() == titles.len()).await;
+        Self { home, server, forge }
+    }
+
+    async fn krate(&self, args: &[&str]) -> Ran {
+        let mut command = self.home.krate(args);
+        command.env("KRATE_SERVER", &self.server.origin);
+        let ran = Ran::of(command).await;
+        assert!(!ran.out.contains('\u{1b}') && !ran.err.contains('\u{1b}'), "escape codes in {ran:?}");
+        ran
+    }
+
+    async fn json(&self, args: &[&str], code: i32) -> Value {
+        let args: Vec<&str> = args.iter().copied().chain(["-o", "json"]).collect();
+        self.krate(&args).await.ends(code).json()
+    }
+
+    /// The issue of that title.
+    async fn issue(&self, title: &str) -> String {
+        let issues = self.server.list("Issue").await;
+        name(issues.iter().find(|issue| issue["spec"]["title"] == title).expect("an issue of that title"))
+    }
+
+    /// Both sides change the title; the issue and the conflict about it.
+    async fn conflict(&self, here: &str, there: &str) -> (String, String) {
+        let issue = self.issue("Flaky test").await;
+        let edit = IssueEdit { title: Some(there.into()), ..IssueEdit::default() };
+        self.forge.lock().by("bob", now()).edit_issue(REPOSITORY, 1, edit).expect("edited");
+        let set = format!("title={here}");
+        self.krate(&["edit", "issue", &issue, "--set", &set, "--as", "alice"]).await.ends(0);
+        self.forge.deliver(&self.server).await;
+        let is_open = |all: &[Value]| all.iter().any(|conflict| conflict["status"]["phase"] == "Open");
+        let conflicts = self.server.list_until("ExternalSyncConflict", is_open).await;
+        (issue, name(&conflicts[0]))
+    }
+}
+
+fn says(ran: &Ran, parts: &[&str]) {
+    for part in parts {
+        assert!(ran.err.contains(part) || ran.out.contains(part), "{part:?} isn't in {ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn s27_a_conflict_is_seen_explained_and_resolved_by_command() {
+    let told = Told::new(&["Flaky test", "Slow search"]).await;
+    let list = told.krate(&["get", "issues"]).await.ends(0);
+    says(&list, &["NAME", "Flaky test", "Slow search"]);
+    assert_eq!(told.json(&["get", "issues"], 0).await.as_array().map(Vec::len), Some(2));
+    let calm = told.issue("Slow search").await;
+    says(&told.krate(&["diff", "issue", &calm]).await.ends(0), &["no field differs"]);
+
+    let (issue, conflict) = told.conflict("Flaky in CI", "Flaky on arm64").await;
+    let one = told.json(&["get", "issue", &issue], 0).await;
+    assert_eq!((&one["spec"]["title"], &one["kind"]), (&json!("Flaky in CI"), &json!("Issue")));
+    let diff = told.json(&["diff", "issue", &issue], 1).await;
+    let fields = diff["fields"].as_array().expect("fields");
+    let title = fields.iter().find(|field| field["path"] == "spec.title").expect("the title");
+    assert_eq!((&title["state"], &title["conflict"]), (&json!("conflict"), &json!(conflict)));
+    assert_eq!((&title["desired"], &title["observed"]), (&json!("Flaky in CI"), &json!("Flaky on arm64")));
+    says(&told.krate(&["diff", "issue", &issue]).await.ends(1), &["spec.title", "conflict", "Flaky on arm64"]);
+    says(
+        &told.krate(&["why", "issue", &issue]).await.ends(0),
+        &[&conflict, "Flaky in CI", "Flaky on arm64", "linked to"],
+    );
+    let described = told.json(&["describe", "issue", &issue], 0).await;
+    assert_eq!(described["object"]["metadata"]["name"], json!(issue));
+    assert_eq!(described["why"]["conflicts"][0]["name"], json!(conflict));
+
+    // What was decided about other versions than these isn't in force.
+    let stale = json!({"strategy": "preferKrate", "seenVersions": {"localGeneration": 999, "external": {}}});
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", "application/json".parse().expect("a header"));
+    let path = format!("/api/v1/conflicts/{NAMESPACE}/{conflict}/resolve");
+    let refused = told.server.send(Method::POST, &path, headers, stale.to_string().into_bytes()).await;
+    assert!([StatusCode::CONFLICT, StatusCode::BAD_REQUEST].contains(&refused.status), "{refused:?}");
+
+    let resolved =
+        told.json(&["resolve", &conflict, "--prefer", "krate", "--as", "alice", "--comment", "CI it is"], 0).await;
+    assert_eq!(resolved["spec"]["resolution"]["strategy"], "preferKrate");
+    let is_over = |all: &[Value]| all.iter().all(|conflict| conflict["status"]["phase"] == "Resolved");
+    told.server.list_until("ExternalSyncConflict", is_over).await;
+    let is_written = |all: &[Value]| all.iter().any(|intent| intent["status"]["phase"] == "Succeeded");
+    told.server.list_until("ExternalWriteIntent", is_written).await;
+    assert_eq!(told.forge.lock().issue(REPOSITORY, 1).map(|issue| issue.title.clone()), Some("Flaky in CI".into()));
+    let again = told.krate(&["resolve", &conflict, "--prefer", "external"]).await.ends(1);
+    says(&again, &["no: "]);
+    told.forge.deliver(&told.server).await;
+    says(&told.krate(&["diff", "issue", &issue]).await.ends(0), &["no field differs"]);
+    told.server.stop().await;
+}
+
+#[tokio::test]
+async fn r59_a_write_waits_for_its_approval_and_goes_by_the_answer() {
+    let told = Told::new(&["Flaky test"]).await;
+    let issue = told.issue("Flaky test").await;
+    let write = async |comment: &str, text: &str| {
+        let body = json!({
+            "apiVersion": "krate.a5c.ai/v1alpha1", "kind": "Comment", "metadata": {"name": comment, "namespace": NAMESPACE},
+            "spec": {"organizationRef": "acme", "subject": {"kind": "Issue", "name": issue}, "body": {"markdown": text}},
+        });
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", "application/json".parse().expect("a header"));
+        headers.insert("krate-user", "alice".parse().expect("a header"));
+        let made = told.server.send(Method::POST, "/api/v1/Comment", headers, body.to_string().into_bytes()).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        let waits = |all: &[Value]| all.iter().any(|approval| approval["status"]["phase"] == "Pending");
+        let approvals = told.server.list_until("AgentApproval", waits).await;
+        name(approvals.iter().find(|approval| approval["status"]["phase"] == "Pending").expect("it waits"))
+    };
+    let wanted = write("wanted", "This one goes out").await;
+    says(&told.krate(&["get", "agentapprovals"]).await.ends(0), &[&wanted, "Pending"]);
+    says(&told.krate(&["approve", &wanted, "--as", "alice"]).await.ends(1), &["no: ", "P30"]);
+    assert!(told.forge.comments(1).is_empty());
+    let approved = told.json(&["approve", &wanted, "--as", "bob", "--reason", "fine"], 0).await;
+    assert_eq!(approved["status"]["decisions"][0]["by"]["name"], "bob");
+    let ends = |phase: &'static str| move |all: &[Value]| all.iter().any(|intent| intent["status"]["phase"] == phase);
+    told.server.list_until("ExternalWriteIntent", ends("Succeeded")).await;
+    assert_eq!(told.forge.comments(1).len(), 1);
+    says(&told.krate(&["approve", &wanted, "--as", "bob"]).await.ends(1), &["no: "]);
+
+    let unwanted = write("unwanted", "This one doesn't").await;
+    told.krate(&["deny", &unwanted, "--as", "bob", "--reason", "not here"]).await.ends(0);
+    told.server.list_until("ExternalWriteIntent", ends("Rejected")).await;
+    assert_eq!(told.forge.comments(1).len(), 1, "a denied write went out");
+    told.server.stop().await;
+}
+
+#[tokio::test]
+async fn each_wrong_call_says_what_to_do() {
+    let told = Told::new(&["Flaky test"]).await;
+    let issue = told.issue("Flaky test").await;
+    says(&told.krate(&["get", "issue", "nothing"]).await.ends(1), &["no: Issue nothing isn't there"]);
+    says(&told.krate(&["why", "issue", "nothing"]).await.ends(1), &["isn't there"]);
+    says(&told.krate(&["resolve", "nothing", "--ignore"]).await.ends(1), &["ExternalSyncConflict nothing isn't there"]);
+    says(&told.krate(&["approve", "nothing", "--as", "bob"]).await.ends(1), &["AgentApproval nothing isn't there"]);
+    says(&told.krate(&["get", "isues"]).await.ends(2), &["isues", "hint: "]);
+    says(
+        &told.krate(&["edit", "issue", &issue, "--set", "organizationRef=x"]).await.ends(1),
+        &["spec.organizationRef can't be edited", "spec.title"],
+    );
+    says(&told.krate(&["edit", "issue", &issue, "--set", "title=null"]).await.ends(1), &["spec.title"]);
+    says(&told.krate(&["edit", "issue", &issue, "--set", "no assignment"]).await.ends(2), &["PATH=VALUE is expected"]);
+    says(&told.krate(&["get", "issues", "--index", "nonsense=x"]).await.ends(2), &["nonsense", "repository"]);
+    let origin = told.server.origin.clone();
+    let Told { home, server, .. } = told;
+    server.stop().await;
+    for args in
+        [&["get", "issues"][..], &["diff", "issue", "x"], &["resolve", "x", "--ignore"], &["deny", "x", "--as", "bob"]]
+    {
+        let ran = Ran::of(home.krate(args.iter().copied().chain(["--server", &origin]))).await.ends(2);
+        says(&ran, &["nobody answers there", "krate serve --config"]);
+    }
+}
