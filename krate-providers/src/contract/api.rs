@@ -63,12 +63,20 @@ impl fmt::Debug for Credential {
 }
 
 /// Where a provider's API is, and with which credential.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Endpoint<'c> {
     /// Base address, with or without a trailing slash: `https://api.github.com`, `https://ghe.example.com/api/v3`.
     pub api_base: &'c Url,
     /// The credential; without one the request is anonymous.
     pub credential: Option<&'c Credential>,
+}
+
+impl fmt::Debug for Endpoint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // User info may be a password (S47).
+        let host = self.api_base.host_str().unwrap_or_default();
+        f.debug_struct("Endpoint").field("host", &host).field("credential", &self.credential).finish_non_exhaustive()
+    }
 }
 
 /// Where a list goes on; opaque to everyone but the provider that made it, and safe to persist (at most 4 KiB).

@@ -2,6 +2,7 @@
 
 use krate_model::kinds::sets::{ErrorClass, Operation};
 use krate_model::kinds::shared::Time;
+use krate_model::validate::credential_in;
 
 /// A payload of a known type with an unexpected shape (S12).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,9 +87,10 @@ pub struct ProviderError {
 const MAX_MESSAGE_BYTES: usize = 1024;
 
 impl ProviderError {
-    /// An error of `class`; its message is cut to what a record may hold. Nothing was carried out.
+    /// An error of `class`; its message is cut to what a record may hold, and hidden where it quotes something shaped like a
+    /// credential (S47). Nothing was carried out.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        let mut message = message.into();
+        let mut message = without_credential(message.into());
         if message.len() > MAX_MESSAGE_BYTES {
             let cut = (0..=MAX_MESSAGE_BYTES - 3).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
             message.truncate(cut);
@@ -114,7 +116,7 @@ impl ProviderError {
     /// The same, with a path.
     #[must_use]
     pub fn at(mut self, path: impl Into<String>) -> Self {
-        self.path = Some(path.into());
+        self.path = Some(without_credential(path.into()));
         self
     }
 
@@ -129,6 +131,11 @@ impl ProviderError {
     pub fn is_retryable(&self) -> bool {
         matches!(self.class, ErrorClass::RateLimited | ErrorClass::Transient | ErrorClass::Timeout)
     }
+}
+
+/// The text; or, where a provider or a proxy quoted a credential in it, that there is one.
+pub(crate) fn without_credential(text: String) -> String {
+    if credential_in(&text).is_some() { "(hidden: it may hold a secret)".to_owned() } else { text }
 }
 
 impl From<DecodeError> for ProviderError {
@@ -149,6 +156,14 @@ mod tests {
             .map(ErrorClass::as_str)
             .collect();
         assert_eq!(retried, ["RateLimited", "Transient", "Timeout"]);
+    }
+
+    #[test]
+    fn s47_a_message_that_quotes_a_credential_is_hidden() {
+        let token = format!("ghp_{}", "0a".repeat(18));
+        let error = ProviderError::new(ErrorClass::Validation, format!("bad token {token}")).at(token.clone());
+        assert!(!format!("{error} {error:?}").contains(&token), "{error:?}");
+        assert_eq!(error.message, "(hidden: it may hold a secret)");
     }
 
     #[test]

@@ -23,9 +23,12 @@ use krate_model::kinds::external::ExternalProviderCapabilityManifestSpec;
 use krate_model::kinds::shared::Time;
 
 pub use api::{Call, Credential, Cursor, Decoded, Endpoint, Outcome, QuotaReading};
+pub(crate) use error::without_credential;
 pub use error::{DecodeError, EncodeError, ProviderError, SendOutcome};
 pub use limits::{BodyError, BodyLimits};
-pub use webhook::{DeliveryHead, HeadError, Ignored, Normalization, SignatureError, Verified, WebhookSecret};
+pub use webhook::{
+    DeliveryHead, HeadError, Ignored, Normalization, SignatureError, Verified, WebhookSecret, derived_delivery_id,
+};
 
 /// One provider type: its manifest and its translations. Pure: the same input gives the same output.
 ///

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use krate_model::Digest;
 use krate_model::kinds::sets::WebhookSignature;
 use krate_model::observation::CanonicalEvent;
 use secrecy::SecretSlice;
@@ -92,6 +93,19 @@ pub struct DeliveryHead {
     pub event_type: String,
     /// Headers worth keeping, from the provider's allow-list: never authorization, cookie or signature.
     pub headers: BTreeMap<String, String>,
+}
+
+/// The delivery id of a provider that sends none: from the event type and the raw body, so that the same delivery again has the
+/// same id, and no other has it (S11).
+///
+/// ```
+/// use krate_providers::contract::derived_delivery_id;
+/// assert_eq!(derived_delivery_id("push", b"{}"), derived_delivery_id("push", b"{}"));
+/// assert_ne!(derived_delivery_id("push", b"{}"), derived_delivery_id("tag", b"{}"));
+/// ```
+pub fn derived_delivery_id(event_type: &str, body: &[u8]) -> String {
+    // The digest of the body has a fixed length, so that nothing of one can be taken for the other.
+    Digest::of(format!("{}{event_type}", Digest::of(body).to_hex()).as_bytes()).to_hex()
 }
 
 /// A header that is refused (S13).

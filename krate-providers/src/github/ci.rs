@@ -381,10 +381,11 @@ impl<'a> Status<'a> {
             updated_at,
             ..JobObserved::default()
         };
-        let identity = |id| Identity { kind: kind::STATUS, id, node_id: None, version: version(updated_at) };
+        // S5: two projections, so two identities.
+        let identity = |kind, id| Identity { kind, id, node_id: None, version: version(updated_at) };
         (
-            event(Interface::Cicd, identity(id.clone()), Normalized::Pipeline(pipeline)).incomplete(),
-            event(Interface::Cicd, identity(id), Normalized::Job(job)),
+            event(Interface::Cicd, identity(kind::PIPELINE, id.clone()), Normalized::Pipeline(pipeline)).incomplete(),
+            event(Interface::Cicd, identity(kind::STATUS, id), Normalized::Job(job)),
         )
     }
 }

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
+use krate_model::validate::credential_in;
+
 use crate::contract::DecodeError;
 
 const MAX_PATH_BYTES: usize = 256;
@@ -34,7 +36,8 @@ fn locate<'a, T: Deserialize<'a>>(text: &'a str, fast: &serde_json::Error) -> De
 /// Keys on the path may come from the sender: they are cut, and control characters don't get out.
 #[allow(clippy::needless_pass_by_value)] // It stands in a chain of `map`s.
 fn shown_path(path: String) -> String {
-    if path.is_empty() || path == "." {
+    // A key may be a secret as well as a value (S47): the error then points above it.
+    if path.is_empty() || path == "." || credential_in(&path).is_some() {
         return "$".to_owned();
     }
     let mut shown: String = path.chars().filter(|char| !char.is_control()).collect();

@@ -19,6 +19,8 @@ pub(super) mod kind {
     pub(in crate::github) const ISSUE_COMMENT: &str = "issue_comment";
     pub(in crate::github) const LABEL: &str = "label";
     pub(in crate::github) const MILESTONE: &str = "milestone";
+    /// What stands for a commit and a context: GitHub has no object for it.
+    pub(in crate::github) const PIPELINE: &str = "pipeline";
     pub(in crate::github) const PULL_REQUEST: &str = "pull_request";
     pub(in crate::github) const REF: &str = "ref";
     pub(in crate::github) const REPOSITORY: &str = "repository";

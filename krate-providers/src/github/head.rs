@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName, header};
 
-use crate::contract::{DeliveryHead, HeadError};
+use krate_model::validate::credential_in;
+
+use crate::contract::{DeliveryHead, HeadError, without_credential};
 
 /// The header names, as people know them and as they are looked up.
 const DELIVERY: (&str, &str) = ("X-GitHub-Delivery", "x-github-delivery");
@@ -33,6 +35,7 @@ pub(super) fn head(headers: &HeaderMap) -> Result<DeliveryHead, HeadError> {
     for name in KEPT {
         if let Some(value) = one(headers, name, name)?
             && value.len() <= MAX_KEPT_BYTES
+            && credential_in(value).is_none()
         {
             kept.insert((*name).to_owned(), value.to_owned());
         }
@@ -80,7 +83,7 @@ fn content_type(headers: &HeaderMap) -> Result<(), HeadError> {
     } else {
         "application/json"
     };
-    let found = media_type.chars().take(MAX_KEPT_BYTES).collect();
+    let found = without_credential(media_type.chars().take(MAX_KEPT_BYTES).collect());
     Err(HeadError::ContentType { found, accepted })
 }
 

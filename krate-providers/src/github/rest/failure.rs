@@ -93,7 +93,7 @@ pub(super) fn error(
 ) -> ProviderError {
     let (message, path) = said(status, headers, body);
     let pause = retry_after(headers, received_at);
-    let mut error = match status.as_u16() {
+    let error = match status.as_u16() {
         401 => ProviderError::new(ErrorClass::Authentication, message),
         // Two limits come with the status of a refusal, and a refusal must not be taken for one of them.
         403 | 429 => match limit(status, headers, &message, pause, received_at) {
@@ -109,8 +109,10 @@ pub(super) fn error(
         }
         _ => ProviderError::new(ErrorClass::Validation, message),
     };
-    error.path = path;
-    error
+    match path {
+        Some(path) => error.at(path),
+        None => error,
+    }
 }
 
 /// Until when a limit holds, if it is one (S44).
