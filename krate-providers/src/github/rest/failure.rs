@@ -6,7 +6,7 @@ use krate_model::kinds::sets::ErrorClass;
 use krate_model::kinds::shared::Time;
 use serde::Deserialize;
 
-use crate::contract::{ProviderError, QuotaReading};
+use crate::contract::{ProviderError, QuotaReading, without_credential};
 
 /// How long a limit without a time is respected: GitHub asks for at least a minute.
 const SECONDARY_LIMIT: TimeDelta = TimeDelta::minutes(1);
@@ -55,6 +55,7 @@ fn said(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> (String, Option
     if !is_json(headers) {
         // A proxy's page is long and says nothing to krate's reader.
         let media_type = header_text(headers, "content-type").unwrap_or("no content type");
+        let media_type = without_credential(media_type.to_owned());
         return (format!("{status} without GitHub's JSON ({})", media_type.chars().take(64).collect::<String>()), None);
     }
     let body: Body = serde_json::from_slice(body).unwrap_or_default();
