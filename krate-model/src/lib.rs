@@ -14,6 +14,7 @@ pub mod explain;
 pub mod kinds;
 mod names;
 pub mod observation;
+pub mod pattern;
 mod resource;
 pub mod schema;
 pub mod store;

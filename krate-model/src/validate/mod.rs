@@ -43,7 +43,7 @@ mod schema;
 mod secrets;
 mod ssh;
 mod tenancy;
-mod text;
+pub(crate) mod text;
 mod view;
 mod work;
 

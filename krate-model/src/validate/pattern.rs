@@ -1,74 +1,10 @@
-//! Whether a pattern may be written: grammar, limits, and that a ref pattern names the full ref (P12, P14 to P16).
-//!
-//! Matching is krate-policy's; here stands only what a document may hold.
+//! Patterns in documents: each is read by the one grammar, and what is wrong is told at its place (P12, P14 to P16).
 
 use super::failure::{Code, Findings};
 use super::path;
 use super::rules::Rule;
-use super::text;
+use crate::pattern::{Domain, MAX_PATTERNS, Pattern, PatternError};
 use serde_json::Value;
-
-const MAX_BYTES: usize = 512;
-const MAX_SEGMENTS: usize = 32;
-const MAX_COMBINATIONS: usize = 64;
-const MAX_ALTERNATIVES: usize = 16;
-const MAX_PATTERNS: usize = 256;
-
-/// What is wrong with a pattern's form.
-pub(super) fn problem(pattern: &str) -> Option<&'static str> {
-    if pattern.len() > MAX_BYTES {
-        return Some("is longer than 512 bytes");
-    }
-    if let Some(problem) = text::problem(pattern, false) {
-        return Some(problem);
-    }
-    let segments: Vec<&str> = pattern.split('/').collect();
-    if segments.len() > MAX_SEGMENTS {
-        return Some("has more than 32 segments");
-    }
-    let mut combinations = 1usize;
-    for segment in segments {
-        match segment_combinations(segment) {
-            Ok(count) => combinations = combinations.saturating_mul(count),
-            Err(problem) => return Some(problem),
-        }
-    }
-    (combinations > MAX_COMBINATIONS).then_some("has more than 64 combinations of alternatives")
-}
-
-/// How many literal segments a segment stands for by its braces.
-fn segment_combinations(segment: &str) -> Result<usize, &'static str> {
-    if segment.is_empty() {
-        return Err("has an empty segment");
-    }
-    if segment == "**" {
-        return Ok(1);
-    }
-    let (mut combinations, mut inside, mut before) = (1usize, None::<usize>, '/');
-    let mut chars = segment.chars();
-    while let Some(char) = chars.next() {
-        match char {
-            '\\' => match chars.next() {
-                Some('*' | '?' | '{' | '}' | ',' | '\\' | '!' | '[') => {}
-                _ => return Err("has a `\\` that escapes nothing"),
-            },
-            '*' if before == '*' => return Err("has `**` beside other characters; it stands alone between slashes"),
-            '[' => return Err("has `[`; character classes are not in the grammar, write alternatives in braces"),
-            '!' if before == '/' => return Err("begins with `!`; use the exclude list"),
-            '{' if inside.is_some() => return Err("has braces inside braces"),
-            '{' => inside = Some(1),
-            ',' => inside = inside.map(|parts| parts + 1),
-            '}' => match inside.take() {
-                Some(parts @ 2..=MAX_ALTERNATIVES) => combinations = combinations.saturating_mul(parts),
-                Some(_) => return Err("has braces with fewer than 2 or more than 16 alternatives"),
-                None => return Err("has `}` without `{`"),
-            },
-            _ => {}
-        }
-        before = if char == '\\' { '\\' } else { char };
-    }
-    if inside.is_some() { Err("has `{` without `}`") } else { Ok(combinations) }
-}
 
 /// Checks the patterns of a filter `{include[], exclude[]}`; those of refs must name the full ref (P12).
 pub(super) fn check_filter(spec: &Value, at: &str, are_refs: bool, findings: &mut Findings) {
@@ -82,19 +18,27 @@ pub(super) fn check_filter(spec: &Value, at: &str, are_refs: bool, findings: &mu
 pub(super) fn check_list(patterns: Option<&Value>, at: &str, are_refs: bool, findings: &mut Findings) {
     let Some(patterns) = patterns.and_then(Value::as_array) else { return };
     if patterns.len() > MAX_PATTERNS {
-        findings.fail(at, Rule::p(14), Code::TooMany, "holds more than 256 patterns");
+        findings.fail(at, Rule::p(14), Code::TooMany, format!("holds more than {MAX_PATTERNS} patterns"));
     }
     for (index, pattern) in patterns.iter().enumerate() {
         let Some(pattern) = pattern.as_str() else { continue };
         let at = format!("{at}[{index}]");
-        if let Some(problem) = problem(pattern) {
-            findings.fail(at, Rule::p(14), Code::Invalid, format!("the pattern {problem}"));
-        } else if are_refs && !pattern.starts_with("refs/") {
-            let bare = pattern.strip_prefix('/').unwrap_or(pattern);
-            let message = format!(
-                "a ref pattern names the full ref: write refs/heads/{bare} for a branch or refs/tags/{bare} for a tag"
-            );
-            findings.fail_near(at, Rule::p(12), Code::Invalid, message, Some(format!("refs/heads/{bare}")));
+        let domain = if are_refs { Domain::Ref } else { Domain::Path };
+        match Pattern::parse(pattern, domain) {
+            Ok(_) => {}
+            Err(error @ PatternError::ShortRef) => {
+                let bare = pattern.strip_prefix('/').unwrap_or(pattern);
+                let message = format!("the pattern {error}: refs/heads/{bare} or refs/tags/{bare}");
+                findings.fail_near(at, Rule::p(12), Code::Invalid, message, Some(format!("refs/heads/{bare}")));
+            }
+            Err(error) => {
+                let rule = match error {
+                    PatternError::NeverMatches(_) => Rule::p(12),
+                    PatternError::Deceptive(_) => Rule::p(16),
+                    _ => Rule::p(14),
+                };
+                findings.fail(at, rule, Code::Invalid, format!("the pattern {error}"));
+            }
         }
     }
 }
@@ -103,6 +47,10 @@ pub(super) fn check_list(patterns: Option<&Value>, at: &str, are_refs: bool, fin
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn problem(pattern: &str) -> Option<PatternError> {
+        Pattern::parse(pattern, Domain::Name).err()
+    }
 
     #[test]
     fn p14_forms_that_may_be_written() {

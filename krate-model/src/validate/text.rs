@@ -66,7 +66,7 @@ pub(super) fn is_provider_text(name: &str) -> bool {
 }
 
 /// What is wrong with a text: of a name, or of a prose.
-pub(super) fn problem(text: &str, is_prose: bool) -> Option<&'static str> {
+pub(crate) fn problem(text: &str, is_prose: bool) -> Option<&'static str> {
     if text.is_ascii() {
         // Most text; only controls can be wrong with it.
         return text.bytes().any(|byte| is_control(char::from(byte), is_prose)).then_some(CONTROL);

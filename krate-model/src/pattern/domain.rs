@@ -1,0 +1,113 @@
+//! What a pattern is matched against, and what such a text may hold (P12).
+
+use super::grammar::{Piece, Segment, expand};
+use super::{PatternError, fold};
+use thiserror::Error;
+
+/// What kind of text it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Domain {
+    /// A full ref such as `refs/heads/main`, by Git's rules for ref names (`git check-ref-format`).
+    Ref,
+    /// A path in a repository: relative, without empty, `.`, `..` or `.git` segments.
+    Path,
+    /// A name of anything else: a repository, a tool, a trigger source.
+    Name,
+}
+
+/// Why a text is none of its domain; the text follows on "the ref", "the path" or "the name".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct NotInDomain(&'static str);
+
+impl Domain {
+    /// Checks that `text` is one of this domain. Who asks about another text gets an error, not an answer (P12).
+    ///
+    /// # Errors
+    /// [`NotInDomain`] with the rule that it breaks.
+    pub fn check(self, text: &str) -> Result<(), NotInDomain> {
+        let segments = text.split('/');
+        let last = segments.clone().count().saturating_sub(1);
+        if self == Self::Ref && !text.starts_with("refs/") {
+            return Err(NotInDomain("does not begin with refs/"));
+        }
+        for (index, segment) in segments.enumerate() {
+            // A text is the pattern that matches it alone.
+            let alone = [Piece::Literal(segment.to_owned())];
+            if let Some(problem) = self.problem(if segment.is_empty() { &[] } else { &alone }, index == last) {
+                return Err(NotInDomain(problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// P12, and that some text of the domain can match.
+    pub(super) fn check_pattern(self, text: &str, segments: &[Segment]) -> Result<(), PatternError> {
+        if self == Self::Ref && !text.starts_with("refs/") {
+            return Err(PatternError::ShortRef);
+        }
+        let last = segments.len().saturating_sub(1);
+        for (index, segment) in segments.iter().enumerate() {
+            let Segment::Pieces(pieces) = segment else { continue };
+            let problems = expand(pieces).into_iter().map(|pieces| self.problem(&pieces, index == last));
+            // One combination that can match is enough; else the first one says why not.
+            let problems: Option<Vec<_>> = problems.collect();
+            if let Some(first) = problems.and_then(|problems| problems.first().copied()) {
+                return Err(PatternError::NeverMatches(first));
+            }
+        }
+        Ok(())
+    }
+
+    /// Why no text that fits `pieces` (without braces) is a segment of this domain.
+    fn problem(self, pieces: &[Piece], is_last: bool) -> Option<&'static str> {
+        if pieces.is_empty() {
+            return Some("has an empty segment");
+        }
+        match self {
+            Self::Ref => ref_problem(pieces, is_last),
+            Self::Path => path_problem(pieces),
+            Self::Name => None,
+        }
+    }
+}
+
+fn literals(pieces: &[Piece]) -> impl Iterator<Item = &str> {
+    pieces.iter().filter_map(|piece| if let Piece::Literal(text) = piece { Some(text.as_str()) } else { None })
+}
+
+fn ref_problem(pieces: &[Piece], is_last: bool) -> Option<&'static str> {
+    let starts = |with: char| matches!(pieces.first(), Some(Piece::Literal(text)) if text.starts_with(with));
+    let ends = |with: &str| matches!(pieces.last(), Some(Piece::Literal(text)) if text.ends_with(with));
+    let forbidden = |char: char| char <= ' ' || matches!(char, '\u{7f}' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
+    if literals(pieces).any(|text| text.contains(forbidden)) {
+        return Some("holds a space, a control character or one of ~ ^ : ? * [ \\, which no ref has");
+    }
+    if literals(pieces).any(|text| text.contains("..") || text.contains("@{")) {
+        return Some("holds `..` or `@{`, which no ref has");
+    }
+    if starts('.') || ends(".lock") {
+        return Some("has a segment that begins with `.` or ends with `.lock`, which no ref has");
+    }
+    (is_last && ends(".")).then_some("ends with `.`, which no ref does")
+}
+
+fn path_problem(pieces: &[Piece]) -> Option<&'static str> {
+    if literals(pieces).any(|text| text.contains('\0')) {
+        return Some("holds a NUL, which no path has");
+    }
+    let [Piece::Literal(segment)] = pieces else { return None };
+    match segment.as_str() {
+        "." | ".." => Some("has a `.` or `..` segment"),
+        segment if is_git_folder(segment) => Some("has a `.git` segment, which belongs to Git alone"),
+        _ => None,
+    }
+}
+
+/// Whether a file system could take the segment for `.git`: in any case, with ignorable characters (HFS+), with dots and spaces at the
+/// end, or by its short name (NTFS). The forms are those that Git itself refuses (`core.protectHFS`, `core.protectNTFS`).
+fn is_git_folder(segment: &str) -> bool {
+    let folded = fold::fold(segment);
+    let stem = folded.split(':').next().unwrap_or_default().trim_end_matches(['.', ' ']);
+    matches!(stem, ".git" | "git~1")
+}
