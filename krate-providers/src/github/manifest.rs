@@ -87,9 +87,14 @@ const ISSUE_TRACKING_EVENTS: &[Event] = &[
             "unpinned",
             "untyped",
         ],
-        &[ResourceKind::Issue],
+        // S8: they are sent for pull requests as well.
+        &[ResourceKind::Issue, ResourceKind::PullRequest],
     ),
-    ("issue_comment", &["created", "deleted", "edited"], &[ResourceKind::Issue, ResourceKind::Comment]),
+    (
+        "issue_comment",
+        &["created", "deleted", "edited"],
+        &[ResourceKind::Issue, ResourceKind::PullRequest, ResourceKind::Comment],
+    ),
     ("label", &["created", "deleted", "edited"], &[ResourceKind::Label]),
     ("milestone", &["closed", "created", "deleted", "edited", "opened"], &[ResourceKind::Milestone]),
 ];

@@ -1,9 +1,33 @@
 //! The checks that every provider passes, driven by its own manifest (S49). Feature `testkit`.
 //!
+//! | call | holds the provider to | needs |
+//! | --- | --- | --- |
+//! | [`check`] | what it declares it encodes, and nothing else | nothing |
+//! | [`prove`] | all that, and what it encodes works: outcomes, pages, conditional reads, idempotency, confirming webhooks | a [`Backend`] |
+//! | [`webhooks`] | what it declares about webhooks | recorded payloads |
+//!
+//! Each gives what is broken, in words; a provider that keeps the contract has an empty list.
+//!
 //! ```
 //! # #[cfg(feature = "github")]
 //! assert_eq!(krate_providers::suite::check(&krate_providers::github::GitHub), Vec::<String>::new());
 //! ```
+//!
+//! With the simulator as the backend (feature `simulator`):
+//!
+//! ```
+//! # #[cfg(all(feature = "github", feature = "simulator"))] {
+//! use krate_providers::suite::{Simulated, prove};
+//! let now = chrono::DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+//! let mut backend = Simulated::seeded(1, now).unwrap();
+//! assert_eq!(prove(&krate_providers::github::GitHub, &mut backend, now), Vec::<String>::new());
+//! # }
+//! ```
+
+mod proof;
+#[cfg(feature = "simulator")]
+mod simulated;
+mod webhooks;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +40,11 @@ use krate_model::kinds::shared::NativeTarget;
 use krate_model::kinds::work::MergeMethod;
 use secrecy::ExposeSecret;
 use url::Url;
+
+pub use proof::{Backend, Subject, prove};
+#[cfg(feature = "simulator")]
+pub use simulated::Simulated;
+pub use webhooks::{Recorded, webhooks};
 
 use crate::contract::{Call, Credential, EncodeError, Endpoint, Provider};
 
@@ -108,6 +137,9 @@ fn payload(operation: &Operation) -> Option<Payload> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(all(feature = "github", feature = "simulator"))]
+    mod proof;
+
     #[test]
     fn s49_every_registered_provider_keeps_the_contract() {
         for provider in crate::registry::providers() {

@@ -8,7 +8,7 @@ use super::super::decode::parse;
 use super::super::event::{Because, action};
 use super::super::native::{Repo, Str, User, account};
 use super::super::object::{from_object, payload};
-use super::Events;
+use super::{Events, happened};
 use crate::contract::{DecodeError, Ignored, Normalization};
 
 from_object!(StatusContext);
@@ -17,18 +17,16 @@ payload! { WorkflowRunPayload { workflow_run: WorkflowRun, } }
 
 pub(super) fn workflow_run(body: &[u8]) -> Events<'_> {
     let payload: WorkflowRunPayload<'_> = parse(body)?;
-    let what = action("workflow_run", &payload.action.0);
     let event = payload.workflow_run.event(payload.repository.identity());
-    Ok(vec![event.because(what, Some(payload.action.0), account(payload.sender))])
+    Ok(happened("workflow_run", payload.action, payload.sender, event))
 }
 
 payload! { WorkflowJobPayload { workflow_job: WorkflowJob, } }
 
 pub(super) fn workflow_job(body: &[u8]) -> Events<'_> {
     let payload: WorkflowJobPayload<'_> = parse(body)?;
-    let what = action("workflow_job", &payload.action.0);
     let event = payload.workflow_job.event(payload.repository.identity());
-    Ok(vec![event.because(what, Some(payload.action.0), account(payload.sender))])
+    Ok(happened("workflow_job", payload.action, payload.sender, event))
 }
 
 payload! { CheckRunPayload { check_run: CheckRun, } }
@@ -54,9 +52,8 @@ pub(super) fn check_suite(body: &[u8]) -> Result<Normalization<'_>, DecodeError>
             why: "a suite of GitHub Actions is a workflow run, whose own events say the same",
         }));
     }
-    let what = action("check_suite", &payload.action.0);
     let event = payload.check_suite.event(payload.repository.identity());
-    Ok(Normalization::Events(vec![event.because(what, Some(payload.action.0), account(payload.sender))]))
+    Ok(Normalization::Events(happened("check_suite", payload.action, payload.sender, event)))
 }
 
 #[derive(Deserialize)]

@@ -15,7 +15,7 @@ use super::super::event::{Because, Identity, action, event, kind};
 use super::super::forge::{Label, Milestone, Repository};
 use super::super::native::{Before, Id, Repo, Str, User, When, account, text, version, when};
 use super::super::object::{from_object, payload};
-use super::Events;
+use super::{Events, happened};
 use crate::contract::{DecodeError, Ignored, Normalization};
 
 from_object!(CommitAuthor Commit PushPayload RefPayload FormerOwner OwnerChange NameChange RepositoryChanges RepositoryPayload LabelPayload Installation InstallationPayload);
@@ -263,19 +263,17 @@ struct LabelPayload<'a> {
 
 pub(super) fn label(body: &[u8]) -> Events<'_> {
     let payload: LabelPayload<'_> = parse(body)?;
-    let what = action("label", &payload.action.0);
     let former = payload.changes.and_then(|changes| changes.name).and_then(|before| text(before.from));
     let event = payload.label.event(Some(payload.repository.identity()), former);
-    Ok(vec![event.because(what, Some(payload.action.0), account(payload.sender))])
+    Ok(happened("label", payload.action, payload.sender, event))
 }
 
 payload! { MilestonePayload { milestone: Milestone, } }
 
 pub(super) fn milestone(body: &[u8]) -> Events<'_> {
     let payload: MilestonePayload<'_> = parse(body)?;
-    let what = action("milestone", &payload.action.0);
     let event = payload.milestone.event(payload.repository.identity());
-    Ok(vec![event.because(what, Some(payload.action.0), account(payload.sender))])
+    Ok(happened("milestone", payload.action, payload.sender, event))
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,8 @@ mod work;
 
 use krate_model::observation::CanonicalEvent;
 
+use super::event::{Because, action};
+use super::native::{Str, User, account};
 use crate::contract::{DecodeError, Ignored, Normalization};
 
 type Events<'a> = Result<Vec<CanonicalEvent<'a>>, DecodeError>;
@@ -42,6 +44,17 @@ pub(super) fn normalize<'a>(event_type: &str, body: &'a [u8]) -> Result<Normaliz
         other => return Ok(Normalization::Ignored(ignored::by_name(other))),
     };
     Ok(Normalization::Events(numbered(events)))
+}
+
+/// What happened to one object: GitHub's action, and who did it.
+fn happened<'a>(
+    event_type: &str,
+    native: Str<'a>,
+    sender: Option<User<'a>>,
+    event: CanonicalEvent<'a>,
+) -> Vec<CanonicalEvent<'a>> {
+    let what = action(event_type, &native.0);
+    vec![event.because(what, Some(native.0), account(sender))]
 }
 
 /// Each event's ordinal is its place (S11).

@@ -9,7 +9,7 @@ use super::super::event::{Because, action};
 use super::super::native::{Repo, Str, User, account};
 use super::super::object::{from_object, payload};
 use super::super::work::{Comment, Issue, PullRequest, Review, Subject};
-use super::Events;
+use super::{Events, happened};
 
 from_object!(Thread);
 
@@ -17,9 +17,8 @@ payload! { IssuesPayload { issue: Issue, } }
 
 pub(super) fn issues(body: &[u8]) -> Events<'_> {
     let payload: IssuesPayload<'_> = parse(body)?;
-    let what = action("issues", &payload.action.0);
     let event = payload.issue.event(Some(payload.repository.identity()));
-    Ok(vec![event.because(what, Some(payload.action.0), account(payload.sender))])
+    Ok(happened("issues", payload.action, payload.sender, event))
 }
 
 payload! { IssueCommentPayload { issue: Issue, comment: Comment, } }
