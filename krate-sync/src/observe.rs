@@ -194,6 +194,15 @@ fn content_digest(fields: &[(&'static str, FieldValue<'_>)]) -> Result<Digest, N
     Ok(Digest::of(text.as_bytes()))
 }
 
+/// How far apart the times of two observations that are applied at once, or by two machines, may be.
+const CLOCK_SLACK: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
+
+/// When the newest observation came in. A time that is still to come was told by a clock that was set back since: if it counted, no read could
+/// decide before that time (S16).
+fn seen_last(known: Option<Time>, now: Time) -> Option<Time> {
+    known.filter(|known| *known - now <= CLOCK_SLACK).max(Some(now))
+}
+
 /// S16, S17: the object is read again, and the read decides.
 fn hydrate(state: &mut ObjectState, seen: Observation<'_>) -> Applied {
     if let Some(link) = &mut state.link {
@@ -203,7 +212,7 @@ fn hydrate(state: &mut ObjectState, seen: Observation<'_>) -> Applied {
         status.not_before = None;
         if let Some(external) = &mut status.external {
             // A read has to start after this to decide.
-            external.last_seen_at = external.last_seen_at.max(Some(seen.received_at));
+            external.last_seen_at = seen_last(external.last_seen_at, seen.received_at);
         }
     }
     Applied::Hydrate
@@ -515,7 +524,7 @@ fn take_envelope(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope, 
     envelope.url = text(described.url).or(envelope.url.take());
     envelope.api_url = text(described.api_url).or(envelope.api_url.take());
     envelope.version = event.observed_version.clone();
-    envelope.last_seen_at = envelope.last_seen_at.max(Some(seen.received_at));
+    envelope.last_seen_at = seen_last(envelope.last_seen_at, seen.received_at);
     if !unsynced {
         envelope.last_synced_at = Some(seen.received_at);
         envelope.last_synced_generation = generation;

@@ -257,6 +257,13 @@ impl Driver {
             _ => Ok(Some(Applied::NoChange)),
         };
         match result {
+            // Something else came in while it was read, or the clock was set back a little: the question stands.
+            Ok(Some(Applied::Hydrate)) => {
+                match records::get::<ExternalObjectLink>(self.store(), scope.namespace(), link.object.name()).await? {
+                    Some(link) => self.postpone_link(link, scope, None).await,
+                    None => Ok(()),
+                }
+            }
             Ok(Some(_)) => self.settle_link(link, scope).await,
             // Gone, or out of sight (known to be told apart by a deletion event or a complete backfill only).
             Ok(None) => self.settle_link(link, scope).await,
