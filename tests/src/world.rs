@@ -143,10 +143,12 @@ impl Store for MortalStore {
     }
 
     async fn changes(&self, after: Revision, filter: &Filter) -> Result<Watched, StoreError> {
+        self.check()?;
         self.inner.changes(after, filter).await
     }
 
     async fn revision(&self) -> Result<Revision, StoreError> {
+        self.check()?;
         self.inner.revision().await
     }
 }

@@ -22,7 +22,7 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt};
 use krate_model::Kind;
 use krate_model::kinds::shared::Time;
-use krate_model::store::{Filter, Index, Query, Revision, Store, Stored, sortable_time};
+use krate_model::store::{Filter, Index, Query, Revision, Store, StoreError, Stored, sortable_time};
 
 pub use config::Config;
 pub use ports::{Clock, Http, SecretError, Secrets, SendError};
@@ -241,15 +241,13 @@ impl Driver {
                 if more {
                     return;
                 }
-                let changes = Box::pin(self.store.changes(before, &filter));
+                let changes = Box::pin(self.changed(before, &filter));
                 match next {
                     Some(at) => {
                         let at = at.max(self.clock.now() + FAILED_PAUSE);
                         let _ = select(changes, self.clock.sleep_until(at)).await;
                     }
-                    None => {
-                        let _ = changes.await;
-                    }
+                    None => changes.await,
                 }
             };
             // The stop is asked first: with a steady backlog the wait is always over at once.
@@ -257,6 +255,17 @@ impl Driver {
                 Either::Left(_) => return,
                 Either::Right(_) => {}
             }
+        }
+    }
+}
+
+impl Driver {
+    /// Waits for a commit. A store that can't be read can't tell of one: then a pause takes its place, lest the loop spin.
+    async fn changed(&self, before: Revision, filter: &Filter) {
+        match self.store.changes(before, filter).await {
+            // History that was cut is a change, too.
+            Ok(_) | Err(StoreError::WatchExpired { .. }) => {}
+            Err(_) => self.clock.sleep_until(self.clock.now() + STORE_PAUSE).await,
         }
     }
 }

@@ -101,13 +101,20 @@ impl Clock for SystemClock {
     }
 
     async fn sleep_until(&self, time: Time) {
-        // In steps: when the system's clock jumps, the time is found out again within one.
-        while let Ok(left) = (time - now()).to_std() {
-            if left.is_zero() {
-                return;
-            }
-            tokio::time::sleep(left.min(Duration::from_secs(30))).await;
+        sleep_until(time, now).await;
+    }
+}
+
+/// The longest sleep without a look at the clock.
+const STEP: Duration = Duration::from_secs(30);
+
+/// Sleeps in steps: when the system's clock jumps, the time is found out again within one.
+async fn sleep_until(time: Time, now: impl Fn() -> Time) {
+    while let Ok(left) = (time - now()).to_std() {
+        if left.is_zero() {
+            return;
         }
+        tokio::time::sleep(left.min(STEP)).await;
     }
 }
 
@@ -201,5 +208,36 @@ impl Secrets for ConfiguredSecrets {
 
     async fn credential(&self, provider: &ExternalBackendProvider) -> Result<Option<Credential>, SecretError> {
         self.token_of(provider)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use chrono::TimeDelta;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Sleeps until ten minutes from now, on a clock that jumps by so many seconds after the first step; how long it took.
+    async fn slept(jump: i64) -> Duration {
+        let begin = Instant::now();
+        let looks = AtomicI64::new(0);
+        let clock = || {
+            let passed = TimeDelta::from_std(begin.elapsed()).unwrap();
+            let jumped = if looks.fetch_add(1, Ordering::Relaxed) > 0 { jump } else { 0 };
+            Time::UNIX_EPOCH + passed + TimeDelta::seconds(jumped)
+        };
+        sleep_until(Time::UNIX_EPOCH + TimeDelta::minutes(10), clock).await;
+        begin.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_jumps_is_noticed_within_a_step() {
+        let tolerance = Duration::from_secs(1);
+        assert!(slept(0).await.abs_diff(Duration::from_mins(10)) < tolerance);
+        assert!(slept(24 * 3600).await <= STEP + tolerance);
+        assert!(slept(-300).await.abs_diff(Duration::from_mins(15)) < tolerance);
     }
 }

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use krate_model::Kind;
-use krate_model::store::{Filter, Revision, Store};
+use krate_model::store::{Filter, Revision, Store, StoreError};
 use krate_sync::driver::{Config, DriverError, Pass};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::App;
+
+/// Between two tries at a store that can't be read.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The worker's task, and how to stop it.
 pub(crate) struct Worker {
@@ -80,8 +84,11 @@ pub(crate) fn follow_config(app: &Arc<App>) -> JoinHandle<()> {
                 Ok(config) => app.set_config(config),
                 Err(error) => tracing::warn!("the configuration can't be read: {error}"),
             }
-            if app.store.changes(read_at, &filter).await.is_err() {
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            match app.store.changes(read_at, &filter).await {
+                // History that was cut may have held a change.
+                Ok(_) | Err(StoreError::WatchExpired { .. }) => {}
+                // Nothing tells when the store can be read again but trying.
+                Err(_) => tokio::time::sleep(STORE_PAUSE).await,
             }
         }
     })

@@ -30,6 +30,10 @@ pub(crate) struct Home {
     folder: TempDir,
     pub(crate) config: Value,
     pub(crate) args: Vec<String>,
+    /// The text of the configuration, in place of `config`.
+    pub(crate) document: Option<String>,
+    /// More of the environment.
+    pub(crate) env: Vec<(&'static str, &'static str)>,
 }
 
 impl Home {
@@ -43,7 +47,7 @@ impl Home {
                         "api": {"token": {"env": "TEST_API_TOKEN"}}},
             "objects": [organization(), provider("http://127.0.0.1:9/api/v3")],
         });
-        Self { folder, config, args: vec!["--log".into(), "json".into()] }
+        Self { folder, config, args: vec!["--log".into(), "json".into()], document: None, env: Vec::new() }
     }
 
     /// The same with other settings.
@@ -73,9 +77,10 @@ impl Home {
     }
 
     fn serve(&self) -> Command {
-        fs::write(self.path("krate.yaml"), self.config.to_string()).expect("the configuration is written");
+        let document = self.document.clone().unwrap_or_else(|| self.config.to_string());
+        fs::write(self.path("krate.yaml"), document).expect("the configuration is written");
         let mut command = self.krate(["serve", "--config", "krate.yaml"]);
-        command.args(&self.args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(&self.args).envs(self.env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 

@@ -1,12 +1,13 @@
 //! `krate serve` as a real process, asked over real HTTP.
 //!
 //! `harness` starts and stops it; `hook` makes signed deliveries; `simulated` and `told_forge` are providers. The stories:
-//! `bad_input`, `bad_start`, `canaries`, `cli`, `lifecycle`, `replay`.
+//! `bad_input`, `bad_start`, `canaries`, `cli`, `documented`, `lifecycle`, `replay`.
 
 mod bad_input;
 mod bad_start;
 mod canaries;
 mod cli;
+mod documented;
 mod harness;
 mod hook;
 mod lifecycle;
