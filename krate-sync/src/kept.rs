@@ -31,7 +31,7 @@ pub(crate) fn kept(policy: &RawPayload, body: &[u8]) -> Kept {
 fn redact(name: &str, value: &mut Value) -> bool {
     match value {
         Value::String(text) if credential_in_member(name, text).is_some() => {
-            *text = REDACTED.to_owned();
+            REDACTED.clone_into(text);
             true
         }
         Value::Array(items) => items.iter_mut().fold(false, |found, item| redact(name, item) | found),
@@ -61,7 +61,7 @@ mod tests {
     fn s47_only_what_looks_like_a_credential_is_taken_out() {
         let payload = json!({
             "issue": {"title": "Crash", "body": format!("it says {TOKEN} here"), "labels": ["bug", TOKEN]},
-            "config": {"secret": "x7Kq-92mVw_Zp4Lt", TOKEN: 1, "url": "https://ci.example"},
+            "config": {"secret": "x7Kq92mVwZp4LtR8sB3nYc", TOKEN: 1, "url": "https://ci.example"},
         });
         let Kept::Redacted(bytes) = kept(&RawPayload::Redacted, payload.to_string().as_bytes()) else {
             panic!("nothing was found")

@@ -90,8 +90,8 @@ pub fn credential_in(text: &str) -> Option<&'static str> {
 /// As [`credential_in`], for the value of a member of that name: behind a name such as `password`, anything that looks random counts, too.
 ///
 /// ```
-/// assert!(krate_model::validate::credential_in_member("password", "x7Kq-92mVw_Zp4Lt").is_some());
-/// assert_eq!(krate_model::validate::credential_in_member("title", "x7Kq-92mVw_Zp4Lt"), None);
+/// assert!(krate_model::validate::credential_in_member("password", "x7Kq92mVwZp4LtR8sB3nYc").is_some());
+/// assert_eq!(krate_model::validate::credential_in_member("title", "x7Kq92mVwZp4LtR8sB3nYc"), None);
 /// ```
 pub fn credential_in_member(name: &str, text: &str) -> Option<&'static str> {
     looks_like(text, name)

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 /// How long anything may take before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// How often the process is asked for what it can't announce over HTTP.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 pub(crate) const NAMESPACE: &str = "krate-org-acme";
@@ -283,14 +283,13 @@ impl Server {
     }
 }
 
-fn metadata(name: &str, namespace: &str) -> Value {
-    json!({"name": name, "namespace": namespace})
-}
-
 /// An object of the configuration.
 pub(crate) fn object(kind: &str, name: &str, spec: Value) -> Value {
     let namespace = if kind == "Organization" { "krate-system" } else { NAMESPACE };
-    json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": kind, "metadata": metadata(name, namespace), "spec": spec})
+    let metadata = json!({"name": name, "namespace": namespace});
+    let mut object = json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": kind, "metadata": metadata});
+    object["spec"] = spec;
+    object
 }
 
 fn organization() -> Value {
