@@ -118,7 +118,8 @@ impl Forge {
                 }
                 Subject::Ping { .. } => self.ping_members(o, repository, hook),
             }
-            o.object("repository", |o| shapes.repository(o, repository, Detail::Hooked));
+            let detail = if matches!(subject, Subject::Push { .. }) { Detail::Pushed } else { Detail::Hooked };
+            o.object("repository", |o| shapes.repository(o, repository, detail));
             let owner = shapes.world.user(&repository.owner);
             if let Some(owner) = owner.filter(|owner| owner.kind == UserKind::Organization) {
                 o.object("organization", |o| shapes.organization(o, owner));

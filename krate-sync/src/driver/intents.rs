@@ -315,6 +315,8 @@ impl Driver {
         let (operation, since) = match &spec.payload {
             Payload::CreateIssue(_) => (Operation::ListIssues, Some(intent.created())),
             Payload::CreateComment(_) | Payload::UpdateComment(_) => (Operation::ListComments, None),
+            // It has no number yet.
+            Payload::CreatePullRequest(_) => (Operation::ListPullRequests, Some(intent.created())),
             Payload::UpdatePullRequest(_) | Payload::MergePullRequest(_) => (Operation::GetPullRequest, None),
             _ if spec.native_target.native_kind == "pull_request" => (Operation::GetPullRequest, None),
             _ => (Operation::GetIssue, None),

@@ -26,6 +26,8 @@ pub(super) enum Detail {
     Full,
     /// As a member of a webhook payload.
     Hooked,
+    /// As a member of the payload of a push.
+    Pushed,
 }
 
 /// `https://api…/repos/owner/name`.

@@ -61,9 +61,16 @@ impl<'w> Shapes<'w> {
         for (key, suffix) in LINKS {
             o.shown(key, format_args!("{api}{suffix}"));
         }
-        o.time("created_at", repository.created_at);
-        o.time("updated_at", repository.updated_at);
-        o.time("pushed_at", repository.pushed_at);
+        // A push alone has two of the times in Unix seconds.
+        if detail == Detail::Pushed {
+            o.plain("created_at", repository.created_at.timestamp());
+            o.time("updated_at", repository.updated_at);
+            o.plain("pushed_at", repository.pushed_at.timestamp());
+        } else {
+            o.time("created_at", repository.created_at);
+            o.time("updated_at", repository.updated_at);
+            o.time("pushed_at", repository.pushed_at);
+        }
         o.shown("git_url", format_args!("git://{host}/{full_name}.git"));
         o.shown("ssh_url", format_args!("git@{host}:{full_name}.git"));
         o.shown("clone_url", format_args!("{web}.git"));
