@@ -65,11 +65,28 @@ fn says_text(equality: Equality, text: &str, value: &str) -> Option<bool> {
     }
 }
 
-/// Whether what stands between quotes is what they say: no escape, no quote, no control character. A loop without exits is the quickest for short texts.
+/// Whether what stands between quotes is what they say: no escape, no quote, no control character. Eight bytes at a time, the last eight whole: most
+/// texts here are short.
 #[inline]
-#[allow(clippy::needless_bitwise_bool)] // A branch would be an exit.
 fn is_plain(text: &str) -> bool {
-    !text.bytes().fold(false, |found, byte| found | (byte == b'\\') | (byte == b'"') | (byte < b' '))
+    let bytes = text.as_bytes();
+    let Some(last) = bytes.last_chunk() else {
+        return !bytes.iter().any(|byte| matches!(byte, b'\\' | b'"' | 0..b' '));
+    };
+    let (words, _) = bytes.as_chunks();
+    words.iter().fold(special(*last), |found, word| found | special(*word)) == 0
+}
+
+/// Not 0 where one of eight bytes is a backslash, a quote or a control character: a subtraction borrows into the top bit of the lowest such byte.
+#[inline]
+const fn special(bytes: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let word = u64::from_le_bytes(bytes);
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let (quote, backslash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
+    let quote = quote.wrapping_sub(ONES) & !quote;
+    let backslash = backslash.wrapping_sub(ONES) & !backslash;
+    (control | quote | backslash) & (ONES << 7)
 }
 
 /// The character that an escape means, and what follows it; `None` for half of a pair, and for what is no escape.
@@ -162,10 +179,10 @@ fn says_elements(rule: &FieldRule<'_>, text: &str, value: &[Cow<'_, str>]) -> Op
     if rule.strategy != Strategy::Set {
         return None;
     }
-    let mut held = [const { Cow::Borrowed("") }; SHORT];
+    let mut held = [""; SHORT];
     let mut count = 0_usize;
     for element in Elements::of(text)? {
-        *held.get_mut(count)? = Cow::Borrowed(element?);
+        *held.get_mut(count)? = element?;
         count = count.saturating_add(1);
     }
     let held = held.get(..count)?;
@@ -211,7 +228,7 @@ mod tests {
     }
 
     fn any_json() -> impl Generator<Value = Json> {
-        let text = || "[aAn\"\\\\\u{e9}\u{7}\n/]{0,4}";
+        let text = || "([a-z]{0,11}[aAn\"\\\\\u{e9}\u{7}\n/]{0,3}){0,2}";
         prop_oneof![
             Just(json!(null)),
             any::<bool>().prop_map(Json::from),
@@ -254,6 +271,12 @@ mod tests {
             prop_assert_eq!(says(&rule, &text, &value).unwrap_or(parsed), parsed, "{:?} {} {:?}", rule, text, value);
             let parsed = serde_json::from_str(&text).ok().map(FieldValue::from_owned);
             prop_assert_eq!(super::value(&text), parsed);
+        }
+
+        #[test]
+        fn what_stands_for_itself_is_found_as_byte_by_byte(text in "([ -~]{0,17}[\"\\\\\u{7}\u{80}\u{20ac}]?){0,2}") {
+            let odd = text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\');
+            prop_assert_eq!(is_plain(&text), !odd);
         }
 
         #[test]

@@ -226,11 +226,10 @@ fn diverged<'f>(
         return if desired_ahead { FieldOutcome::Stale } else { FieldOutcome::TakeObserved };
     }
     let unknown = matches!(base, Base::Unknown);
-    let desired_changed = !base.is(rule, desired);
-    let observed_changed = !base.is(rule, observed);
+    let observed_changed = || !base.is(rule, observed);
     if rule.mode == Mode::KrateOwned {
         let nothing_there = unknown && matches!(observed, FieldValue::Absent);
-        return if nothing_there || (!unknown && !observed_changed) {
+        return if nothing_there || (!unknown && !observed_changed()) {
             FieldOutcome::WriteDesired
         } else {
             FieldOutcome::Drift
@@ -239,14 +238,16 @@ fn diverged<'f>(
     if unknown {
         return first_meeting(rule, desired, observed, desired_ahead);
     }
-    match (desired_changed, observed_changed) {
-        (true, false) => FieldOutcome::WriteDesired,
+    let external = rule.mode == Mode::ExternalOwned;
+    // Comparing with the base is most of the cost, so it is asked only where it decides.
+    match base.is(rule, desired) {
+        true if !desired_ahead || !observed_changed() => FieldOutcome::TakeObserved,
         // The local value moved on and the provider's moved back: what the provider says is behind.
-        (false, true) if desired_ahead && rule.mode == Mode::ExternalOwned => FieldOutcome::Stale,
-        (_, true) if desired_ahead && rule.mode != Mode::ExternalOwned => FieldOutcome::WriteDesired,
-        (false, _) => FieldOutcome::TakeObserved,
-        (true, true) if rule.mode == Mode::ExternalOwned => FieldOutcome::Conflict(ConflictReason::OwnershipViolation),
-        (true, true) => {
+        true if external => FieldOutcome::Stale,
+        false if !observed_changed() => FieldOutcome::WriteDesired,
+        false if external => FieldOutcome::Conflict(ConflictReason::OwnershipViolation),
+        _ if desired_ahead => FieldOutcome::WriteDesired,
+        _ => {
             by_strategy(rule, base, desired, observed).unwrap_or(FieldOutcome::Conflict(ConflictReason::ConcurrentEdit))
         }
     }

@@ -249,12 +249,12 @@ fn same_elements(rule: &FieldRule<'_>, left: &FieldValue<'_>, right: &FieldValue
 pub(super) const SHORT: usize = 16;
 
 /// Whether every element of `inner` is in `outer`.
-pub(super) fn every(equality: Equality, inner: &[Cow<'_, str>], outer: &[Cow<'_, str>]) -> bool {
+pub(super) fn every<I: AsRef<str>, O: AsRef<str>>(equality: Equality, inner: &[I], outer: &[O]) -> bool {
     if inner.len() <= SHORT && outer.len() <= SHORT {
-        return inner.iter().all(|one| outer.iter().any(|other| equality.same(one, other)));
+        return inner.iter().all(|one| outer.iter().any(|other| equality.same(one.as_ref(), other.as_ref())));
     }
-    let held: BTreeSet<Cow<'_, str>> = outer.iter().map(|text| equality.key(text)).collect();
-    inner.iter().all(|text| held.contains(&equality.key(text)))
+    let held: BTreeSet<Cow<'_, str>> = outer.iter().map(|text| equality.key(text.as_ref())).collect();
+    inner.iter().all(|text| held.contains(&equality.key(text.as_ref())))
 }
 
 /// The normal form in which two values that are the same are equal: sets sorted, without doubles, and folded where the provider folds.
