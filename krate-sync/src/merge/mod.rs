@@ -28,6 +28,7 @@ mod order;
 mod sets;
 mod text;
 mod value;
+mod words;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -55,7 +56,7 @@ pub enum Equality {
 impl Equality {
     fn same(self, one: &str, other: &str) -> bool {
         match self {
-            Self::Exact => one == other,
+            Self::Exact => words::equal(one, other),
             Self::AsciiCaseInsensitive => one.eq_ignore_ascii_case(other),
         }
     }

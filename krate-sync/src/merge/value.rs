@@ -8,6 +8,7 @@ use krate_model::kinds::shared;
 use krate_model::{Digest, NotCanonical, canonical_json};
 use serde_json::Value as Json;
 
+use super::words::equal;
 use super::{Equality, FieldRule, kept};
 
 /// One side's value of one field. Borrows from the object or the payload that holds it.
@@ -223,7 +224,8 @@ pub(super) fn is_parsed(rule: &FieldRule<'_>, text: &str, value: &FieldValue<'_>
 #[inline]
 pub(super) fn same(rule: &FieldRule<'_>, left: &FieldValue<'_>, right: &FieldValue<'_>) -> bool {
     if let (FieldValue::Text(left), FieldValue::Text(right)) = (left, right) {
-        return left == right || (rule.equality == Equality::AsciiCaseInsensitive && left.eq_ignore_ascii_case(right));
+        return equal(left, right)
+            || (rule.equality == Equality::AsciiCaseInsensitive && left.eq_ignore_ascii_case(right));
     }
     left == right || same_elements(rule, left, right)
 }
