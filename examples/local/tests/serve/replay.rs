@@ -200,7 +200,9 @@ async fn s10_s11_every_payload_is_taken_once_also_over_kills() {
         let output = replaying.await.expect("it ended");
         let replayed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         taken.append(&mut acknowledged(&replayed));
-        assert!(taken.len() < killed.count || part > 1, "it was killed too late to show anything");
+        // The published part is so small that all of it may be posted before the kill.
+        let in_the_middle = taken.len() < killed.count || part > 1 || origin == Origin::Published;
+        assert!(in_the_middle, "it was killed too late to show anything");
     }
     let server = killed.start().await;
     let kept = names(&server.list("ExternalWebhookDelivery").await);
