@@ -32,7 +32,7 @@ const CONFIG: &str = "
 listen: 127.0.0.1:0
 store: {path: krate.redb}
 secrets:
-  gh: {webhook: {env: BENCH_WEBHOOK_SECRET}}
+  gh: {token: {env: BENCH_TOKEN}, webhook: {env: BENCH_WEBHOOK_SECRET}}
 objects:
   - {apiVersion: krate.a5c.ai/v1alpha1, kind: Organization, metadata: {name: acme, namespace: krate-system},
      spec: {displayName: Acme, slug: acme, namespaceName: krate-org-acme}}
@@ -75,6 +75,7 @@ impl Server {
         let mut child = Command::new(binary)
             .args(["serve", "--config", "krate.yaml"])
             .current_dir(folder)
+            .env("BENCH_TOKEN", "never sent: nothing is bound")
             .env("BENCH_WEBHOOK_SECRET", std::str::from_utf8(payload::SECRET)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
