@@ -1,0 +1,418 @@
+//! How far the causes of an action are trusted (permission-review.md section 7; P23, P34 to P38, P56, P57, P64).
+//!
+//! A chain of causes holds facts only: who did what, as which account, seen how by the provider. Levels are computed here and never taken from
+//! a request. What steers an action is every text that can change what it does, so one stranger in the chain makes it a stranger's.
+//!
+//! ```
+//! use krate_policy::trust::{Account, Association, Cause, Level, Source, Standing, Steering, SteeringRole, assess};
+//!
+//! let account = |id: &str| Account { provider: "github".into(), id: id.into() };
+//! // A maintainer puts a label on a stranger's issue.
+//! let mut label = Cause::new(Source::Label, account("1"));
+//! label.verified = true;
+//! label.gate.association = Some(Association::Owner);
+//! label.steering.push(Steering { role: SteeringRole::Author, account: Some(account("2")), association: Some(Association::None) });
+//! let standing = |who: &Account| if who.id == "1" { Standing::Maintain } else { Standing::Unmapped };
+//! let trust = assess(&[label], standing);
+//! assert_eq!((trust.gate, trust.steering), (Level::Maintainer, Level::External), "leave to run is no trust in the text (P34)");
+//! ```
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Longest chain of causes (P38).
+pub const MAX_CAUSES: usize = 16;
+
+/// How far somebody is trusted, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// No account at all.
+    Anonymous,
+    /// An account that nobody vouches for.
+    External,
+    /// Its first contribution.
+    FirstTime,
+    /// Contributed before, or may read and triage.
+    Contributor,
+    /// May write.
+    Member,
+    /// May maintain or administer.
+    Maintainer,
+}
+
+impl Level {
+    /// Every level, the least first.
+    pub const ALL: [Self; 6] =
+        [Self::Anonymous, Self::External, Self::FirstTime, Self::Contributor, Self::Member, Self::Maintainer];
+
+    /// The spec's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::External => "external",
+            Self::FirstTime => "first-time",
+            Self::Contributor => "contributor",
+            Self::Member => "member",
+            Self::Maintainer => "maintainer",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(self.as_str())
+    }
+}
+
+/// An account, by the id that never changes. Logins, addresses and display names prove nothing (P64).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Account {
+    /// The provider instance.
+    pub provider: Box<str>,
+    /// The stable id there.
+    pub id: Box<str>,
+}
+
+/// What the provider said of an account when the event happened (P35).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Association {
+    /// Owns the repository.
+    Owner,
+    /// Is in the organization that owns it.
+    Member,
+    /// Was invited to it.
+    Collaborator,
+    /// Contributed before.
+    Contributor,
+    /// Contributes to this repository for the first time.
+    FirstTimeContributor,
+    /// Contributes anywhere for the first time.
+    FirstTimer,
+    /// A placeholder for an account that was claimed by nobody.
+    Mannequin,
+    /// None.
+    None,
+    /// GitLab's access level: 10 guest, 20 reporter, 30 developer, 40 maintainer, 50 owner.
+    AccessLevel(u8),
+    /// A word that this version doesn't know.
+    Unknown,
+}
+
+impl Association {
+    /// Reads GitHub's `author_association`; what isn't known is [`Association::Unknown`].
+    pub fn from_github(word: &str) -> Self {
+        match word {
+            "OWNER" => Self::Owner,
+            "MEMBER" => Self::Member,
+            "COLLABORATOR" => Self::Collaborator,
+            "CONTRIBUTOR" => Self::Contributor,
+            "FIRST_TIME_CONTRIBUTOR" => Self::FirstTimeContributor,
+            "FIRST_TIMER" => Self::FirstTimer,
+            "MANNEQUIN" => Self::Mannequin,
+            "NONE" => Self::None,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The most that somebody so associated can be.
+    pub const fn ceiling(self) -> Level {
+        match self {
+            Self::Owner | Self::Member | Self::Collaborator | Self::AccessLevel(30..) => Level::Maintainer,
+            Self::Contributor | Self::AccessLevel(_) => Level::Contributor,
+            Self::FirstTimeContributor | Self::FirstTimer => Level::FirstTime,
+            Self::Mannequin | Self::None | Self::Unknown => Level::External,
+        }
+    }
+}
+
+/// What krate itself knows of an account on the repository in question, from a verified identity mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// No mapping, or one that was not verified.
+    Unmapped,
+    /// Verified; may read or triage.
+    Read,
+    /// Verified; may write.
+    Write,
+    /// Verified; may maintain or administer.
+    Maintain,
+}
+
+impl Standing {
+    /// The most that somebody of this standing can be.
+    pub const fn ceiling(self) -> Level {
+        match self {
+            Self::Unmapped | Self::Read => Level::Contributor,
+            Self::Write => Level::Member,
+            Self::Maintain => Level::Maintainer,
+        }
+    }
+}
+
+/// The level of one account: the lower of what its provider says and what krate knows (P35). What the provider doesn't say counts as unknown.
+pub fn level(association: Option<Association>, standing: Standing) -> Level {
+    association.unwrap_or(Association::Unknown).ceiling().min(standing.ceiling())
+}
+
+/// What kind of event a cause is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// A branch or tag was pushed.
+    Push,
+    /// A pull request or a review of one.
+    PullRequest,
+    /// An issue, or a comment with a command.
+    Issue,
+    /// A label was put on something.
+    Label,
+    /// A CI run ended.
+    Ci,
+    /// A schedule's time came; the gate is its owner.
+    Schedule,
+    /// A person asked.
+    Manual,
+    /// Another system called.
+    Webhook,
+    /// An agent, a sync or a memory acted; its own causes follow it in the chain.
+    Automation,
+}
+
+/// In which way somebody's text or code steers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum SteeringRole {
+    /// Wrote it.
+    Author,
+    /// Edited it last (P37).
+    LastEditor,
+    /// Pushed it.
+    Pusher,
+    /// Is named as a commit's author; that can lower a level and never raise it.
+    CommitAuthor,
+    /// Reviewed it.
+    Reviewer,
+    /// Wrote a part of the context bundle (P56).
+    BundlePart,
+}
+
+/// Somebody whose content can steer the action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steering {
+    /// How.
+    pub role: SteeringRole,
+    /// Who; absent for somebody without an account.
+    pub account: Option<Account>,
+    /// What the provider said.
+    pub association: Option<Association>,
+}
+
+/// A head and where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The head's repository; absent when it is gone or the event doesn't say.
+    pub repository_id: Option<Box<str>>,
+    /// The repository that it is proposed to.
+    pub base_repository_id: Box<str>,
+    /// The commit.
+    pub sha: Box<str>,
+}
+
+impl Head {
+    /// Whether it comes from a fork: a fact of the event, of no ref's name (P23).
+    pub fn is_fork(&self) -> bool {
+        self.repository_id.as_ref() != Some(&self.base_repository_id)
+    }
+}
+
+/// One event that led to the action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cause {
+    /// What it was.
+    pub source: Source,
+    /// Whether its origin was proven, by a signature or by krate's own records.
+    pub verified: bool,
+    /// Who started it: the account behind the gate, and what the provider said of it.
+    pub gate: Steering,
+    /// Everybody whose content steers.
+    pub steering: Vec<Steering>,
+    /// The rule that fired.
+    pub rule: Option<Box<str>>,
+    /// The object that it was about.
+    pub object: Option<Box<str>>,
+    /// The head that it was about.
+    pub head: Option<Head>,
+    /// The level that an administrator declared for a webhook source; absent is `external`.
+    pub declared: Option<Level>,
+}
+
+impl Cause {
+    /// A cause that `account` started, of which nothing else is known yet: not verified, steered by nobody.
+    pub fn new(source: Source, account: Account) -> Self {
+        let gate = Steering { role: SteeringRole::Author, account: Some(account), association: None };
+        Self {
+            source,
+            verified: false,
+            gate,
+            steering: Vec::new(),
+            rule: None,
+            object: None,
+            head: None,
+            declared: None,
+        }
+    }
+
+    /// Whether a person acted here, so that what follows is no loop of machines (P38).
+    const fn is_persons_act(&self) -> bool {
+        !matches!(self.source, Source::Automation | Source::Schedule | Source::Ci | Source::Webhook)
+    }
+}
+
+/// Why a level is as low as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Because {
+    /// This actor of the cause at this place (0 is the newest) has this level.
+    Actor {
+        /// Place in the chain.
+        cause: usize,
+        /// How it steers.
+        role: SteeringRole,
+        /// Who.
+        account: Option<Account>,
+        /// Its level.
+        level: Level,
+    },
+    /// The cause's origin was not proven.
+    Unverified {
+        /// Place in the chain.
+        cause: usize,
+    },
+    /// Somebody else's text steers here, and nobody says whose.
+    MissingAuthor {
+        /// Place in the chain.
+        cause: usize,
+    },
+    /// Automation without a cause (P36).
+    NoCause,
+}
+
+/// What a chain of causes is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    /// The level of who may start: of the newest cause that isn't automation.
+    pub gate: Level,
+    /// The lowest level of all that steer, through the whole chain (P34).
+    pub steering: Level,
+    /// Whether any cause is about a fork's head.
+    pub is_fork: bool,
+    /// Whether the chain is too long or meets itself (P38).
+    pub is_loop: bool,
+    /// What brought `steering` down to where it is.
+    pub because: Vec<Because>,
+}
+
+impl Trust {
+    /// Whether it counts as untrusted: a fork, or below member (section 1).
+    pub fn is_untrusted(&self) -> bool {
+        self.is_fork || self.steering < Level::Member
+    }
+}
+
+/// Computes what a chain of causes, newest first, is worth; `standing` says what krate knows of an account now.
+///
+/// Total: an empty chain, or one that ends in automation, is worth `external` at most; one longer than [`MAX_CAUSES`] is a loop. Adding a
+/// cause, or an actor where the author is known, never raises `steering` (P62).
+pub fn assess(causes: &[Cause], standing: impl Fn(&Account) -> Standing) -> Trust {
+    let mut found: Vec<Because> = Vec::new();
+    for (cause, event) in causes.iter().enumerate() {
+        if !event.verified {
+            found.push(Because::Unverified { cause });
+        }
+        if matches!(event.source, Source::Label | Source::Ci) && event.steering.is_empty() {
+            found.push(Because::MissingAuthor { cause });
+        }
+        // Whoever stands at the gate of automation is a machine: its own cause comes next.
+        let gate = (event.source != Source::Automation).then_some(&event.gate);
+        for actor in gate.into_iter().filter(|_| steers_by_gate(event.source)).chain(&event.steering) {
+            let (role, account) = (actor.role, actor.account.clone());
+            found.push(Because::Actor { cause, role, account, level: level_of(actor, event, &standing) });
+        }
+    }
+    let ends_in_automation = causes.last().is_none_or(|last| last.source == Source::Automation);
+    if ends_in_automation {
+        found.push(Because::NoCause);
+    }
+    let steering = found.iter().map(level_because).min().unwrap_or(Level::External);
+    let newest = causes.iter().find(|cause| cause.source != Source::Automation);
+    let gate = newest.map_or(Level::External, |cause| {
+        let level = level_of(&cause.gate, cause, &standing);
+        if cause.verified { level } else { level.min(Level::External) }
+    });
+    found.retain(|because| level_because(because) == steering);
+    Trust {
+        gate,
+        steering,
+        is_fork: causes.iter().filter_map(|cause| cause.head.as_ref()).any(Head::is_fork),
+        is_loop: is_loop(causes),
+        because: found,
+    }
+}
+
+/// Whether the one who starts also decides what is done. A label's applier, a reviewer or whoever triggered a CI run says only *that* it is
+/// done; the texts are the authors' (P34).
+const fn steers_by_gate(source: Source) -> bool {
+    match source {
+        Source::Push | Source::Issue | Source::Schedule | Source::Manual | Source::Webhook | Source::PullRequest => {
+            true
+        }
+        Source::Label | Source::Ci | Source::Automation => false,
+    }
+}
+
+fn level_of(actor: &Steering, event: &Cause, standing: &impl Fn(&Account) -> Standing) -> Level {
+    let Some(account) = &actor.account else {
+        return if event.source == Source::Webhook {
+            event.declared.unwrap_or(Level::External)
+        } else {
+            Level::Anonymous
+        };
+    };
+    match event.source {
+        // krate's own records name the person: there is no provider between.
+        Source::Schedule | Source::Manual => match standing(account) {
+            Standing::Unmapped => Level::External,
+            known => known.ceiling(),
+        },
+        Source::Webhook => event.declared.unwrap_or(Level::External),
+        _ => level(actor.association, standing(account)),
+    }
+}
+
+const fn level_because(because: &Because) -> Level {
+    match because {
+        Because::Actor { level, .. } => *level,
+        Because::Unverified { .. } | Because::MissingAuthor { .. } | Because::NoCause => Level::External,
+    }
+}
+
+/// Too long, or the same rule on the same object twice with no person's act in between (P38).
+fn is_loop(causes: &[Cause]) -> bool {
+    if causes.len() > MAX_CAUSES {
+        return true;
+    }
+    let mut met = BTreeSet::new();
+    for cause in causes {
+        if let (Some(rule), Some(object)) = (&cause.rule, &cause.object)
+            && !met.insert((rule, object))
+        {
+            return true;
+        }
+        if cause.is_persons_act() {
+            met.clear();
+        }
+    }
+    false
+}
