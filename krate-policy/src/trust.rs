@@ -12,7 +12,7 @@
 //! label.verified = true;
 //! label.gate.association = Some(Association::Owner);
 //! label.steering.push(Steering { role: SteeringRole::Author, account: Some(account("2")), association: Some(Association::None) });
-//! let standing = |who: &Account| if who.id == "1" { Standing::Maintain } else { Standing::Unmapped };
+//! let standing = |who: &Account| if &*who.id == "1" { Standing::Maintain } else { Standing::Unmapped };
 //! let trust = assess(&[label], standing);
 //! assert_eq!((trust.gate, trust.steering), (Level::Maintainer, Level::External), "leave to run is no trust in the text (P34)");
 //! ```
