@@ -153,9 +153,8 @@ impl Bench<'_> {
         let (mut cursor, mut met, mut count) = (None, BTreeSet::new(), 0usize);
         for _ in 0..whole {
             let page = Call { page_size: Some(2), cursor: cursor.as_ref(), ..call.clone() };
-            let (objects, next) = match self.call(&page).map_err(|error| error.to_string())? {
-                Came::Page(objects, next, _) => (objects, next),
-                _ => return Err("a page of a list is no page".to_owned()),
+            let Came::Page(objects, next, _) = self.call(&page).map_err(|error| error.to_string())? else {
+                return Err("a page of a list is no page".to_owned());
             };
             count += objects.len();
             met.extend(objects.iter().map(|event| (event.native_kind.clone(), name(event))));
@@ -234,9 +233,8 @@ impl Bench<'_> {
         let mut found = 0;
         loop {
             let page = Call { cursor: cursor.as_ref(), ..Call::new(list.clone(), call.target) };
-            let (objects, next) = match self.call(&page).map_err(|error| error.to_string())? {
-                Came::Page(objects, next, _) => (objects, next),
-                _ => return Err("the list that shows what it makes is none".to_owned()),
+            let Came::Page(objects, next, _) = self.call(&page).map_err(|error| error.to_string())? else {
+                return Err("the list that shows what it makes is none".to_owned());
             };
             let key = marker::key(digest);
             found += objects.iter().filter(|event| hidden_key(event) == Some(key.as_str())).count();

@@ -289,10 +289,12 @@ struct Installation<'a> {
     updated_at: Option<When>,
     /// Null says that it is not suspended; missing says nothing.
     #[serde(default, deserialize_with = "present")]
+    #[allow(clippy::option_option)]
     suspended_at: Option<Option<When>>,
 }
 
 /// A member that is there, also where it is null.
+#[allow(clippy::option_option)] // Missing, null and there are three things.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<When>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

@@ -126,6 +126,32 @@ fn s21_a_list_that_does_not_go_on_is_noticed() {
     assert_noticed(&provider, "listIssues: by pages");
 }
 
+/// A backend without cases.
+struct Empty(Simulated);
+impl Backend for Empty {
+    fn api_base(&self) -> Url {
+        self.0.api_base()
+    }
+    fn credential(&self) -> Credential {
+        self.0.credential()
+    }
+    fn secret(&self) -> WebhookSecret {
+        self.0.secret()
+    }
+    fn answer(&mut self, request: &Request<Bytes>, now: Time) -> Response<Bytes> {
+        self.0.answer(request, now)
+    }
+    fn effects(&self) -> usize {
+        self.0.effects()
+    }
+    fn deliveries(&mut self) -> Vec<Request<Bytes>> {
+        self.0.deliveries()
+    }
+    fn subject(&mut self, _: &Operation, _: Time) -> Option<Subject> {
+        None
+    }
+}
+
 #[test]
 fn s49_an_operation_without_a_case_and_a_confirmation_that_never_comes_are_noticed() {
     let provider = Broken::with(|manifest| {
@@ -135,31 +161,6 @@ fn s49_an_operation_without_a_case_and_a_confirmation_that_never_comes_are_notic
     });
     assert_noticed(&provider, "closeIssue: no webhook of [\"release\"] came");
 
-    /// A backend without cases.
-    struct Empty(Simulated);
-    impl Backend for Empty {
-        fn api_base(&self) -> Url {
-            self.0.api_base()
-        }
-        fn credential(&self) -> Credential {
-            self.0.credential()
-        }
-        fn secret(&self) -> WebhookSecret {
-            self.0.secret()
-        }
-        fn answer(&mut self, request: &Request<Bytes>, now: Time) -> Response<Bytes> {
-            self.0.answer(request, now)
-        }
-        fn effects(&self) -> usize {
-            self.0.effects()
-        }
-        fn deliveries(&mut self) -> Vec<Request<Bytes>> {
-            self.0.deliveries()
-        }
-        fn subject(&mut self, _: &Operation, _: Time) -> Option<Subject> {
-            None
-        }
-    }
     let broken = prove(&GitHub, &mut Empty(simulated()), now());
     assert!(broken.iter().all(|line| line.ends_with("declared, and has no case")) && broken.len() > 10, "{broken:#?}");
 }
