@@ -4,8 +4,9 @@
 
 use krate_model::audit::AuditOutcome;
 use krate_model::kinds::external::{
-    ConfirmedBy, ExternalObjectLinkPhase, ExternalObjectLinkStatus, ExternalSyncConflict, ExternalSyncConflictSpec,
-    ExternalWriteIntentPhase, NativeIdentity, Payload, SeenVersions, SupersededReason, Tombstone, TombstoneReason,
+    Confirmation, ConfirmedBy, ExternalObjectLinkPhase, ExternalObjectLinkStatus, ExternalSyncConflict,
+    ExternalSyncConflictSpec, ExternalWriteIntentPhase, NativeIdentity, Payload, SeenVersions, SupersededReason,
+    Tombstone, TombstoneReason,
 };
 use krate_model::kinds::sets::{ConflictReason, EventAction, ResolutionStrategy};
 use krate_model::kinds::shared::{Extensions, ExternalEnvelope, ObjectRef, Time, Value};
@@ -585,11 +586,24 @@ fn confirm(
 ) -> Result<bool, ObserveError> {
     let mut confirmed = false;
     for intent in &mut state.intents {
-        let waits = intent.object.status.as_ref().map(|status| &status.phase)
-            == Some(&ExternalWriteIntentPhase::AwaitingConfirmation);
-        if waits && crate::plan::is_shown(&intent.object.spec.payload, fields) {
-            state.audit.extend(moves::confirm_intent(intent, seen.shows.into(), content, seen.received_at)?);
-            confirmed = true;
+        if !crate::plan::is_shown(&intent.object.spec.payload, fields) {
+            continue;
+        }
+        match intent.object.status.as_ref().map(|status| &status.phase) {
+            Some(ExternalWriteIntentPhase::AwaitingConfirmation) => {
+                state.audit.extend(moves::confirm_intent(intent, seen.shows.into(), content, seen.received_at)?);
+                confirmed = true;
+            }
+            // Whether it was carried out is still unknown to whoever sends it: what was seen here is the answer, even if it is changed again until
+            // the look comes (S34).
+            Some(ExternalWriteIntentPhase::Sending | ExternalWriteIntentPhase::Retrying)
+                if intent.object.status.as_ref().is_some_and(|status| status.confirmation.is_none()) =>
+            {
+                let proof = Confirmation { by: seen.shows.into(), digest: content, at: seen.received_at };
+                intent.change().status_mut().confirmation = Some(proof);
+                confirmed = true;
+            }
+            _ => {}
         }
     }
     Ok(confirmed)

@@ -234,7 +234,11 @@ fn wanted(
             .rev()
             .filter(|intent| is_on_its_way(&intent.object))
             .find_map(|intent| payload_value(&intent.object.spec.payload, &rule.path));
-        let base = match &in_flight {
+        let on_the_way = match in_flight {
+            None if rule.path == "spec.labels" => labels_on_the_way(state, &rule),
+            known => known,
+        };
+        let base = match &on_the_way {
             Some(value) => Base::Value(value.borrowed()),
             None => state.base(&rule.path),
         };
@@ -262,6 +266,39 @@ fn wanted(
         wanted.push(Wanted { rule, desired, before: known_before });
     }
     Ok((wanted, approve))
+}
+
+/// The labels as they will be once what is on its way has arrived; nothing where no label is.
+fn labels_on_the_way(state: &ObjectState, rule: &FieldRule<'_>) -> Option<FieldValue<'static>> {
+    let same = |one: &str, other: &str| {
+        one == other
+            || (rule.equality == crate::merge::Equality::AsciiCaseInsensitive && one.eq_ignore_ascii_case(other))
+    };
+    let base = match state.base(&rule.path) {
+        Base::Value(value) => value.into_owned(),
+        Base::Canonical(text) => serde_json::from_str(text).map_or(FieldValue::Absent, FieldValue::from_owned),
+        Base::Unknown | Base::Absent | Base::Digest(_) => FieldValue::Absent,
+    };
+    let mut labels = match base {
+        FieldValue::List(list) => list.into_iter().map(std::borrow::Cow::into_owned).collect(),
+        _ => Vec::new(),
+    };
+    let mut any = false;
+    for intent in state.intents.iter().filter(|intent| is_on_its_way(&intent.object)) {
+        match &intent.object.spec.payload {
+            Payload::AddLabels(added) => {
+                any = true;
+                labels.retain(|label: &String| !added.labels.iter().any(|new| same(new, label)));
+                labels.extend(added.labels.iter().cloned());
+            }
+            Payload::RemoveLabels(removed) => {
+                any = true;
+                labels.retain(|label| !removed.labels.iter().any(|old| same(old, label)));
+            }
+            _ => {}
+        }
+    }
+    any.then(|| FieldValue::List(labels.into_iter().map(Into::into).collect()))
 }
 
 /// Section 2: which modes let a person look first, whoever asked.
@@ -415,6 +452,14 @@ pub(crate) fn carries(payload: &Payload, path: &str) -> bool {
     (labels && path == "spec.labels") || payload_value(payload, path).is_some()
 }
 
+/// Whether two payloads write the same field.
+pub(crate) fn share_a_field(one: &Payload, other: &Payload) -> bool {
+    WRITTEN_FIELDS.iter().any(|path| carries(one, path) && carries(other, path))
+}
+
+/// The fields that payloads write.
+const WRITTEN_FIELDS: [&str; 5] = ["spec.title", "spec.body.markdown", "spec.base", "spec.state", "spec.labels"];
+
 /// Whether an observation with these fields shows what the payload wrote (S34, S35).
 pub fn is_shown(payload: &Payload, fields: &[(&'static str, FieldValue<'_>)]) -> bool {
     let find = |path: &str| fields.iter().find(|(known, _)| *known == path).map(|(_, value)| value);
@@ -470,12 +515,14 @@ fn place(
     let generation = local.object.generation().max(1);
     let mut kept: Vec<String> = Vec::new();
     let mut fresh: Vec<Loaded<ExternalWriteIntent>> = Vec::new();
-    let mut previous: Option<String> = state
+    // S36: what is on its way comes first, each of it: one that stands in between may still be taken back.
+    let on_the_way: Vec<String> = state
         .intents
         .iter()
         .filter(|intent| is_on_its_way(&intent.object))
         .map(|intent| intent.object.name().to_owned())
-        .next_back();
+        .collect();
+    let mut previous: Option<String> = None;
     for (payload, target) in payloads {
         let operation = payload.operation();
         let policy = &scope.policy.write_policy;
@@ -550,7 +597,7 @@ fn place(
                 rules: policy.approvals.clone(),
                 reason: required.then(|| reason(agent, wish).to_owned()),
             },
-            depends_on: previous.take().into_iter().collect(),
+            depends_on: on_the_way.iter().cloned().chain(previous.take()).collect(),
             artifact_ref: None,
             cancel: None,
         };

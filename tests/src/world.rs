@@ -1,26 +1,29 @@
 //! A small world for the sync engine: a simulated forge behind a faulty network, a store that can die at any commit, and a clock that only moves
 //! when the test says so.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use krate_model::kinds::external::{ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy};
+use krate_model::Resource;
+use krate_model::kinds::external::{
+    ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy, ExternalObjectLink,
+    ExternalSyncConflict, ExternalSyncState, ExternalWebhookDelivery, ExternalWriteIntent,
+};
 use krate_model::kinds::forge::Repository;
 use krate_model::kinds::sets::AuthMode;
 use krate_model::kinds::work::{Comment, Issue, PullRequest};
-use krate_model::store::{
-    ChangeSet, Changes as Watched, CommitError, Filter, Key, MemoryStore, Page, Query, Revision, Store, StoreError,
-    Stored,
-};
+use krate_model::store::{Query, Store};
 use krate_providers::contract::{Credential, SendOutcome, WebhookSecret};
-use krate_providers::simulator::{Delivery, Faults, Forge, Network, Reply};
+use krate_providers::simulator::{Delivery, Effect, Faults, Forge, Network, Reply};
 use krate_sync::driver::{Clock, Config, Driver, Http, SecretError, Secrets, SendError};
 use krate_sync::records::{Changes, Loaded, list};
 use serde_json::json;
+
+pub use crate::mortal::{Crash, MortalStore};
 
 /// The namespace of everything.
 pub const NAMESPACE: &str = "krate-org-acme";
@@ -30,6 +33,9 @@ pub const REPOSITORY: &str = "acme/site";
 pub const SECRET: &str = "canary-webhook-secret";
 /// A token that must never be seen outside.
 pub const TOKEN: &str = "canary-api-token";
+
+/// Passes within which every history comes to rest.
+const MAX_PASSES: usize = 400;
 
 /// When the story begins.
 pub fn start() -> DateTime<Utc> {
@@ -58,16 +64,37 @@ impl Clock for ManualClock {
     }
 }
 
+/// A write that the forge carried out for the engine.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// Method and path.
+    pub line: String,
+    /// What was asked for.
+    pub body: serde_json::Value,
+    /// What it did.
+    pub effects: Vec<Effect>,
+}
+
 /// The forge as the engine reaches it.
 pub struct Wire {
     network: Arc<Mutex<Network>>,
     clock: Arc<ManualClock>,
+    written: Arc<Mutex<Vec<Written>>>,
 }
 
 #[async_trait]
 impl Http for Wire {
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, SendError> {
-        match lock(&self.network).send(&request, self.clock.now()) {
+        let mut network = lock(&self.network);
+        let before = network.forge.effects().len();
+        let reply = network.send(&request, self.clock.now());
+        let effects: Vec<Effect> = network.forge.effects().iter().skip(before).cloned().collect();
+        if !effects.is_empty() {
+            let body = serde_json::from_slice(request.body()).unwrap_or_default();
+            let line = format!("{} {}", request.method(), request.uri().path());
+            lock(&self.written).push(Written { line, body, effects });
+        }
+        match reply {
             Reply::Response(response) => Ok(response),
             Reply::Lost => Err(SendError { outcome: SendOutcome::Unknown, message: "the connection broke".to_owned() }),
         }
@@ -87,72 +114,6 @@ impl Secrets for FixedSecrets {
     }
 }
 
-/// At which commit the process dies, and on which side of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Crash {
-    /// The commit, counted from the last start.
-    pub commit: u64,
-    /// Whether the commit is durable all the same.
-    pub after: bool,
-}
-
-/// A store whose process dies when told to: from then on nothing works until it starts again.
-pub struct MortalStore {
-    inner: MemoryStore,
-    commits: AtomicU64,
-    plan: Mutex<Option<Crash>>,
-    dead: Mutex<bool>,
-}
-
-impl MortalStore {
-    fn check(&self) -> Result<(), StoreError> {
-        if *lock(&self.dead) { Err(died()) } else { Ok(()) }
-    }
-}
-
-fn died() -> StoreError {
-    StoreError::Unavailable { store: "memory".into(), source: Arc::new(std::io::Error::other("the process died")) }
-}
-
-#[async_trait]
-impl Store for MortalStore {
-    async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        self.check()?;
-        self.inner.get(key).await
-    }
-
-    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
-        self.check()?;
-        self.inner.list(query).await
-    }
-
-    async fn commit(&self, changes: ChangeSet) -> Result<Revision, CommitError> {
-        self.check()?;
-        let number = self.commits.fetch_add(1, Ordering::SeqCst);
-        let crash = lock(&self.plan).take_if(|crash| crash.commit <= number);
-        match crash {
-            None => self.inner.commit(changes).await,
-            Some(crash) => {
-                *lock(&self.dead) = true;
-                if crash.after {
-                    let _ = self.inner.commit(changes).await;
-                }
-                Err(died().into())
-            }
-        }
-    }
-
-    async fn changes(&self, after: Revision, filter: &Filter) -> Result<Watched, StoreError> {
-        self.check()?;
-        self.inner.changes(after, filter).await
-    }
-
-    async fn revision(&self) -> Result<Revision, StoreError> {
-        self.check()?;
-        self.inner.revision().await
-    }
-}
-
 /// Everything together.
 pub struct World {
     /// The forge and the network before it.
@@ -163,6 +124,7 @@ pub struct World {
     pub store: Arc<MortalStore>,
     /// The engine.
     pub driver: Driver,
+    written: Arc<Mutex<Vec<Written>>>,
 }
 
 impl World {
@@ -192,13 +154,9 @@ impl World {
     }
 
     fn over(network: Arc<Mutex<Network>>, clock: Arc<ManualClock>, seed: u64, mode: &str) -> Self {
-        let store = Arc::new(MortalStore {
-            inner: MemoryStore::new(),
-            commits: AtomicU64::new(0),
-            plan: Mutex::new(None),
-            dead: Mutex::new(false),
-        });
-        let wire = Wire { network: Arc::clone(&network), clock: Arc::clone(&clock) };
+        let store = Arc::new(MortalStore::default());
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let wire = Wire { network: Arc::clone(&network), clock: Arc::clone(&clock), written: Arc::clone(&written) };
         let driver = Driver::new(
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::new(wire),
@@ -206,7 +164,7 @@ impl World {
             Arc::new(FixedSecrets),
             seed,
         );
-        let world = Self { network, clock, store, driver };
+        let world = Self { network, clock, store, driver, written };
         world.configure(mode);
         world
     }
@@ -283,19 +241,23 @@ impl World {
 
     /// Lets the process die at a commit.
     pub fn plan_crash(&self, crash: Option<Crash>) {
-        self.store.commits.store(0, Ordering::SeqCst);
-        *lock(&self.store.plan) = crash;
+        self.store.plan_crash(crash);
     }
 
     /// Whether the process is dead.
     pub fn is_dead(&self) -> bool {
-        *lock(&self.store.dead)
+        self.store.is_dead()
     }
 
     /// Starts the process again.
     pub fn restart(&self) {
-        *lock(&self.store.dead) = false;
+        self.store.revive();
         self.plan_crash(None);
+    }
+
+    /// What the forge carried out for the engine, in order.
+    pub fn written(&self) -> Vec<Written> {
+        lock(&self.written).clone()
     }
 
     /// One pass; failures are the driver's to retry.
@@ -309,8 +271,16 @@ impl World {
     /// What was still due, or kept failing, after very many passes.
     pub fn settle(&self) -> Result<(), String> {
         let mut last = String::new();
-        for _ in 0..400 {
-            let pass = block_on(self.driver.run_due()).map_err(|error| error.to_string())?;
+        for passes in 0..MAX_PASSES {
+            let Ok(pass) = block_on(self.driver.run_due()) else {
+                // The process died: the next one goes on.
+                self.store.revive();
+                continue;
+            };
+            if self.store.is_dead() {
+                self.store.revive();
+                continue;
+            }
             if !pass.failed.is_empty() {
                 last = pass.failed.join("; ");
             }
@@ -318,18 +288,36 @@ impl World {
                 Some(next) if next - self.clock.now() <= TimeDelta::minutes(10) => {
                     let wait = (next - self.clock.now()).max(TimeDelta::milliseconds(50));
                     self.clock.advance(wait);
+                    // Lists whose turns come in between each other are never all far away.
+                    if passes > MAX_PASSES / 4 && self.is_quiet() {
+                        return Ok(());
+                    }
                 }
                 _ => return Ok(()),
             }
         }
-        let mut due = Vec::new();
-        for intent in self.all::<krate_model::kinds::external::ExternalWriteIntent>() {
-            due.push(format!("{:?}", intent.status));
-        }
-        for conflict in self.all::<krate_model::kinds::external::ExternalSyncConflict>() {
-            due.push(format!("{:?}", conflict.status));
-        }
+        let states = self.all::<ExternalSyncState>();
+        let links = self.all::<ExternalObjectLink>();
+        let mut due: Vec<String> = states.iter().map(|state| format!("{} {:?}", state.name(), state.status)).collect();
+        due.extend(
+            self.all::<ExternalWriteIntent>().iter().map(|intent| format!("{} {:?}", intent.name(), intent.status)),
+        );
+        let unread = links.iter().filter(|link| link.status.as_ref().is_some_and(|status| status.needs_hydration));
+        due.extend(unread.map(|link| format!("{} {:?}", link.name(), link.status)));
         Err(format!("never quiet; last failure: {last}; {due:#?}"))
+    }
+
+    /// Whether nothing is left to do but to read the lists again when it is time.
+    fn is_quiet(&self) -> bool {
+        fn all<T: Resource>(world: &World, phases: &[&str]) -> bool {
+            world.all::<T>().iter().all(|object| phases.contains(&object.phase()))
+        }
+        let read = |link: &ExternalObjectLink| link.status.as_ref().is_none_or(|status| !status.needs_hydration);
+        all::<ExternalSyncState>(self, &["Succeeded"])
+            && all::<ExternalWriteIntent>(self, &["Succeeded", "Rejected", "Failed", "Conflict", "PendingApproval"])
+            && all::<ExternalWebhookDelivery>(self, &["Succeeded", "DeadLettered", "SignatureRejected"])
+            && all::<ExternalSyncConflict>(self, &["Open", "Resolved", "Ignored", "Superseded"])
+            && self.all::<ExternalObjectLink>().iter().all(read)
     }
 
     /// All objects of a kind, by name.
@@ -379,6 +367,6 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     futures::executor::block_on(future)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

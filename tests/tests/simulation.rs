@@ -1,136 +1,110 @@
 //! Seeded histories: webhooks lost, doubled, late and out of order, requests that fail before or after their effect, a process that dies at a
-//! commit; then one complete backfill. Spec: S19, S34.
+//! commit, people who edit on both sides; then one complete backfill. Spec: S19, S20, S34, S35; design.md section 7.
 //!
-//! `KRATE_SEEDS` says how many histories, `KRATE_SEED` runs one; a failing seed is printed.
+//! `KRATE_SEEDS` says how many histories, `KRATE_SEED` runs one; a failing seed is printed with the command that replays it.
 
-use krate_model::kinds::external::{BackfillMode, ExternalWriteIntent};
-use krate_model::kinds::sets::ActorKind;
-use krate_model::kinds::shared::{Actor, Body, ObjectRef};
-use krate_model::kinds::work::{Comment, CommentSpec, Issue};
-use krate_model::{Kind, Resource};
-use krate_providers::simulator::{Fault, Faults, IssueEdit, NewIssue, Rng};
-use krate_sync::driver::Clock;
-use krate_sync::local::Local;
-use krate_tests::world::{Crash, NAMESPACE, REPOSITORY, World, block_on};
+use std::fmt::Write as _;
+
+use krate_tests::checks::check;
+use krate_tests::history::{Plan, play};
+use krate_tests::world::Crash;
 
 /// Histories of a plain test run.
 const SEEDS: u64 = 150;
 /// Things that happen in a history.
 const EVENTS: usize = 60;
 
-fn seeds() -> std::ops::Range<u64> {
+fn seeds(default: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("KRATE_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("KRATE_SEEDS").unwrap_or(SEEDS),
+        None => 0..number("KRATE_SEEDS").unwrap_or(default),
     }
 }
 
-fn faults() -> Faults {
-    [Fault::DropDelivery, Fault::RepeatDelivery, Fault::DoubleDelivery, Fault::ReorderDelivery, Fault::DelayDelivery]
-        .into_iter()
-        .fold(Faults::none(), |faults, fault| faults.with(fault, 150))
+fn plan(seed: u64) -> Plan {
+    Plan { seed, events: EVENTS, two_sided: true, faults: 150, dies: true, crash: None }
 }
 
-/// Something that a person does at the forge.
-fn native(world: &World, rng: &mut Rng) {
-    let now = world.clock.now();
-    let mut network = world.forge();
-    let numbers = 1..=u64::try_from(EVENTS).unwrap_or(u64::MAX);
-    let count = numbers.take_while(|number| network.forge.issue(REPOSITORY, *number).is_some()).count() as u64;
-    let number = 1 + rng.below(count.max(1));
-    let text = format!("text {}", rng.below(1_000_000));
-    let mut bob = network.forge.by("bob", now);
-    // What the forge refuses (a closed issue closed again, an issue that isn't there) didn't happen.
-    let _ = match rng.below(7) {
-        0 | 1 => bob.open_issue(REPOSITORY, NewIssue::titled(text.as_str())).map(|_| ()),
-        2 => bob.edit_issue(REPOSITORY, number, IssueEdit { title: Some(text), ..IssueEdit::default() }),
-        3 => bob.comment(REPOSITORY, number, &text).map(|_| ()),
-        4 => bob.label(REPOSITORY, number, &["bug"]),
-        5 => bob.close(REPOSITORY, number),
-        _ => bob.reopen(REPOSITORY, number),
-    };
-}
-
-/// Something that a person does here: a comment, which must be made there once.
-fn local(world: &World, rng: &mut Rng, at: usize) {
-    let issues = world.all::<Issue>();
-    let known: Vec<&Issue> = issues.iter().filter(|issue| issue.phase() == "Open").collect();
-    let Some(issue) = known.get(usize::try_from(rng.below(known.len().max(1) as u64)).unwrap_or(0)) else { return };
-    let about = ObjectRef::new(Kind::Issue.as_str(), issue.name());
-    let body = Body::markdown(format!("wanted {at}"));
-    let comment = Comment::at(NAMESPACE, format!("wanted-{at}"), CommentSpec::new("acme", about, body));
-    let _ = block_on(world.driver.create(Local::Comment(comment), &Actor::new(ActorKind::User, "alice")));
-}
-
-fn history(seed: u64, with_edits: bool) -> World {
-    let world = World::new(seed, faults(), "bidirectional");
-    let mut rng = Rng::seeded(seed);
-    for at in 0..EVENTS {
-        match rng.below(10) {
-            0..=3 => native(&world, &mut rng),
-            4 if with_edits => local(&world, &mut rng, at),
-            4 | 5 => {
-                world.deliver();
-            }
-            6 => {
-                world.plan_crash(Some(Crash { commit: rng.below(6), after: rng.below(2) == 0 }));
-                let _ = world.pass();
-                world.restart();
-            }
-            7 if with_edits => {
-                let fault = [Fault::FailBefore, Fault::FailAfter, Fault::LoseResponse]
-                    [usize::try_from(rng.below(3)).unwrap_or(0)];
-                world.forge().script(fault);
-                let _ = world.pass();
-            }
-            7 | 8 => {
-                let _ = world.pass();
-            }
-            _ => world.pass_time(i64::try_from(rng.below(90)).unwrap_or(0)),
-        }
+/// What is wrong with a history, and how to see it again.
+fn report(test: &str, plan: Plan, wrong: &[String]) -> String {
+    let mut text = String::new();
+    for each in wrong {
+        let _ = writeln!(text, "{each}");
     }
-    // What arrives late arrives before the end; what was lost stays lost.
-    world.pass_time(3_600);
-    world.deliver();
-    world.settle().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-    block_on(world.driver.request_backfill("site", BackfillMode::Complete)).expect("the binding is there");
-    world.settle().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-    world
+    let crash = plan.crash.map(|crash| format!(" ({crash:?})")).unwrap_or_default();
+    format!(
+        "{text}seed {}{crash}; replay: KRATE_SEED={} cargo test -p krate-tests --test simulation {test}",
+        plan.seed, plan.seed
+    )
 }
 
 #[test]
 fn s19_every_history_converges_after_one_complete_backfill() {
-    for seed in seeds() {
-        let world = history(seed, false);
-        let truth = world.fresh_reader();
-        truth.settle().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        assert_eq!(world.shown(), truth.shown(), "seed {seed}: replay with KRATE_SEED={seed}");
+    for seed in seeds(SEEDS) {
+        let plan = Plan { two_sided: false, ..plan(seed) };
+        let fail = |wrong: &[String]| report("s19_every_history", plan, wrong);
+        let history = play(plan).unwrap_or_else(|error| panic!("{}", fail(&[error])));
+        let truth = history.world.fresh_reader();
+        truth.settle().unwrap_or_else(|error| panic!("{}", fail(&[error])));
+        assert_eq!(history.world.shown(), truth.shown(), "{}", fail(&[]));
+    }
+}
+
+/// Plays and checks one history.
+fn failure(test: &str, plan: Plan) -> Option<String> {
+    let wrong = match play(plan) {
+        Ok(history) => {
+            let mut wrong = check(&history);
+            // A history that is looked at alone tells its whole story.
+            if !wrong.is_empty() && std::env::var_os("KRATE_SEED").is_some() {
+                wrong.push(format!("{:#?}", history.edits));
+                wrong.extend(history.world.written().iter().map(|w| format!("{} {} {:?}", w.line, w.body, w.effects)));
+                let intents = history.world.all::<krate_model::kinds::external::ExternalWriteIntent>();
+                wrong.extend(intents.iter().map(|i| format!("{:?}\n  {:?}", i.spec.payload, i.status)));
+            }
+            wrong
+        }
+        Err(error) => vec![error],
+    };
+    (!wrong.is_empty()).then(|| report(test, plan, &wrong))
+}
+
+/// Fails with the first few of what failed, and how many did.
+fn none_failed(failures: &[String]) {
+    let shown = failures.get(..failures.len().min(3)).unwrap_or_default().join("\n\n");
+    assert!(failures.is_empty(), "{} histories failed; the first:\n{shown}", failures.len());
+}
+
+#[test]
+fn s20_s27_s34_no_edit_of_two_people_is_lost_doubled_or_hidden_whatever_fails() {
+    let failures: Vec<String> = seeds(SEEDS).filter_map(|seed| failure("s20_s27_s34", plan(seed))).collect();
+    none_failed(&failures);
+}
+
+/// Every commit of a history, on both sides of it: the process dies there, starts again, and nobody notices.
+#[test]
+fn s10_s34_a_crash_at_every_commit_boundary_loses_and_doubles_nothing() {
+    for seed in seeds(2) {
+        let quiet = Plan { events: 30, dies: false, faults: 50, ..plan(seed) };
+        let history = play(quiet).unwrap_or_else(|error| panic!("{}", report("s10_s34", quiet, &[error])));
+        let commits = history.world.store.commits();
+        assert!(commits > 40, "seed {seed}: a history worth the name, not {commits} commits");
+        let boundaries = (0..commits).flat_map(|commit| [false, true].map(|after| Crash { commit, after }));
+        let failures: Vec<String> =
+            boundaries.filter_map(|crash| failure("s10_s34", Plan { crash: Some(crash), ..quiet })).collect();
+        none_failed(&failures);
     }
 }
 
 #[test]
-fn s34_every_wanted_comment_is_made_at_most_once_whatever_fails() {
-    for seed in seeds() {
-        let world = history(seed, true);
-        let mut bodies: Vec<String> = Vec::new();
-        {
-            let network = world.forge();
-            for number in (1..).take_while(|number| network.forge.issue(REPOSITORY, *number).is_some()) {
-                let made = network.forge.comments(REPOSITORY, number);
-                bodies.extend(made.iter().filter(|comment| comment.body.starts_with("wanted")).map(|c| c.body.clone()));
-            }
-        }
-        let (all, once) = (bodies.len(), bodies.iter().collect::<std::collections::BTreeSet<_>>().len());
-        assert_eq!(all, once, "seed {seed}: a comment was made twice: {bodies:#?}");
-        for intent in world.all::<ExternalWriteIntent>() {
-            let done = intent.phase() == "Succeeded";
-            assert!(!done || intent.status.as_ref().is_some_and(|status| status.confirmation.is_some()), "S35");
-            if done {
-                let comments = world.all::<Comment>();
-                let own = comments.iter().filter(|comment| comment.name() == intent.spec.target.name).count();
-                assert_eq!(own, 1, "seed {seed}: {} is here once", intent.spec.target.name);
-            }
-        }
+fn the_same_seed_makes_the_same_history_to_the_byte() {
+    for seed in seeds(10) {
+        let trace = || {
+            let history =
+                play(plan(seed)).unwrap_or_else(|error| panic!("{}", report("the_same", plan(seed), &[error])));
+            (history.world.store.trace(), format!("{:?}", history.world.written()))
+        };
+        assert_eq!(trace(), trace(), "seed {seed}");
     }
 }

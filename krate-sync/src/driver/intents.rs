@@ -6,27 +6,27 @@ use krate_model::kinds::external::{
 };
 use krate_model::kinds::policy::AgentApproval;
 use krate_model::kinds::sets::{ConflictReason, ErrorClass, Idempotency, Operation, Strategy};
-use krate_model::kinds::shared::{ErrorInfo, NativeTarget, Time, Value, Version};
-use krate_model::observation::{CanonicalEvent, Normalized};
+use krate_model::kinds::shared::{ErrorInfo, Time, Value, Version};
 use krate_model::store::{Index, Query, Stored};
-use krate_model::{Digest, Kind, Resource, canonical_digest};
+use krate_model::{Digest, Kind, Resource};
 use krate_providers::contract::{Call, Outcome, ProviderError, SendOutcome};
 
 use super::objects::Cause;
 use super::{Config, Driver, DriverError};
 use crate::machines::intent::{self, Effect, Event};
 use crate::machines::{Ctx, Due, Gate, Policy, conflict};
-use crate::merge::FieldValue;
-use crate::object::{ObjectState, controller, is_final};
+use crate::object::{ObjectState, controller, is_final, is_open};
 use crate::observe::Shows;
-use crate::observed::observed;
 use crate::order::Origin;
-use crate::plan::is_shown;
+use crate::plan::{carries, share_a_field};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
 /// How long an intent waits for the one before it, or for a pause to end, until it looks again.
 const HELD_PAUSE: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+
+/// After how many failures a look counts as having failed: a write that is still to be sent keeps no count of its looks.
+const LOOK_BACKOFF: i64 = 3;
 
 impl Driver {
     /// Ends the leases of whoever was sending before: for a process that has the store to itself, and so knows that nobody else lives. What was being
@@ -77,7 +77,7 @@ impl Driver {
     }
 
     /// One step, committed with everything of its object that changes with it.
-    async fn step_intent(
+    pub(super) async fn step_intent(
         &self,
         scope: &Scope,
         intent: Loaded<ExternalWriteIntent>,
@@ -105,10 +105,10 @@ impl Driver {
         let mut state = ObjectState::load_of_local(self.store(), scope.namespace(), &intent.object.spec.target).await?;
         for record in also {
             let crate::machines::Also::Conflict(found) = record;
-            let opened = conflict::open(&found, None, &ctx);
-            changes.audit_all(opened.audit);
             let known = records::get::<ExternalSyncConflict>(self.store(), scope.namespace(), found.name()).await?;
             if known.is_none() {
+                let opened = conflict::open(&found, None, &ctx);
+                changes.audit_all(opened.audit);
                 state.conflicts.push(Loaded::new(opened.record));
             }
         }
@@ -140,7 +140,13 @@ impl Driver {
         }
         for before in &intent.spec.depends_on {
             let known = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), before).await?;
-            if known.is_some_and(|known| !is_final(&known.object)) {
+            // A conflict holds back what would write the same field, and nothing else (S27).
+            let holds = known.is_some_and(|known| {
+                let parted = phase_of(&known.object) == ExternalWriteIntentPhase::Conflict
+                    && !share_a_field(&known.object.spec.payload, &intent.spec.payload);
+                !is_final(&known.object) && !parted
+            });
+            if holds {
                 return Ok(Gate::Behind { intent: before.clone() });
             }
         }
@@ -153,14 +159,21 @@ impl Driver {
             return self.step_intent(scope, intent, Event::Postponed { until }).await.map(|_| ());
         }
         let name = intent.object.name().to_owned();
-        let intent = if verify || intent.object.spec.native_target.native_id.is_none() {
+        let exists = intent.object.spec.native_target.native_id.is_some();
+        let retried = phase_of(&intent.object) == ExternalWriteIntentPhase::Retrying;
+        // A change that was sent once is looked for first, even where it surely failed: somebody else may have made it meanwhile.
+        let verify = verify || (retried && exists);
+        let intent = if verify || !exists {
             intent
         } else {
             // Nobody's edit is written over unseen: what the provider has now is merged first, and may take the wish back.
             match self.look(scope, &intent.object).await {
                 Ok(()) => {}
-                Err(DriverError::Provider(error)) if error.class == ErrorClass::RateLimited => {
-                    let until = error.until.unwrap_or(self.clock.now() + HELD_PAUSE);
+                Err(DriverError::Provider(error)) if error.is_retryable() || error.sent == SendOutcome::Unknown => {
+                    let now = self.clock.now();
+                    let policy = Policy::of(&scope.policy);
+                    let pause = policy.backoff(self.seed, &name, LOOK_BACKOFF).max(policy.base_delay);
+                    let until = error.until.unwrap_or(now + pause);
                     return self.step_intent(scope, intent, Event::Postponed { until }).await.map(|_| ());
                 }
                 // The write itself will meet the same answer, and says it better.
@@ -170,24 +183,45 @@ impl Driver {
             let Some(again) = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), &name).await? else {
                 return Ok(());
             };
-            let ready = matches!(
-                again.object.status.as_ref().map(|status| &status.phase),
-                Some(ExternalWriteIntentPhase::ReadyToSend | ExternalWriteIntentPhase::Retrying)
-            );
-            if !ready {
+            if phase_of(&again.object) != ExternalWriteIntentPhase::ReadyToSend {
                 return Ok(());
             }
             again
         };
 
-        let intent = self.step_intent(scope, intent, Event::Dispatched { gate: Gate::Open }).await?;
+        let mut intent = self.step_intent(scope, intent, Event::Dispatched { gate: Gate::Open }).await?;
         if verify {
-            match self.effect_shown(scope, &intent.object).await {
+            // An observation has shown the effect since it was sent: it isn't wished for again, whatever came after it.
+            let status = intent.object.status.as_ref();
+            if let Some(known) = status.and_then(|status| status.confirmation.clone()) {
+                let target = &intent.object.spec.native_target;
+                let response = IntentResponse {
+                    native_id: target.native_id.clone(),
+                    native_number: target.native_number,
+                    version: None,
+                    digest: Some(known.digest),
+                    request_id: None,
+                };
+                let event = Event::Proven { response, by: known.by, digest: known.digest };
+                return self.step_intent(scope, intent, event).await.map(|_| ());
+            }
+            let shown = self.effect_shown(scope, &intent.object).await;
+            // What it showed may have been noted on the intent.
+            let again = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), &name).await?;
+            intent = again.unwrap_or(intent);
+            match shown {
                 Ok(Some((response, digest))) => {
                     let event = Event::Proven { response, by: ConfirmedBy::Read, digest };
                     return self.step_intent(scope, intent, event).await.map(|_| ());
                 }
                 Ok(None) => {}
+                // There is nothing to look at any more, and nothing to send to.
+                Err(DriverError::Provider(error))
+                    if exists && matches!(error.class, ErrorClass::Gone | ErrorClass::NotFound) =>
+                {
+                    let event = Event::PermanentFailure { error: of(&error, self.clock.now()) };
+                    return self.step_intent(scope, intent, event).await.map(|_| ());
+                }
                 Err(DriverError::Provider(error)) => {
                     // Still unknown: looking is tried again, sending isn't.
                     let error = of(&error, self.clock.now());
@@ -196,8 +230,25 @@ impl Driver {
                 }
                 Err(other) => return Err(other),
             }
+            // What the look showed instead was merged: where it met the wish, a person decides, and nothing is written over it (S27).
+            if let Some(conflict) = self.in_the_way(scope, &intent.object).await? {
+                let error = info(ErrorClass::Precondition, "the field is in conflict", self.clock.now());
+                let event = Event::PreconditionFailed { error, conflict: Box::new(conflict) };
+                return self.step_intent(scope, intent, event).await.map(|_| ());
+            }
         }
         self.perform(scope, intent).await
+    }
+
+    /// The open conflict about a field that the intent would write.
+    async fn in_the_way(
+        &self,
+        scope: &Scope,
+        intent: &ExternalWriteIntent,
+    ) -> Result<Option<ExternalSyncConflict>, DriverError> {
+        let state = ObjectState::load_of_local(self.store(), scope.namespace(), &intent.spec.target).await?;
+        let met = state.conflicts.into_iter().map(|conflict| conflict.object);
+        Ok(met.into_iter().find(|found| is_open(found) && carries(&intent.spec.payload, &found.spec.field_path)))
     }
 
     async fn perform(&self, scope: &Scope, intent: Loaded<ExternalWriteIntent>) -> Result<(), DriverError> {
@@ -247,15 +298,29 @@ impl Driver {
                 } else {
                     Event::Accepted { response }
                 };
-                self.step_intent(scope, intent, next).await?;
-                match event_of_answer {
+                // What the provider has now moves base and projection first, the intent last: a crash in between leaves a write that is looked for,
+                // never one that is done and still wanted.
+                let seen = match event_of_answer {
                     Some(event) => {
-                        self.apply(scope, &event, origin, Shows::Response, Cause::Intent(&name)).await?;
+                        self.apply(scope, &event, origin, Shows::Response, Cause::Intent(&name)).await.map(|_| ())
                     }
-                    // The answer shows a part, or nothing: the object is read, so that base and projection follow.
-                    None => self.look_at(scope, &spec.native_target).await?,
-                }
-                Ok(())
+                    // The answer shows a part, or nothing: the object is read.
+                    None => self.look_at(scope, &spec.native_target).await,
+                };
+                let next = match seen {
+                    Ok(()) => next,
+                    // It is done all the same; where a read can prove it, one is due.
+                    Err(DriverError::Provider(error)) if is_readable(scope, &spec.operation) => {
+                        Self::unknown(scope, &intent.object, of(&error, self.clock.now()))?
+                    }
+                    Err(DriverError::Provider(_)) => next,
+                    Err(other) => return Err(other),
+                };
+                let Some(intent) = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), &name).await?
+                else {
+                    return Ok(());
+                };
+                self.step_intent(scope, intent, next).await.map(|_| ())
             }
             Err(error) => self.failed(scope, intent, &error.request_id(request_id)).await,
         }
@@ -275,6 +340,12 @@ impl Driver {
         } else if error.class == ErrorClass::Precondition {
             let conflict = Box::new(unconfirmed(scope, &intent.object, ConflictReason::PreconditionFailed)?);
             Event::PreconditionFailed { error: told, conflict }
+        } else if error.class == ErrorClass::NotFound
+            && matches!(intent.object.spec.payload, Payload::RemoveLabels(_))
+            && let Ok(Some((response, digest))) = self.effect_shown(scope, &intent.object).await
+        {
+            // Somebody else has removed it: what was wished for is so.
+            Event::Proven { response, by: ConfirmedBy::Read, digest }
         } else {
             Event::PermanentFailure { error: told }
         };
@@ -287,127 +358,19 @@ impl Driver {
         let conflict = Box::new(unconfirmed(scope, intent, ConflictReason::UnconfirmedWrite)?);
         Ok(Event::OutcomeUnknown { error, idempotency, conflict })
     }
-
-    /// Reads the target of a write, and merges what it shows.
-    async fn look(&self, scope: &Scope, intent: &ExternalWriteIntent) -> Result<(), DriverError> {
-        self.look_at(scope, &intent.spec.native_target).await
-    }
-
-    async fn look_at(&self, scope: &Scope, target: &NativeTarget) -> Result<(), DriverError> {
-        let kind = match target.native_kind.as_str() {
-            "pull_request" => Kind::PullRequest,
-            "issue" => Kind::Issue,
-            _ => return Ok(()),
-        };
-        if let Some(number) = target.native_number {
-            self.read_numbered(scope, kind, number).await?;
-        }
-        Ok(())
-    }
-
-    /// S34: whether the effect of a write whose outcome is unknown is there already.
-    async fn effect_shown(
-        &self,
-        scope: &Scope,
-        intent: &ExternalWriteIntent,
-    ) -> Result<Option<(IntentResponse, Digest)>, DriverError> {
-        let spec = &intent.spec;
-        let (operation, since) = match &spec.payload {
-            Payload::CreateIssue(_) => (Operation::ListIssues, Some(intent.created())),
-            Payload::CreateComment(_) | Payload::UpdateComment(_) => (Operation::ListComments, None),
-            // It has no number yet.
-            Payload::CreatePullRequest(_) => (Operation::ListPullRequests, Some(intent.created())),
-            Payload::UpdatePullRequest(_) | Payload::MergePullRequest(_) => (Operation::GetPullRequest, None),
-            _ if spec.native_target.native_kind == "pull_request" => (Operation::GetPullRequest, None),
-            _ => (Operation::GetIssue, None),
-        };
-        let mut cursor = None;
-        loop {
-            let mut call = Call::new(operation.clone(), &spec.native_target);
-            call.cursor = cursor.as_ref();
-            // The provider's clock may be behind ours.
-            call.since = since.map(|at| at - chrono::TimeDelta::minutes(10));
-            let answer = self.call(scope, &call).await?;
-            let decoded = scope.backend.adapter.decode(&call, &answer.response, self.clock.now());
-            let origin = Origin::Read { started_at: answer.started_at };
-            let (events, next): (Vec<CanonicalEvent<'_>>, _) = match decoded.result? {
-                Outcome::Object(event) => (vec![*event], None),
-                Outcome::Page { objects, next, .. } => (objects, next),
-                _ => (Vec::new(), None),
-            };
-            for event in &events {
-                if shows(event, intent) {
-                    let digest = canonical_digest(event)?;
-                    let response = IntentResponse {
-                        native_id: Some(event.native_id.to_string()),
-                        native_number: spec.native_target.native_number,
-                        version: Some(event.observed_version.clone()),
-                        digest: Some(digest),
-                        request_id: None,
-                    };
-                    self.apply(scope, event, origin, Shows::Read, Cause::Intent(intent.name())).await?;
-                    return Ok(Some((response, digest)));
-                }
-            }
-            match next {
-                Some(next) => cursor = Some(next),
-                None => return Ok(None),
-            }
-        }
-    }
-
-    async fn confirm_by_read(&self, scope: &Scope, intent: Loaded<ExternalWriteIntent>) -> Result<(), DriverError> {
-        let name = intent.object.name().to_owned();
-        let shown = self.effect_shown(scope, &intent.object).await?;
-        let Some(intent) = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), &name).await? else {
-            return Ok(());
-        };
-        if intent.object.status.as_ref().map(|status| &status.phase)
-            != Some(&ExternalWriteIntentPhase::AwaitingConfirmation)
-        {
-            return Ok(());
-        }
-        let event = if let Some((_, digest)) = shown {
-            Event::Confirmed { by: ConfirmedBy::Read, digest }
-        } else {
-            let conflict = Box::new(unconfirmed(scope, &intent.object, ConflictReason::UnconfirmedWrite)?);
-            Event::NeverShown { conflict }
-        };
-        self.step_intent(scope, intent, event).await.map(|_| ())
-    }
 }
 
-trait Created {
-    fn created(&self) -> Time;
+fn phase_of(intent: &ExternalWriteIntent) -> ExternalWriteIntentPhase {
+    intent.status.as_ref().map_or_else(ExternalWriteIntentPhase::default, |status| status.phase.clone())
 }
 
-impl Created for ExternalWriteIntent {
-    fn created(&self) -> Time {
-        let made = self.metadata().creation_timestamp.as_ref().map(krate_model::condition::from_kube_time);
-        made.or(self.status.as_ref().and_then(|status| status.sent_at)).unwrap_or(Time::UNIX_EPOCH)
-    }
-}
-
-/// Whether an object shows the effect of an intent.
-fn shows(event: &CanonicalEvent<'_>, intent: &ExternalWriteIntent) -> bool {
-    let spec = &intent.spec;
-    if spec.native_target.native_id.is_none() {
-        let marker = match &event.normalized {
-            Normalized::Issue(issue) => issue.marker.as_deref(),
-            Normalized::Comment(comment) => comment.marker.as_deref(),
-            Normalized::PullRequest(pull) => pull.marker.as_deref(),
-            _ => None,
-        };
-        let key = spec.idempotency_key.to_hex();
-        return marker.is_some_and(|marker| !marker.is_empty() && key.starts_with(marker));
-    }
-    let same = spec.native_target.native_id.as_deref() == Some(event.native_id.as_ref());
-    let fields: Vec<(&'static str, FieldValue<'_>)> = observed(&event.normalized, event.complete);
-    same && is_shown(&spec.payload, &fields)
+/// Whether the manifest says that a read tells if the operation had its effect (S34).
+fn is_readable(scope: &Scope, operation: &Operation) -> bool {
+    scope.operation(operation).is_some_and(|known| known.idempotency == Idempotency::VerifyByRead)
 }
 
 /// The conflict of a write that nobody can vouch for: a person looks (S34).
-fn unconfirmed(
+pub(super) fn unconfirmed(
     scope: &Scope,
     intent: &ExternalWriteIntent,
     reason: ConflictReason,

@@ -12,11 +12,13 @@ mod config;
 mod deliveries;
 mod edits;
 mod intents;
+mod looks;
 mod objects;
 mod ports;
 mod resolutions;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt};
@@ -118,6 +120,8 @@ pub struct Driver {
     pub(crate) secrets: Arc<dyn Secrets>,
     /// Seed of the retries' jitter (S45).
     pub(crate) seed: u64,
+    /// The newest reading of [`Driver::tick`], in microseconds.
+    ticks: Arc<AtomicI64>,
 }
 
 impl Driver {
@@ -129,12 +133,21 @@ impl Driver {
         secrets: Arc<dyn Secrets>,
         seed: u64,
     ) -> Self {
-        Self { store, http, clock, secrets, seed }
+        Self { store, http, clock, secrets, seed, ticks: Arc::new(AtomicI64::new(i64::MIN)) }
     }
 
     /// The store.
     pub fn store(&self) -> &dyn Store {
         self.store.as_ref()
+    }
+
+    /// Now, and later than every earlier reading: what was asked after something was seen is known to be newer than it, however coarse the clock (S16).
+    pub(crate) fn tick(&self) -> Time {
+        let now = self.clock.now().timestamp_micros();
+        let next = |known: i64| Some(known.saturating_add(1).max(now));
+        // The closure never refuses; without a time in range the clock's own reading has to do.
+        let before = self.ticks.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).unwrap_or(i64::MIN);
+        next(before).and_then(Time::from_timestamp_micros).unwrap_or_else(|| self.clock.now())
     }
 
     /// Takes a webhook in ([`accept`]).

@@ -44,7 +44,7 @@ impl Driver {
             .ok_or(DriverError::NotFound { what: "spec.apiBaseUrl of provider", name: scope.provider().to_owned() })?;
         let endpoint = Endpoint { api_base: &base, credential: credential.as_ref() };
         let request = scope.backend.adapter.encode(&endpoint, call)?;
-        let started_at = self.clock.now();
+        let started_at = self.tick();
         let mut response = self.http.send(request).await.map_err(|error| {
             let class = if error.outcome == SendOutcome::Unknown { ErrorClass::Timeout } else { ErrorClass::Transient };
             let failed = ProviderError::new(class, error.message);
@@ -82,7 +82,7 @@ impl Driver {
         shows: Shows,
         cause: Cause<'_>,
     ) -> Result<Applied, DriverError> {
-        let now = self.clock.now();
+        let now = self.tick();
         let mut state = self.state_of(scope, event).await?;
         let seen = Observation { event, origin, shows, received_at: now };
         let applied = observe(&mut state, seen, scope)?;
@@ -279,7 +279,7 @@ impl Driver {
     }
 
     /// Comments have no read of their own: the list of their subject's comments shows them.
-    async fn read_comment(
+    pub(super) async fn read_comment(
         &self,
         scope: &Scope,
         link: &Loaded<ExternalObjectLink>,

@@ -1,0 +1,159 @@
+//! A store whose process can die at any commit, and that remembers what it was told.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use krate_model::store::{
+    Change, ChangeSet, Changes as Watched, CommitError, Filter, Key, MemoryStore, Page, Query, Revision, Store,
+    StoreError, Stored,
+};
+use krate_model::{Digest, Kind, store::Collection};
+
+use crate::world::lock;
+
+/// At which commit the process dies, and on which side of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crash {
+    /// The commit, counted from when the crash was planned.
+    pub commit: u64,
+    /// Whether the commit is durable all the same.
+    pub after: bool,
+}
+
+/// A store whose process dies when told to: from then on nothing works until it starts again.
+pub struct MortalStore {
+    pub(crate) inner: MemoryStore,
+    commits: AtomicU64,
+    plan: Mutex<Option<Crash>>,
+    dead: Mutex<bool>,
+    trace: Mutex<Digest>,
+    shown: Mutex<BTreeSet<(String, String)>>,
+}
+
+impl Default for MortalStore {
+    fn default() -> Self {
+        Self {
+            inner: MemoryStore::new(),
+            commits: AtomicU64::new(0),
+            plan: Mutex::new(None),
+            dead: Mutex::new(false),
+            trace: Mutex::new(Digest::of(b"")),
+            shown: Mutex::new(BTreeSet::new()),
+        }
+    }
+}
+
+impl MortalStore {
+    /// Lets the process die at a commit from now; counts from nothing again.
+    pub fn plan_crash(&self, crash: Option<Crash>) {
+        self.commits.store(0, Ordering::SeqCst);
+        *lock(&self.plan) = crash;
+    }
+
+    /// Commits since the crash was planned.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
+    }
+
+    /// Whether the process is dead.
+    pub fn is_dead(&self) -> bool {
+        *lock(&self.dead)
+    }
+
+    /// Starts it again; a crash that was planned and didn't come stays planned.
+    pub fn revive(&self) {
+        *lock(&self.dead) = false;
+    }
+
+    /// A digest of every commit so far, in order.
+    pub fn trace(&self) -> Digest {
+        *lock(&self.trace)
+    }
+
+    /// Whether a projection had this text in this field (`title`, `body`, `label`) at any time.
+    pub fn ever_shown(&self, field: &str, text: &str) -> bool {
+        lock(&self.shown).contains(&(field.to_owned(), text.to_owned()))
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if *lock(&self.dead) { Err(died()) } else { Ok(()) }
+    }
+
+    /// Keeps what the durable `changes` show, and what they are.
+    fn note(&self, changes: &ChangeSet) {
+        let mut text = Vec::new();
+        for write in &changes.writes {
+            text.extend_from_slice(write.key.to_string().as_bytes());
+            let Change::Put { body, .. } = &write.change else { continue };
+            text.extend_from_slice(body.as_ref());
+            if matches!(write.key.collection, Collection::Kind(Kind::Issue | Kind::Comment)) {
+                self.note_shown(body.as_ref());
+            }
+        }
+        let mut trace = lock(&self.trace);
+        *trace = Digest::of(format!("{trace} {}", Digest::of(&text)).as_bytes());
+    }
+
+    fn note_shown(&self, body: &[u8]) {
+        let Ok(object) = serde_json::from_slice::<serde_json::Value>(body) else { return };
+        let mut shown = lock(&self.shown);
+        let mut keep = |field: &str, text: Option<&str>| {
+            if let Some(text) = text {
+                shown.insert((field.to_owned(), text.to_owned()));
+            }
+        };
+        keep("title", object.pointer("/spec/title").and_then(|title| title.as_str()));
+        keep("body", object.pointer("/spec/body/markdown").and_then(|body| body.as_str()));
+        let labels = object.pointer("/spec/labels").and_then(|labels| labels.as_array());
+        for label in labels.into_iter().flatten() {
+            keep("label", label.as_str());
+        }
+    }
+}
+
+fn died() -> StoreError {
+    StoreError::Unavailable { store: "memory".into(), source: Arc::new(std::io::Error::other("the process died")) }
+}
+
+#[async_trait]
+impl Store for MortalStore {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        self.check()?;
+        self.inner.get(key).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        self.check()?;
+        self.inner.list(query).await
+    }
+
+    async fn commit(&self, changes: ChangeSet) -> Result<Revision, CommitError> {
+        self.check()?;
+        let number = self.commits.fetch_add(1, Ordering::SeqCst);
+        let crash = lock(&self.plan).take_if(|crash| crash.commit <= number);
+        if let Some(crash) = crash {
+            *lock(&self.dead) = true;
+            if !crash.after {
+                return Err(died().into());
+            }
+        }
+        let kept = changes.clone();
+        let done = self.inner.commit(changes).await;
+        if done.is_ok() {
+            self.note(&kept);
+        }
+        if crash.is_some() { Err(died().into()) } else { done }
+    }
+
+    async fn changes(&self, after: Revision, filter: &Filter) -> Result<Watched, StoreError> {
+        self.check()?;
+        self.inner.changes(after, filter).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.check()?;
+        self.inner.revision().await
+    }
+}
