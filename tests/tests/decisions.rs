@@ -46,8 +46,11 @@ fn only<T: Resource>(world: &World) -> T {
 }
 
 fn decide(world: &World, verdict: ApprovalVerdict) -> Result<(), DriverError> {
+    decide_as(world, Actor::new(ActorKind::User, "bea"), verdict)
+}
+
+fn decide_as(world: &World, by: Actor, verdict: ApprovalVerdict) -> Result<(), DriverError> {
     let name = only::<AgentApproval>(world).name().to_owned();
-    let by = Actor::new(ActorKind::User, "bea");
     let decision = ApprovalDecision { by, at: world.clock.now(), verdict, reason: None };
     block_on(async {
         let approval = records::get::<AgentApproval>(world.store.as_ref(), NAMESPACE, &name).await?;
@@ -94,6 +97,23 @@ fn s32_a_decision_and_its_effect_are_one_commit_wherever_the_process_dies() {
         assert_eq!(world.forge().forge.issue(REPOSITORY, 1).expect("there").title, "Approved");
         decide(&world, ApprovalVerdict::Denied).expect_err("it was decided already (S40)");
     }
+}
+
+#[test]
+fn p29_p30_only_another_person_lets_a_write_go() {
+    let world = world("reviewed-write");
+    edit(&world, |spec| spec.title = "Approved".to_owned()).expect("accepted");
+    world.settle().expect("quiet");
+    for by in [person(), Actor::new(ActorKind::Agent, "fixer"), Actor::new(ActorKind::Controller, "sync")] {
+        let refused = decide_as(&world, by.clone(), ApprovalVerdict::Approved).expect_err("refused");
+        assert!(matches!(refused, DriverError::Approval(_)), "{by:?}: {refused}");
+        world.settle().expect("quiet");
+        assert_eq!(only::<ExternalWriteIntent>(&world).phase(), "PendingApproval");
+        assert!(only::<AgentApproval>(&world).status.is_none_or(|status| status.decisions.is_empty()));
+    }
+    decide(&world, ApprovalVerdict::Approved).expect("another person");
+    world.settle().expect("quiet");
+    assert_eq!(world.forge().forge.issue(REPOSITORY, 1).expect("there").title, "Approved");
 }
 
 #[test]

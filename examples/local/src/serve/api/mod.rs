@@ -256,6 +256,7 @@ impl From<DriverError> for ApiError {
         match error {
             DriverError::NotFound { .. } => Self::missing(error.to_string()),
             DriverError::Record(error) => error.into(),
+            DriverError::Approval(refusal) => Self::forbidden(refusal.to_string()),
             DriverError::Plan(error) => Self::invalid(error.to_string()),
             DriverError::Refused(refused) => Self::conflict(refused.to_string()),
             other => {
