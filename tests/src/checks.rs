@@ -18,6 +18,7 @@ pub fn check(history: &History) -> Vec<String> {
     no_hidden_edit(history, &mut wrong);
     no_echo(history, &mut wrong);
     proven(&history.world, &mut wrong);
+    wrong.extend(history.world.store.revived().iter().map(|key| format!("S18: {key} came back after its deletion")));
     // S20: what comes back now is all known.
     let world = &history.world;
     let before = world.written().len();

@@ -30,6 +30,8 @@ pub struct MortalStore {
     dead: Mutex<bool>,
     trace: Mutex<Digest>,
     shown: Mutex<BTreeSet<(String, String)>>,
+    deleted: Mutex<BTreeSet<String>>,
+    revived: Mutex<BTreeSet<String>>,
 }
 
 impl Default for MortalStore {
@@ -41,6 +43,8 @@ impl Default for MortalStore {
             dead: Mutex::new(false),
             trace: Mutex::new(Digest::of(b"")),
             shown: Mutex::new(BTreeSet::new()),
+            deleted: Mutex::new(BTreeSet::new()),
+            revived: Mutex::new(BTreeSet::new()),
         }
     }
 }
@@ -77,6 +81,11 @@ impl MortalStore {
         lock(&self.shown).contains(&(field.to_owned(), text.to_owned()))
     }
 
+    /// The projections that were shown again after they had been shown as deleted (S18): nobody at the forge brings anything back.
+    pub fn revived(&self) -> BTreeSet<String> {
+        lock(&self.revived).clone()
+    }
+
     fn check(&self) -> Result<(), StoreError> {
         if *lock(&self.dead) { Err(died()) } else { Ok(()) }
     }
@@ -89,15 +98,20 @@ impl MortalStore {
             let Change::Put { body, .. } = &write.change else { continue };
             text.extend_from_slice(body.as_ref());
             if matches!(write.key.collection, Collection::Kind(Kind::Issue | Kind::Comment)) {
-                self.note_shown(body.as_ref());
+                self.note_shown(&write.key.to_string(), body.as_ref());
             }
         }
         let mut trace = lock(&self.trace);
         *trace = Digest::of(format!("{trace} {}", Digest::of(&text)).as_bytes());
     }
 
-    fn note_shown(&self, body: &[u8]) {
+    fn note_shown(&self, key: &str, body: &[u8]) {
         let Ok(object) = serde_json::from_slice::<serde_json::Value>(body) else { return };
+        if object.pointer("/status/phase").and_then(|phase| phase.as_str()) == Some("Deleted") {
+            lock(&self.deleted).insert(key.to_owned());
+        } else if lock(&self.deleted).contains(key) {
+            lock(&self.revived).insert(key.to_owned());
+        }
         let mut shown = lock(&self.shown);
         let mut keep = |field: &str, text: Option<&str>| {
             if let Some(text) = text {
