@@ -18,7 +18,7 @@ use crate::machines::{Ctx, Due, Gate, Policy, conflict};
 use crate::object::{ObjectState, controller, is_final, is_open};
 use crate::observe::Shows;
 use crate::order::Origin;
-use crate::plan::{carries, share_a_field};
+use crate::plan::{Wish, carries, plan, share_a_field};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -234,7 +234,17 @@ impl Driver {
             if let Some(conflict) = self.in_the_way(scope, &intent.object).await? {
                 let error = info(ErrorClass::Precondition, "the field is in conflict", self.clock.now());
                 let event = Event::PreconditionFailed { error, conflict: Box::new(conflict) };
-                return self.step_intent(scope, intent, event).await.map(|_| ());
+                let intent = self.step_intent(scope, intent, event).await?;
+                // What else it carried goes on its way (S27).
+                let now = self.clock.now();
+                let target = &intent.object.spec.target;
+                let mut state = ObjectState::load_of_local(self.store(), scope.namespace(), target).await?;
+                state.wish_anew();
+                plan(&mut state, scope, &Wish::reconcile(now))?;
+                let mut changes = Changes::at(now);
+                state.write(&mut changes)?;
+                changes.commit(self.store()).await?;
+                return Ok(());
             }
         }
         self.perform(scope, intent).await
