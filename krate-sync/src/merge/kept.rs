@@ -33,6 +33,21 @@ pub(super) fn says(rule: &FieldRule<'_>, text: &str, value: &FieldValue<'_>) -> 
     }
 }
 
+/// Whether `text` says both values, where that can be told in one go; `None` tells nothing.
+#[inline]
+pub(super) fn says_both(
+    rule: &FieldRule<'_>,
+    text: &str,
+    one: &FieldValue<'_>,
+    other: &FieldValue<'_>,
+) -> Option<bool> {
+    let (FieldValue::Text(one), FieldValue::Text(other)) = (one, other) else { return None };
+    // What is made of elements holds no text; where it does, the parser tells.
+    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))?;
+    let of_elements = matches!(rule.strategy, Strategy::Set | Strategy::Append | Strategy::Map);
+    words::is_plainly_both(inner, one, other).filter(|_| !of_elements)
+}
+
 /// Whether no white space surrounds the value, so that texts that differ say different things.
 fn is_compact(text: &str) -> bool {
     let outer = [text.bytes().next(), text.bytes().next_back()];
@@ -51,7 +66,10 @@ fn says_text(equality: Equality, text: &str, value: &str) -> Option<bool> {
     let folds = equality == Equality::AsciiCaseInsensitive;
     let same = |one: u8, other: u8| one == other || (folds && one.eq_ignore_ascii_case(&other));
     let (mut text, mut value) = (inner.as_bytes(), value.as_bytes());
-    while let Some((byte, after)) = text.split_first() {
+    loop {
+        let common = words::plain_in_common(text, value);
+        (text, value) = (text.get(common..)?, value.get(common..)?);
+        let Some((byte, after)) = text.split_first() else { return Some(value.is_empty()) };
         match byte {
             b'\\' => {
                 let (meant, after) = unescape(after)?;
@@ -68,7 +86,6 @@ fn says_text(equality: Equality, text: &str, value: &str) -> Option<bool> {
             },
         }
     }
-    Some(value.is_empty())
 }
 
 /// The character that an escape means, and what follows it; `None` for half of a pair, and for what is no escape.
@@ -160,16 +177,21 @@ fn says_elements(rule: &FieldRule<'_>, text: &str, value: &[Cow<'_, str>]) -> Op
         return None;
     }
     let mut held = [""; SHORT];
+    let held = short_set(text, &mut held)?;
+    if held.is_empty() || value.is_empty() {
+        return Some(held.is_empty() && value.is_empty());
+    }
+    Some(every(rule.equality, held, value) && every(rule.equality, value, held))
+}
+
+/// The texts that a kept set holds, in `held`; `None` where they are too many, or have to be parsed.
+pub(super) fn short_set<'h, 't>(text: &'t str, held: &'h mut [&'t str; SHORT]) -> Option<&'h [&'t str]> {
     let mut count = 0_usize;
     for element in Elements::of(text)? {
         *held.get_mut(count)? = element?;
         count = count.saturating_add(1);
     }
-    let held = held.get(..count)?;
-    if held.is_empty() || value.is_empty() {
-        return Some(held.is_empty() && value.is_empty());
-    }
-    Some(every(rule.equality, held, value) && every(rule.equality, value, held))
+    held.get(..count)
 }
 
 /// What `text` says, borrowed from it where it is a text or a list of texts without escapes.

@@ -184,6 +184,12 @@ pub fn merge_field<'f>(
     desired: &'f FieldValue<'_>,
     observed: &'f FieldValue<'_>,
 ) -> FieldOutcome<'f> {
+    // Most fields are texts that nobody changed: they are told in one go.
+    if let Base::Canonical(text) = base
+        && kept::says_both(rule, text, desired, observed) == Some(true)
+    {
+        return FieldOutcome::InSync;
+    }
     if !same(rule, desired, observed) {
         return diverged(rule, base, desired, observed);
     }
@@ -240,6 +246,16 @@ fn diverged<'f>(
         return first_meeting(rule, desired, observed, desired_ahead);
     }
     let external = rule.mode == Mode::ExternalOwned;
+    if let Some(settled) = short_sets(rule, base, desired, observed) {
+        return match settled {
+            sets::Settled { desired_changed: false, .. } => FieldOutcome::TakeObserved,
+            sets::Settled { observed_changed: false, .. } => FieldOutcome::WriteDesired,
+            _ if external => FieldOutcome::Conflict(ConflictReason::OwnershipViolation),
+            sets::Settled { merged, take, write, .. } => {
+                FieldOutcome::Merged { value: FieldValue::List(merged), take, write }
+            }
+        };
+    }
     // Comparing with the base is most of the cost, so it is asked only where it decides.
     match base.is(rule, desired) {
         true if !desired_ahead || !observed_changed() => FieldOutcome::TakeObserved,
@@ -252,6 +268,20 @@ fn diverged<'f>(
             by_strategy(rule, base, desired, observed).unwrap_or(FieldOutcome::Conflict(ConflictReason::ConcurrentEdit))
         }
     }
+}
+
+/// The three sides of a set at once, where all are short lists of texts.
+#[inline]
+fn short_sets<'f>(
+    rule: &FieldRule<'_>,
+    base: &Base<'_>,
+    desired: &'f FieldValue<'_>,
+    observed: &'f FieldValue<'_>,
+) -> Option<sets::Settled<'f>> {
+    let (Strategy::Set, Base::Canonical(text)) = (&rule.strategy, base) else { return None };
+    let (FieldValue::List(desired), FieldValue::List(observed)) = (desired, observed) else { return None };
+    let mut held = [""; value::SHORT];
+    sets::settle(rule.equality, kept::short_set(text, &mut held)?, desired, observed)
 }
 
 /// Two values that never met before: where only one side has one, that is it.

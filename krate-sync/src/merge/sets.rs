@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use krate_model::canonical_json;
 use serde_json::{Map, Value as Json};
 
+use super::value::SHORT;
 use super::{Equality, FieldValue};
 
 /// What became of a map: each key on its own.
@@ -53,6 +54,99 @@ pub(super) fn merge_set<'f>(
         })
         .collect();
     Some(FieldValue::from_owned(Json::Array(merged)))
+}
+
+/// What three short sets come to.
+#[derive(Debug, PartialEq)]
+pub(super) struct Settled<'f> {
+    /// Whether the local side isn't as the base any more.
+    pub(super) desired_changed: bool,
+    /// Whether the provider isn't.
+    pub(super) observed_changed: bool,
+    /// As [`merge_set`] has it; empty unless both changed.
+    pub(super) merged: Vec<Cow<'f, str>>,
+    /// Whether the local side differs from `merged`.
+    pub(super) take: bool,
+    /// Whether the provider does.
+    pub(super) write: bool,
+}
+
+/// Compares the elements of three short sets once, and tells everything from that; `None` where one is long.
+pub(super) fn settle<'f>(
+    equality: Equality,
+    base: &[&str],
+    desired: &'f [Cow<'_, str>],
+    observed: &'f [Cow<'_, str>],
+) -> Option<Settled<'f>> {
+    if base.len().max(desired.len()).max(observed.len()) > SHORT {
+        return None;
+    }
+    let (desired_in_base, base_in_desired) = matched(equality, desired, base);
+    let (observed_in_base, base_in_observed) = matched(equality, observed, base);
+    let mut settled = Settled {
+        desired_changed: !(desired_in_base.all(desired.len()) && base_in_desired.all(base.len())),
+        observed_changed: !(observed_in_base.all(observed.len()) && base_in_observed.all(base.len())),
+        merged: Vec::new(),
+        take: false,
+        write: false,
+    };
+    if !settled.desired_changed || !settled.observed_changed {
+        return Some(settled);
+    }
+    let (desired_in_observed, observed_in_desired) = matched(equality, desired, observed);
+    settled.merged.reserve_exact(desired.len().saturating_add(observed.len()));
+    let mut side = |list: &'f [Cow<'_, str>], in_base: Found, in_other: Found, others: bool| {
+        let (mut added, mut removed) = (false, false);
+        for (at, element) in list.iter().enumerate() {
+            let (in_base, in_other) = (in_base.has(at), in_other.has(at));
+            added |= !in_base && !in_other;
+            removed |= in_base && !in_other;
+            let wanted = !in_base && !in_other || in_other && others;
+            // An element said twice is there once.
+            if wanted && !settled.merged.iter().any(|held| equality.same(held, element)) {
+                settled.merged.push(Cow::Borrowed(element.as_ref()));
+            }
+        }
+        (added, removed)
+    };
+    let (added_there, removed_here) = side(observed, observed_in_base, observed_in_desired, true);
+    let (added_here, removed_there) = side(desired, desired_in_base, desired_in_observed, false);
+    settled.take = added_there || removed_there;
+    settled.write = added_here || removed_here;
+    Some(settled)
+}
+
+/// Elements of a short list, a bit each.
+#[derive(Clone, Copy, Default)]
+struct Found(u32);
+
+impl Found {
+    fn bit(at: usize) -> u32 {
+        u32::try_from(at).ok().and_then(|at| 1_u32.checked_shl(at)).unwrap_or_default()
+    }
+
+    fn has(self, at: usize) -> bool {
+        self.0 & Self::bit(at) != 0
+    }
+
+    fn all(self, count: usize) -> bool {
+        self.0 == Self::bit(count).wrapping_sub(1)
+    }
+}
+
+/// Which elements of `ones` are in `others`, and which of `others` in `ones`.
+#[inline]
+fn matched<O: AsRef<str>>(equality: Equality, ones: &[Cow<'_, str>], others: &[O]) -> (Found, Found) {
+    let (mut in_others, mut in_ones) = (Found::default(), Found::default());
+    for (one_at, one) in ones.iter().enumerate() {
+        for (other_at, other) in others.iter().enumerate() {
+            if equality.same(one, other.as_ref()) {
+                in_others.0 |= Found::bit(one_at);
+                in_ones.0 |= Found::bit(other_at);
+            }
+        }
+    }
+    (in_others, in_ones)
 }
 
 /// An element is there when both sides have it, or one side has added it.
@@ -231,4 +325,46 @@ fn by_identity(items: &[Json]) -> Option<BTreeMap<String, &Json>> {
         }
     }
     Some(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use krate_model::kinds::sets::{Mode, Strategy};
+    use proptest::prelude::{any, prop, prop_assert_eq, proptest};
+
+    use super::super::value::same;
+    use super::super::{Base, FieldRule, merged_to};
+    use super::*;
+    use crate::merge::FieldOutcome;
+
+    proptest! {
+        /// Doubles and letters of either case among them.
+        #[test]
+        fn s27_short_sets_settled_at_once_come_to_what_they_come_to_one_by_one(
+            base in prop::collection::vec("[a-dA-B]", 0..5), desired in prop::collection::vec("[a-dA-B]", 0..18),
+            observed in prop::collection::vec("[a-dA-B]", 0..5), fold in any::<bool>(), turned in any::<bool>(),
+        ) {
+            let (desired, observed) = if turned { (observed, desired) } else { (desired, observed) };
+            let equality = if fold { Equality::AsciiCaseInsensitive } else { Equality::Exact };
+            let rule = FieldRule { equality, ..FieldRule::new("f", Strategy::Set, Mode::Bidirectional) };
+            let texts = |list: &[String]| -> Vec<Cow<'static, str>> { list.iter().cloned().map(Cow::Owned).collect() };
+            let words: Vec<&str> = base.iter().map(String::as_str).collect();
+            let (ours, theirs) = (texts(&desired), texts(&observed));
+            let settled = settle(equality, &words, &ours, &theirs);
+            prop_assert_eq!(settled.is_none(), desired.len().max(observed.len()) > SHORT);
+            if let Some(settled) = settled {
+                let value = |list: &[Cow<'static, str>]| FieldValue::List(list.to_vec());
+                let (base, desired, observed) = (FieldValue::list(&base), value(&ours), value(&theirs));
+                prop_assert_eq!(settled.desired_changed, !Base::Value(base.clone()).is(&rule, &desired));
+                prop_assert_eq!(settled.observed_changed, !same(&rule, &base, &observed));
+                if settled.desired_changed && settled.observed_changed {
+                    let merged = merge_set(equality, &base, &desired, &observed).unwrap();
+                    let FieldOutcome::Merged { value, take, write } = merged_to(&rule, merged, &desired, &observed) else {
+                        panic!("a set merges")
+                    };
+                    prop_assert_eq!((FieldValue::List(settled.merged), settled.take, settled.write), (value, take, write));
+                }
+            }
+        }
+    }
 }
