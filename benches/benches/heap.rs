@@ -58,7 +58,12 @@ fn scope(store: &MemoryStore) -> Scope {
         changes.put(&Loaded::new(provider)).expect("JSON");
         changes.put(&Loaded::new(binding)).expect("JSON");
         changes.commit(store).await.expect("an empty store takes them");
-        Config::load(store).await.expect("it was just written").scope("site").expect("the binding").clone()
+        Config::load(store, Time::UNIX_EPOCH)
+            .await
+            .expect("it was just written")
+            .scope("site")
+            .expect("the binding")
+            .clone()
     })
 }
 

@@ -15,3 +15,4 @@ pub mod order;
 pub mod plan;
 pub mod records;
 pub mod scope;
+pub mod sharing;

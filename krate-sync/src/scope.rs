@@ -30,6 +30,8 @@ pub struct Backend {
 pub struct Scope {
     /// Its provider.
     pub backend: Backend,
+    /// What its records call the provider: its name, or `<organization>/<name>` of a shared one (R4).
+    pub provider: String,
     /// The binding.
     pub binding: Arc<ExternalBackendBinding>,
     /// The policy in force: the binding's own, then the provider's, then the defaults.
@@ -39,9 +41,9 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Name of the provider.
+    /// Name of the provider, as the binding's records hold it.
     pub fn provider(&self) -> &str {
-        self.backend.object.name()
+        &self.provider
     }
 
     /// Name of the binding.

@@ -233,7 +233,7 @@ impl World {
     pub fn deliver_one(&self, delivery: &Delivery) -> bool {
         let request = delivery.to_request();
         block_on(async {
-            let Ok(config) = Config::load(self.store.as_ref()).await else { return false };
+            let Ok(config) = Config::load(self.store.as_ref(), self.clock.now()).await else { return false };
             let accepted = self.driver.accept(&config, "gh", request.headers(), request.body()).await;
             matches!(accepted, Ok(Ok(_)))
         })

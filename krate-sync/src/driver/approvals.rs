@@ -22,7 +22,7 @@ impl Driver {
         mut approval: Loaded<AgentApproval>,
         decision: ApprovalDecision,
     ) -> Result<(), DriverError> {
-        let config = Config::load(self.store()).await?;
+        let config = Box::pin(Config::load(self.store(), self.clock.now())).await?;
         let namespace = approval.object.namespace().to_owned();
         let target = approval.object.spec.subject.name.clone();
         let Some(intent) = records::get::<ExternalWriteIntent>(self.store(), &namespace, &target).await? else {

@@ -83,9 +83,9 @@ impl Driver {
     /// # Errors
     /// [`DriverError`] when the binding isn't there, or a list is running already.
     pub async fn request_backfill(&self, binding: &str, mode: BackfillMode) -> Result<(), DriverError> {
-        let config = Config::load(self.store()).await?;
         let now = self.clock.now();
-        self.ensure_states(&config, now).await?;
+        let config = Box::pin(Config::load(self.store(), now)).await?;
+        Box::pin(self.ensure_states(&config, now)).await?;
         let scope =
             config.scope(binding).ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;
         for state in self.states_of(scope).await? {

@@ -7,56 +7,93 @@ use krate_model::kinds::external::{
     ExternalBackendBinding, ExternalBackendBindingPhase, ExternalBackendProvider, ExternalBackendSyncPolicy,
     ExternalBackendSyncPolicySpec,
 };
+use krate_model::kinds::identity::{OrgSharingPolicy, Organization};
+use krate_model::kinds::shared::Time;
 use krate_model::observation::RepositoryIdentity;
-use krate_model::store::{Query, Store};
+use krate_model::store::{Key, Query, Store};
 use krate_model::{Kind, Resource};
 use krate_providers::registry;
+use serde::Deserialize;
 
 use crate::records::{self, RecordError};
 use crate::scope::{Backend, Scope};
+use crate::sharing::{Found, Parts, Refusal, Sharing, judge};
 
 /// A snapshot of the configuration.
 #[derive(Clone, Default)]
 pub struct Config {
     backends: BTreeMap<String, Backend>,
     scopes: BTreeMap<String, Scope>,
+    refused: Vec<(Arc<ExternalBackendBinding>, Refusal)>,
+}
+
+/// Objects by namespace and name.
+type ByKey<T> = BTreeMap<(String, String), T>;
+
+/// What every object says about whose it is.
+#[derive(Deserialize)]
+struct Owned {
+    spec: OwnedSpec,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnedSpec {
+    #[serde(default)]
+    organization_ref: String,
+}
+
+/// The objects of a kind, the oldest first: of two with one name the older one is known by it.
+async fn oldest_first<T: Resource>(store: &dyn Store) -> Result<Vec<T>, RecordError> {
+    let mut all: Vec<T> =
+        records::list::<T>(store, Query::new(T::KIND)).await?.into_iter().map(|loaded| loaded.object).collect();
+    all.sort_by_cached_key(|object| {
+        let made = object.metadata().creation_timestamp.as_ref().map(krate_model::condition::from_kube_time);
+        (made, object.namespace().to_owned())
+    });
+    Ok(all)
 }
 
 impl Config {
-    /// Reads the configuration.
+    /// Reads the configuration. A binding that may not be used now is no scope of it: nothing is asked of a provider in its name (S3).
     ///
     /// # Errors
     /// [`RecordError`] when the store fails or holds something else.
-    pub async fn load(store: &dyn Store) -> Result<Self, RecordError> {
+    pub async fn load(store: &dyn Store, now: Time) -> Result<Self, RecordError> {
         let mut config = Self::default();
-        for loaded in records::list::<ExternalBackendProvider>(store, Query::new(Kind::ExternalBackendProvider)).await?
-        {
-            if let Some(adapter) = registry::provider(&loaded.object.spec.provider_type) {
-                let name = loaded.object.name().to_owned();
-                config.backends.insert(name, Backend { object: Arc::new(loaded.object), adapter });
+        let sharing =
+            Sharing::new(&oldest_first::<Organization>(store).await?, oldest_first::<OrgSharingPolicy>(store).await?);
+        let mut providers: ByKey<Backend> = ByKey::new();
+        for object in oldest_first::<ExternalBackendProvider>(store).await? {
+            if config.backends.contains_key(object.name()) {
+                continue;
+            }
+            if let Some(adapter) = registry::provider(&object.spec.provider_type) {
+                let (namespace, name) = (object.namespace().to_owned(), object.name().to_owned());
+                let backend = Backend { object: Arc::new(object), adapter };
+                providers.insert((namespace, name.clone()), backend.clone());
+                config.backends.insert(name, backend);
             }
         }
-        let policies =
-            records::list::<ExternalBackendSyncPolicy>(store, Query::new(Kind::ExternalBackendSyncPolicy)).await?;
-        let policies: BTreeMap<String, Arc<ExternalBackendSyncPolicySpec>> = policies
+        let policies: ByKey<ExternalBackendSyncPolicy> = oldest_first::<ExternalBackendSyncPolicy>(store)
+            .await?
             .into_iter()
-            .map(|loaded| (loaded.object.name().to_owned(), Arc::new(loaded.object.spec)))
+            .map(|policy| ((policy.namespace().to_owned(), policy.name().to_owned()), policy))
             .collect();
-        for loaded in records::list::<ExternalBackendBinding>(store, Query::new(Kind::ExternalBackendBinding)).await? {
-            let binding = loaded.object;
-            let Some(backend) = binding.spec.provider_ref.as_ref().and_then(|name| config.backends.get(name)) else {
-                continue;
+        for binding in oldest_first::<ExternalBackendBinding>(store).await? {
+            let binding = Arc::new(binding);
+            let owner = owner_of_target(store, &binding).await?;
+            let scope = if config.scopes.contains_key(binding.name()) {
+                Err(Refusal::NameTaken { kind: Kind::ExternalBackendBinding, name: binding.name().to_owned() })
+            } else {
+                scope_of(&binding, owner.as_deref(), &providers, &policies, &sharing, now)
             };
-            let named = binding.spec.sync_policy_ref.as_ref().or(backend.object.spec.sync_policy_ref.as_ref());
-            let policy = named.and_then(|name| policies.get(name)).cloned();
-            let scope = Scope {
-                backend: backend.clone(),
-                policy_missing: named.is_some() && policy.is_none(),
-                policy: policy
-                    .unwrap_or_else(|| Arc::new(ExternalBackendSyncPolicySpec::new(&binding.spec.organization_ref))),
-                binding: Arc::new(binding),
-            };
-            config.scopes.insert(scope.binding_name().to_owned(), scope);
+            match scope {
+                Ok(scope) => {
+                    config.scopes.insert(scope.binding_name().to_owned(), scope);
+                }
+                Err(refusal) => config.refused.push((binding, refusal)),
+            }
         }
         Ok(config)
     }
@@ -64,6 +101,11 @@ impl Config {
     /// The provider of that name, where this build has its adapter.
     pub fn backend(&self, name: &str) -> Option<&Backend> {
         self.backends.get(name)
+    }
+
+    /// All providers.
+    pub fn backends(&self) -> impl Iterator<Item = &Backend> {
+        self.backends.values()
     }
 
     /// The binding of that name.
@@ -78,13 +120,89 @@ impl Config {
         })
     }
 
+    /// The bindings that may not be used, each with why.
+    pub fn refused(&self) -> impl Iterator<Item = (&ExternalBackendBinding, &Refusal)> {
+        self.refused.iter().map(|(binding, refusal)| (binding.as_ref(), refusal))
+    }
+
     /// The binding of a provider that is about this repository.
     pub fn scope_of(&self, provider: &str, repository: &RepositoryIdentity<'_>) -> Option<&Scope> {
-        self.scopes().find(|scope| scope.provider() == provider && scope.names(repository))
+        self.scopes().find(|scope| scope.backend.object.name() == provider && scope.names(repository))
     }
 
     /// The binding that syncs the objects of a local repository.
     pub fn scope_of_repository(&self, namespace: &str, repository: &str) -> Option<&Scope> {
         self.scopes().find(|scope| scope.namespace() == namespace && scope.repository() == Some(repository))
     }
+}
+
+/// The organization of a binding's target, where the target is there. An organization is its own.
+async fn owner_of_target(store: &dyn Store, binding: &ExternalBackendBinding) -> Result<Option<String>, RecordError> {
+    let target = &binding.spec.target_ref;
+    let Some(kind) = target_kind(binding).filter(|kind| *kind != Kind::Organization) else { return Ok(None) };
+    let Some(stored) = store.get(&Key::new(kind, binding.namespace(), target.name.as_str())).await? else {
+        return Ok(None);
+    };
+    // What can't be read belongs to nobody, and so not to the binding's organization.
+    let owned = serde_json::from_slice::<Owned>(&stored.body).map(|owned| owned.spec.organization_ref);
+    Ok(Some(owned.unwrap_or_default()))
+}
+
+fn target_kind(binding: &ExternalBackendBinding) -> Option<Kind> {
+    binding.spec.target_ref.kind.as_str().parse().ok()
+}
+
+/// The binding with its parts, where it may be used.
+fn scope_of(
+    binding: &Arc<ExternalBackendBinding>,
+    target_owner: Option<&str>,
+    providers: &ByKey<Backend>,
+    policies: &ByKey<ExternalBackendSyncPolicy>,
+    sharing: &Sharing,
+    now: Time,
+) -> Result<Scope, Refusal> {
+    let spec = &binding.spec;
+    let own = binding.namespace();
+    let not_found = |path, part, name: &str| Refusal::NotFound { path, part, name: name.to_owned() };
+    let home = |organization: &str| sharing.namespace(organization).unwrap_or_default().to_owned();
+    let shared = spec.shared_provider_ref.as_ref().filter(|it| it.kind == Kind::ExternalBackendProvider.as_str());
+    let (path, at) = match (&spec.provider_ref, shared) {
+        (Some(name), _) => ("spec.providerRef", (own.to_owned(), name.clone())),
+        (None, Some(shared)) => ("spec.sharedProviderRef", (home(&shared.organization), shared.name.clone())),
+        (None, None) => return Err(not_found("spec.providerRef", "provider", "")),
+    };
+    let backend = providers.get(&at).ok_or_else(|| not_found(path, "provider", &at.1))?;
+    let shared_policy =
+        spec.shared_sync_policy_ref.as_ref().filter(|it| it.kind == Kind::ExternalBackendSyncPolicy.as_str());
+    // The binding's own, then the provider's, which lies where the provider does.
+    let named = match (&spec.sync_policy_ref, shared_policy) {
+        (Some(name), _) => Some((own.to_owned(), name.clone())),
+        (None, Some(shared)) => Some((home(&shared.organization), shared.name.clone())),
+        (None, None) => {
+            let name = backend.object.spec.sync_policy_ref.clone();
+            name.map(|name| (backend.object.namespace().to_owned(), name))
+        }
+    };
+    let policy = named.as_ref().and_then(|at| policies.get(at));
+    let target = target_owner.zip(target_kind(binding)).map(|(organization, kind)| Found {
+        kind,
+        namespace: own,
+        name: &spec.target_ref.name,
+        organization,
+        labels: None,
+    });
+    let found_policy = policy.map(|policy| Found::of(policy, &policy.spec.organization_ref));
+    judge(binding, &Parts { target, provider: &backend.object, policy: found_policy }, sharing, now)?;
+    let policy =
+        policy.map_or_else(|| ExternalBackendSyncPolicySpec::new(&spec.organization_ref), |it| it.spec.clone());
+    Ok(Scope {
+        backend: backend.clone(),
+        provider: match shared {
+            Some(shared) if spec.provider_ref.is_none() => format!("{}/{}", shared.organization, shared.name),
+            _ => backend.object.name().to_owned(),
+        },
+        policy_missing: named.is_some_and(|at| !policies.contains_key(&at)),
+        policy: Arc::new(policy),
+        binding: Arc::clone(binding),
+    })
 }

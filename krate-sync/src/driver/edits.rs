@@ -38,7 +38,7 @@ impl Driver {
         edit: &(dyn Fn(&mut Local) + Sync),
     ) -> Result<Local, DriverError> {
         let now = self.clock.now();
-        let config = Config::load(self.store()).await?;
+        let config = Box::pin(Config::load(self.store(), now)).await?;
         let mut state = ObjectState::load_of_local(self.store(), namespace, object).await?;
         let Some(local) = &mut state.local else { return Err(not_there(object)) };
         let before = local.object.clone();
@@ -64,7 +64,7 @@ impl Driver {
     /// As [`Self::edit`]; and a conflict when the name is taken.
     pub async fn create(&self, local: Local, actor: &Actor) -> Result<Local, DriverError> {
         let now = self.clock.now();
-        let config = Config::load(self.store()).await?;
+        let config = Box::pin(Config::load(self.store(), now)).await?;
         let namespace = local.namespace().to_owned();
         let mut subject = None;
         let mut repository = local.repository().map(str::to_owned);

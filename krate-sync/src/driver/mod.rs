@@ -16,6 +16,7 @@ mod looks;
 mod objects;
 mod ports;
 mod resolutions;
+mod standing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -177,8 +178,9 @@ impl Driver {
     /// Only when the store can't be read; a record that fails is named in [`Pass::failed`], and the others go on (S46).
     pub async fn run_due(&self) -> Result<Pass, DriverError> {
         let now = self.clock.now();
-        let config = Arc::new(Config::load(self.store.as_ref()).await?);
-        self.ensure_states(&config, now).await?;
+        let config = Arc::new(Box::pin(Config::load(self.store.as_ref(), now)).await?);
+        Box::pin(self.tell_refusals(&config, now)).await?;
+        Box::pin(self.ensure_states(&config, now)).await?;
         let mut pass = Pass::default();
         for kind in DUE {
             let due = self.due(kind, now).await?;
@@ -242,6 +244,9 @@ impl Driver {
             Kind::ExternalBackendBinding,
             Kind::ExternalBackendSyncPolicy,
             Kind::AgentApproval,
+            // They decide which bindings may be used (S3).
+            Kind::Organization,
+            Kind::OrgSharingPolicy,
         ]));
         loop {
             let before = self.store.revision().await.unwrap_or(Revision::ZERO);
@@ -252,7 +257,11 @@ impl Driver {
                 // The store can't be read: look again soon, but not at once.
                 Err(_) => Some(self.clock.now() + STORE_PAUSE),
             };
+            // A pass that left everything as it was leaves it so again: what is due waits for something that the pass can't bring about.
+            let moved = self.store.revision().await.is_ok_and(|after| after != before);
             let more = matches!(&pass, Ok(pass) if pass.next.is_some_and(|at| at <= self.clock.now()) && pass.failed.is_empty());
+            let more = more && moved;
+            let pause = if moved { FAILED_PAUSE } else { STALLED_PAUSE };
             let wait = async {
                 if more {
                     return;
@@ -260,7 +269,7 @@ impl Driver {
                 let changes = Box::pin(self.changed(before, &filter));
                 match next {
                     Some(at) => {
-                        let at = at.max(self.clock.now() + FAILED_PAUSE);
+                        let at = at.max(self.clock.now() + pause);
                         let _ = select(changes, self.clock.sleep_until(at)).await;
                     }
                     None => changes.await,
@@ -288,6 +297,8 @@ impl Driver {
 
 /// How long to wait when the store can't be read.
 const STORE_PAUSE: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+/// How long to wait at least after a pass that changed nothing.
+const STALLED_PAUSE: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
 /// How long to wait at least before a record that just failed is tried again.
 const FAILED_PAUSE: chrono::TimeDelta = chrono::TimeDelta::milliseconds(50);
 

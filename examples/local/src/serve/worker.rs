@@ -75,12 +75,17 @@ impl Told {
 /// Keeps the configuration that webhooks are judged by in step with the store.
 pub(crate) fn follow_config(app: &Arc<App>) -> JoinHandle<()> {
     let app = Arc::clone(app);
-    let filter =
-        Filter::of([Kind::ExternalBackendProvider, Kind::ExternalBackendBinding, Kind::ExternalBackendSyncPolicy]);
+    let filter = Filter::of([
+        Kind::ExternalBackendProvider,
+        Kind::ExternalBackendBinding,
+        Kind::ExternalBackendSyncPolicy,
+        Kind::Organization,
+        Kind::OrgSharingPolicy,
+    ]);
     tokio::spawn(async move {
         loop {
             let read_at = app.store.revision().await.unwrap_or(Revision::ZERO);
-            match Config::load(app.store.as_ref()).await {
+            match Config::load(app.store.as_ref(), chrono::Utc::now()).await {
                 Ok(config) => app.set_config(config),
                 Err(error) => tracing::warn!("the configuration can't be read: {error}"),
             }
