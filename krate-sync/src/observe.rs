@@ -15,7 +15,7 @@ use krate_model::{Digest, NotCanonical, Resource, canonical_json};
 
 use crate::local::local_kind;
 use crate::machines::{Policy, Refused, conflict, intent};
-use crate::merge::{Field, FieldOutcome, FieldRule, FieldValue, merge_field};
+use crate::merge::{Base, Field, FieldOutcome, FieldRule, FieldValue, merge_field};
 use crate::moves;
 use crate::object::{ObjectState, controller, projection_name};
 use crate::observed::{Home, actor_of, mark_deleted, new_local, observed, take_status};
@@ -320,12 +320,19 @@ fn merge(
     for rule in rules {
         let Some((path, theirs)) = fields.iter().find(|(path, _)| *path == rule.path) else { continue };
         let Some(local) = &state.local else { return Ok(()) };
-        let field =
-            Field { rule, base: state.base(path), desired: local.object.get(path), observed: theirs.borrowed() };
+        let desired = local.object.get(path);
+        // A field in conflict stays so until somebody decides, whatever else arrives.
+        let echo = match state.open_conflict(path) {
+            None => crate::plan::echoed(state, rule, &desired, theirs),
+            Some(_) => None,
+        };
+        let known = echo.as_ref().map_or_else(|| state.base(path), |echo| Base::Value(echo.borrowed()));
+        let field = Field { rule, base: known, desired, observed: theirs.borrowed() };
         let outcome = merge_field(rule, &field.base, &field.desired, &field.observed);
         let mut base = None;
         match outcome {
-            FieldOutcome::InSync | FieldOutcome::WriteDesired | FieldOutcome::Stale | FieldOutcome::Refused => {}
+            FieldOutcome::InSync | FieldOutcome::WriteDesired => base = echo.as_ref().map(|_| ()),
+            FieldOutcome::Stale | FieldOutcome::Refused => {}
             FieldOutcome::Partly(_) => {}
             FieldOutcome::TakeObserved => {
                 merged.push((rule, theirs.clone().into_owned()));

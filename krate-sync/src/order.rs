@@ -4,7 +4,7 @@
 //! then the object is read again, and a read that *started* after the other observation arrived decides (S16).
 
 use krate_model::Digest;
-use krate_model::kinds::external::ExternalObjectLinkStatus;
+use krate_model::kinds::external::{ExternalObjectLinkStatus, TombstoneReason};
 use krate_model::kinds::shared::{Time, Version};
 
 /// How an observation stands to what is known.
@@ -49,9 +49,11 @@ pub struct Incoming<'v> {
 pub fn order(known: &ExternalObjectLinkStatus, incoming: Incoming<'_>) -> Order {
     if let Some(tombstone) = &known.tombstone {
         return match by_version(&tombstone.version, incoming.version) {
-            Some(std::cmp::Ordering::Greater) => Order::Newer,
             // A read that began after the deletion was known finds the object again (S18).
             _ if matches!(incoming.origin, Origin::Read { started_at } if started_at > tombstone.at) => Order::Newer,
+            // Nobody said when an object went that a list didn't show: a late word about a change before it looks newer. A read decides.
+            Some(std::cmp::Ordering::Greater) if tombstone.reason == TombstoneReason::Missing => Order::Ambiguous,
+            Some(std::cmp::Ordering::Greater) => Order::Newer,
             _ => Order::Tombstoned,
         };
     }
@@ -88,7 +90,7 @@ fn by_version(known: &Version, incoming: &Version) -> Option<std::cmp::Ordering>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use krate_model::kinds::external::{Tombstone, TombstoneReason};
+    use krate_model::kinds::external::Tombstone;
     use krate_model::kinds::sets::Interface;
     use krate_model::kinds::shared::{ExternalEnvelope, parse_time};
     use proptest::prelude::*;
@@ -153,6 +155,16 @@ mod tests {
         assert_eq!(order(&known, incoming(&version(15), b"b", Origin::Read { started_at: t(20) })), Order::Tombstoned);
         assert_eq!(order(&known, incoming(&version(15), b"b", Origin::Read { started_at: t(22) })), Order::Newer);
         assert_eq!(order(&known, incoming(&version(21), b"b", Origin::Pushed)), Order::Newer);
+    }
+
+    #[test]
+    fn s18_what_a_list_missed_is_read_before_a_late_word_about_it_counts() {
+        let mut known = known(10, 11, b"a");
+        known.tombstone = Some(Tombstone { version: version(10), reason: TombstoneReason::Missing, at: t(21) });
+        assert_eq!(order(&known, incoming(&version(15), b"b", Origin::Pushed)), Order::Ambiguous);
+        assert_eq!(order(&known, incoming(&version(15), b"b", Origin::Read { started_at: t(20) })), Order::Ambiguous);
+        assert_eq!(order(&known, incoming(&version(10), b"b", Origin::Pushed)), Order::Tombstoned);
+        assert_eq!(order(&known, incoming(&version(15), b"b", Origin::Read { started_at: t(22) })), Order::Newer);
     }
 
     proptest! {

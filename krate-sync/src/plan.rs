@@ -232,7 +232,7 @@ fn wanted(
             .intents
             .iter()
             .rev()
-            .filter(|intent| is_on_its_way(&intent.object))
+            .filter(|intent| is_to_come(&intent.object))
             .find_map(|intent| payload_value(&intent.object.spec.payload, &rule.path));
         let on_the_way = match in_flight {
             None if rule.path == "spec.labels" => labels_on_the_way(state, &rule),
@@ -270,21 +270,10 @@ fn wanted(
 
 /// The labels as they will be once what is on its way has arrived; nothing where no label is.
 fn labels_on_the_way(state: &ObjectState, rule: &FieldRule<'_>) -> Option<FieldValue<'static>> {
-    let same = |one: &str, other: &str| {
-        one == other
-            || (rule.equality == crate::merge::Equality::AsciiCaseInsensitive && one.eq_ignore_ascii_case(other))
-    };
-    let base = match state.base(&rule.path) {
-        Base::Value(value) => value.into_owned(),
-        Base::Canonical(text) => serde_json::from_str(text).map_or(FieldValue::Absent, FieldValue::from_owned),
-        Base::Unknown | Base::Absent | Base::Digest(_) => FieldValue::Absent,
-    };
-    let mut labels = match base {
-        FieldValue::List(list) => list.into_iter().map(std::borrow::Cow::into_owned).collect(),
-        _ => Vec::new(),
-    };
+    let same = |one: &str, other: &str| same_label(rule, one, other);
+    let mut labels = known_base(state, &rule.path).map_or_else(Vec::new, |base| texts(&base));
     let mut any = false;
-    for intent in state.intents.iter().filter(|intent| is_on_its_way(&intent.object)) {
+    for intent in state.intents.iter().filter(|intent| is_to_come(&intent.object)) {
         match &intent.object.spec.payload {
             Payload::AddLabels(added) => {
                 any = true;
@@ -301,6 +290,93 @@ fn labels_on_the_way(state: &ObjectState, rule: &FieldRule<'_>) -> Option<FieldV
     any.then(|| FieldValue::List(labels.into_iter().map(Into::into).collect()))
 }
 
+/// The value of a base that was kept whole.
+fn known_base(state: &ObjectState, path: &str) -> Option<FieldValue<'static>> {
+    match state.base(path) {
+        Base::Value(value) => Some(value.into_owned()),
+        Base::Canonical(text) => Some(serde_json::from_str(text).map_or(FieldValue::Absent, FieldValue::from_owned)),
+        Base::Absent => Some(FieldValue::Absent),
+        Base::Unknown | Base::Digest(_) => None,
+    }
+}
+
+fn same_label(rule: &FieldRule<'_>, one: &str, other: &str) -> bool {
+    one == other || (rule.equality == crate::merge::Equality::AsciiCaseInsensitive && one.eq_ignore_ascii_case(other))
+}
+
+fn texts(value: &FieldValue<'_>) -> Vec<String> {
+    match value {
+        FieldValue::List(list) => list.iter().map(ToString::to_string).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The base with what `theirs` shows of krate's own writes that nobody has seen yet; `None` where it shows none. An echo is no change of the
+/// other side: what was edited here since then is a wish on top of it, and nobody's edit meets it (S20).
+pub(crate) fn echoed(
+    state: &ObjectState,
+    rule: &FieldRule<'_>,
+    desired: &FieldValue<'_>,
+    theirs: &FieldValue<'_>,
+) -> Option<FieldValue<'static>> {
+    let to_come =
+        state.intents.iter().filter(|intent| is_to_come(&intent.object)).map(|intent| &intent.object.spec.payload);
+    if rule.path != "spec.labels" {
+        // The provider may have added a reason to a state: only a wish for another state makes that an echo and no news.
+        let shows = |wrote: &FieldValue<'_>| {
+            wrote == theirs || (is_state_shown(&rule.path, theirs, wrote) && state_word(desired) != state_word(wrote))
+        };
+        let shown = to_come.filter_map(|payload| payload_value(payload, &rule.path)).any(|wrote| shows(&wrote));
+        return shown.then(|| theirs.clone().into_owned());
+    }
+    let (mut labels, seen) = (texts(&known_base(state, &rule.path)?), texts(theirs));
+    let holds = |list: &[String], label: &str| list.iter().any(|held| same_label(rule, held, label));
+    let mut any = false;
+    for payload in to_come {
+        match payload {
+            Payload::AddLabels(added) => {
+                let new = added.labels.iter().filter(|label| holds(&seen, label) && !holds(&labels, label));
+                let new: Vec<String> = new.cloned().collect();
+                any |= !new.is_empty();
+                labels.extend(new);
+            }
+            Payload::RemoveLabels(removed) => {
+                let before = labels.len();
+                labels.retain(|label| holds(&seen, label) || !holds(&removed.labels, label));
+                any |= labels.len() != before;
+            }
+            _ => {}
+        }
+    }
+    any.then(|| FieldValue::List(labels.into_iter().map(Into::into).collect()))
+}
+
+/// How a write stands to what is wished for and known now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is wished for, and isn't known to be there.
+    Wished,
+    /// The provider is known to have it already.
+    There,
+    /// Something else is wished for since.
+    Gone,
+}
+
+/// How the change that `payload` makes to the object stands. What makes something new always stands.
+pub(crate) fn standing(state: &ObjectState, payload: &Payload) -> Standing {
+    let Some(local) = &state.local else { return Standing::Wished };
+    if !WRITTEN_FIELDS.iter().any(|path| carries(payload, path)) {
+        return Standing::Wished;
+    }
+    let desired: Vec<_> = WRITTEN_FIELDS.iter().map(|path| (*path, local.object.get(path))).collect();
+    if !is_shown(payload, &desired) {
+        return Standing::Gone;
+    }
+    let known: Vec<_> =
+        WRITTEN_FIELDS.iter().filter_map(|path| known_base(state, path).map(|value| (*path, value))).collect();
+    if is_shown(payload, &known) { Standing::There } else { Standing::Wished }
+}
+
 /// Section 2: which modes let a person look first, whoever asked.
 fn needs_approval(mode: &Mode, wish: &Wish) -> bool {
     wish.review || matches!(mode, Mode::ExternalOwned | Mode::ReviewedWrite)
@@ -315,6 +391,11 @@ fn is_on_its_way(intent: &ExternalWriteIntent) -> bool {
                 | ExternalWriteIntentPhase::AwaitingConfirmation
         )
     )
+}
+
+/// Whether the effect of the intent may come yet: it is on its way, and nobody has seen it. Once it was seen, the base tells what came of it.
+fn is_to_come(intent: &ExternalWriteIntent) -> bool {
+    is_on_its_way(intent) && intent.status.as_ref().is_some_and(|status| status.confirmation.is_none())
 }
 
 fn is_unsent(intent: &ExternalWriteIntent) -> bool {
@@ -397,15 +478,8 @@ fn payloads(state: &ObjectState, scope: &Scope, wanted: &[Wanted]) -> Result<Vec
 
 /// Labels go as what was added and removed, so that a label that somebody else adds meanwhile stays.
 fn labels(field: &Wanted, made: &mut Vec<Payload>) {
-    let list = |value: &FieldValue<'_>| match value {
-        FieldValue::List(list) => list.iter().map(ToString::to_string).collect::<Vec<String>>(),
-        _ => Vec::new(),
-    };
-    let (desired, before) = (list(&field.desired), list(&field.before));
-    let same = |one: &str, other: &str| {
-        one == other
-            || (field.rule.equality == crate::merge::Equality::AsciiCaseInsensitive && one.eq_ignore_ascii_case(other))
-    };
+    let (desired, before) = (texts(&field.desired), texts(&field.before));
+    let same = |one: &str, other: &str| same_label(&field.rule, one, other);
     let added: Vec<String> =
         desired.iter().filter(|label| !before.iter().any(|known| same(known, label))).cloned().collect();
     if !added.is_empty() {

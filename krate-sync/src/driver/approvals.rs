@@ -57,6 +57,6 @@ impl Driver {
         };
         status.uses = i64::from(phase == AgentApprovalPhase::Used);
         status.phase = phase;
-        self.step_intent_with(scope, intent, event, Some(approval)).await.map(|_| ())
+        self.step_intent_with(scope, intent, event, Some(approval), false).await.map(|_| ())
     }
 }

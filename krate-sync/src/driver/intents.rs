@@ -18,7 +18,7 @@ use crate::machines::{Ctx, Due, Gate, Policy, conflict};
 use crate::object::{ObjectState, controller, is_final, is_open};
 use crate::observe::Shows;
 use crate::order::Origin;
-use crate::plan::{Wish, carries, plan, share_a_field};
+use crate::plan::{Standing, Wish, carries, plan, share_a_field, standing};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -27,6 +27,9 @@ const HELD_PAUSE: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
 
 /// After how many failures a look counts as having failed: a write that is still to be sent keeps no count of its looks.
 const LOOK_BACKOFF: i64 = 3;
+
+/// Why a write that stood ready, or was to be sent again, isn't sent.
+const NO_LONGER_WISHED: &str = "what it would write is no longer wished for here";
 
 impl Driver {
     /// Ends the leases of whoever was sending before: for a process that has the store to itself, and so knows that nobody else lives. What was being
@@ -83,16 +86,27 @@ impl Driver {
         intent: Loaded<ExternalWriteIntent>,
         event: Event,
     ) -> Result<Loaded<ExternalWriteIntent>, DriverError> {
-        self.step_intent_with(scope, intent, event, None).await
+        self.step_intent_with(scope, intent, event, None, false).await
     }
 
-    /// [`Self::step_intent`], in one commit with the approval that says so.
+    /// [`Self::step_intent`], in one commit with the plan of what else its wish has left to write.
+    async fn step_and_plan(
+        &self,
+        scope: &Scope,
+        intent: Loaded<ExternalWriteIntent>,
+        event: Event,
+    ) -> Result<(), DriverError> {
+        self.step_intent_with(scope, intent, event, None, true).await.map(|_| ())
+    }
+
+    /// [`Self::step_intent`], in one commit with the approval that says so, and with a new plan for its object.
     pub(super) async fn step_intent_with(
         &self,
         scope: &Scope,
         mut intent: Loaded<ExternalWriteIntent>,
         event: Event,
         approval: Option<Loaded<AgentApproval>>,
+        anew: bool,
     ) -> Result<Loaded<ExternalWriteIntent>, DriverError> {
         let now = self.clock.now();
         let actor = controller();
@@ -120,6 +134,14 @@ impl Driver {
         if let Some(approval) = approval {
             state.approvals.retain(|known| known.object.name() != approval.object.name());
             state.approvals.push(approval);
+        }
+        if anew {
+            // Where the rest can't be carried, the step itself stands all the same.
+            let mut planned = state.clone();
+            planned.wish_anew();
+            if plan(&mut planned, scope, &Wish::reconcile(now)).is_ok() {
+                state = planned;
+            }
         }
         state.write(&mut changes)?;
         changes.commit(self.store()).await?;
@@ -160,9 +182,11 @@ impl Driver {
         }
         let name = intent.object.name().to_owned();
         let exists = intent.object.spec.native_target.native_id.is_some();
+        // What it changes, or what it is said about: a new issue has neither.
+        let has_place = exists || intent.object.spec.native_target.native_number.is_some();
         let retried = phase_of(&intent.object) == ExternalWriteIntentPhase::Retrying;
         // A change that was sent once is looked for first, even where it surely failed: somebody else may have made it meanwhile.
-        let verify = verify || (retried && exists);
+        let mut verify = verify || (retried && exists);
         let intent = if verify || !exists {
             intent
         } else {
@@ -185,6 +209,15 @@ impl Driver {
             };
             if phase_of(&again.object) != ExternalWriteIntentPhase::ReadyToSend {
                 return Ok(());
+            }
+            match self.standing(scope, &again.object).await? {
+                Standing::Wished => {}
+                // Somebody else has done it: a read proves it, and nothing is sent.
+                Standing::There => verify = true,
+                Standing::Gone => {
+                    let event = Event::Cancelled { reason: NO_LONGER_WISHED.to_owned() };
+                    return self.step_and_plan(scope, again, event).await;
+                }
             }
             again
         };
@@ -217,7 +250,7 @@ impl Driver {
                 Ok(None) => {}
                 // There is nothing to look at any more, and nothing to send to.
                 Err(DriverError::Provider(error))
-                    if exists && matches!(error.class, ErrorClass::Gone | ErrorClass::NotFound) =>
+                    if has_place && matches!(error.class, ErrorClass::Gone | ErrorClass::NotFound) =>
                 {
                     let event = Event::PermanentFailure { error: of(&error, self.clock.now()) };
                     return self.step_intent(scope, intent, event).await.map(|_| ());
@@ -234,20 +267,24 @@ impl Driver {
             if let Some(conflict) = self.in_the_way(scope, &intent.object).await? {
                 let error = info(ErrorClass::Precondition, "the field is in conflict", self.clock.now());
                 let event = Event::PreconditionFailed { error, conflict: Box::new(conflict) };
-                let intent = self.step_intent(scope, intent, event).await?;
                 // What else it carried goes on its way (S27).
-                let now = self.clock.now();
-                let target = &intent.object.spec.target;
-                let mut state = ObjectState::load_of_local(self.store(), scope.namespace(), target).await?;
-                state.wish_anew();
-                plan(&mut state, scope, &Wish::reconcile(now))?;
-                let mut changes = Changes::at(now);
-                state.write(&mut changes)?;
-                changes.commit(self.store()).await?;
-                return Ok(());
+                return self.step_and_plan(scope, intent, event).await;
+            }
+            // Whoever wished for it wishes for something else since, or took what the provider has: it isn't written over that.
+            if self.standing(scope, &intent.object).await? == Standing::Gone {
+                let event = Event::PermanentFailure {
+                    error: info(ErrorClass::Precondition, NO_LONGER_WISHED, self.clock.now()),
+                };
+                return self.step_and_plan(scope, intent, event).await;
             }
         }
         self.perform(scope, intent).await
+    }
+
+    /// How the intent stands to what its object is to be, and is known to be, now.
+    async fn standing(&self, scope: &Scope, intent: &ExternalWriteIntent) -> Result<Standing, DriverError> {
+        let state = ObjectState::load_of_local(self.store(), scope.namespace(), &intent.spec.target).await?;
+        Ok(standing(&state, &intent.spec.payload))
     }
 
     /// The open conflict about a field that the intent would write.

@@ -298,7 +298,13 @@ impl Driver {
             let answer = self.call(scope, &call).await?;
             let decoded = scope.backend.adapter.decode(&call, &answer.response, self.clock.now());
             let origin = Origin::Read { started_at: answer.started_at };
-            let Outcome::Page { objects, next, .. } = decoded.result? else { return Ok(found) };
+            let (objects, next) = match decoded.result {
+                Ok(Outcome::Page { objects, next, .. }) => (objects, next),
+                Ok(_) => return Ok(found),
+                // What it is about is gone, and the comment with it.
+                Err(error) if matches!(error.class, ErrorClass::NotFound | ErrorClass::Gone) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
             for event in &objects {
                 if event.native_id == link.object.spec.external.native_id {
                     found = Some(self.apply(scope, event, origin, Shows::Read, Cause::Read).await?);

@@ -122,6 +122,13 @@ impl Driver {
         let now = self.clock.now();
         let Some(found) = conflict_named(state, name).map(|loaded| loaded.object.clone()) else { return Ok(()) };
         let Some(resolution) = found.spec.resolution.clone() else { return Ok(()) };
+        if current(state, &found.spec) != found.spec.versions {
+            // An edit came in after the decision was taken up: whoever decided hasn't seen it (S29).
+            let message = "spec.resolution: the field was changed here since it was decided; look again".to_owned();
+            let mut error = info(ErrorClass::Precondition, message, now);
+            error.path = Some("spec.resolution".to_owned());
+            return Ok(self.step_conflict(scope, state, name, Event::ApplyFailed { error }, changes)?);
+        }
         let path = found.spec.field_path.clone();
         let observed = full_value(self.store(), scope.namespace(), &found.spec.observed).await?;
         let rule = scope.rules(&found.spec.interface, kind_of(&found)).into_iter().find(|rule| rule.path == path);

@@ -1,0 +1,276 @@
+//! Stories of a write that is on its way while somebody edits, decides or deletes: each was found by a seed of the simulation.
+
+use chrono::TimeDelta;
+use krate_model::kinds::external::{
+    BackfillMode, ExternalSyncConflict, ExternalWriteIntent, ExternalWriteIntentPhase, NewPullRequest, Payload,
+    Resolution,
+};
+use krate_model::kinds::sets::{ActorKind, Interface, Operation, ResolutionStrategy};
+use krate_model::kinds::shared::{Actor, Body, NativeTarget, ObjectRef};
+use krate_model::kinds::work::{Comment, CommentSpec, Issue, IssueSpec, PullRequest, PullRequestHead, PullRequestSpec};
+use krate_model::{Digest, Kind, Resource};
+use krate_providers::simulator::{Delivery, Fault, Faults, IssueEdit, NewIssue};
+use krate_sync::local::Local;
+use krate_sync::records::{Changes, Loaded};
+use krate_tests::world::{Crash, NAMESPACE, REPOSITORY, World, block_on, start};
+
+fn alice() -> Actor {
+    Actor::new(ActorKind::User, "alice")
+}
+
+/// A bound repository with one issue, "Crash", that both sides know.
+fn world() -> World {
+    let world = World::new(1, Faults::none(), "bidirectional");
+    world.forge().forge.by("ada", start()).open_issue(REPOSITORY, NewIssue::titled("Crash")).expect("opened");
+    world.settle().expect("quiet");
+    world.forge().forge.take_deliveries();
+    world.pass_time(5);
+    world
+}
+
+fn issue(world: &World) -> Issue {
+    world.all::<Issue>().remove(0)
+}
+
+fn edit(world: &World, change: impl Fn(&mut IssueSpec) + Sync) {
+    let reference = ObjectRef::new(Kind::Issue.as_str(), issue(world).name());
+    let apply = |local: &mut Local| {
+        if let Local::Issue(issue) = local {
+            change(&mut issue.spec);
+        }
+    };
+    block_on(world.driver.edit(NAMESPACE, &reference, &alice(), &apply)).expect("the edit is accepted");
+}
+
+fn title(world: &World) -> String {
+    world.forge().forge.issue(REPOSITORY, 1).expect("there").title.clone()
+}
+
+/// Bob sets the title there, so many seconds after the start.
+fn retitle(world: &World, title: &str, second: i64) {
+    let at = start() + TimeDelta::seconds(second);
+    world.forge().forge.by("bob", at).edit_issue(REPOSITORY, 1, IssueEdit::new().title(title)).expect("edited");
+}
+
+/// What the forge has told since the last time; whoever wants it delivered does so.
+fn told(world: &World) -> Vec<Delivery> {
+    world.forge().forge.take_deliveries()
+}
+
+fn deliver(world: &World, deliveries: &[Delivery]) {
+    deliveries.iter().for_each(|delivery| assert!(world.deliver_one(delivery), "{}", delivery.id));
+    let _ = world.pass();
+}
+
+/// Sends what is ready, and dies before anybody takes note of the answer: the write has landed, and nobody here knows.
+fn send_and_die(world: &World) {
+    world.plan_crash(Some(Crash { commit: 1, after: false }));
+    let _ = world.pass();
+    assert!(world.is_dead(), "the process died");
+    world.restart();
+    assert_eq!(intents(world), ["Sending"]);
+}
+
+fn intents(world: &World) -> Vec<String> {
+    world.all::<ExternalWriteIntent>().iter().map(|intent| intent.phase().to_owned()).collect()
+}
+
+/// Until whoever was sending counts as gone, and everything came to rest.
+fn settle(world: &World) {
+    world.pass_time(150);
+    world.settle().expect("quiet");
+}
+
+fn decide(world: &World, strategy: ResolutionStrategy) {
+    let conflicts = world.all::<ExternalSyncConflict>();
+    let open = conflicts.iter().find(|conflict| conflict.phase() == "Open").expect("an open conflict");
+    let resolution = Resolution { strategy, value: None, seen_versions: open.spec.versions.clone(), comment: None };
+    block_on(world.driver.resolve(NAMESPACE, open.name(), resolution, &alice())).expect("accepted");
+}
+
+fn comment_here(world: &World) {
+    let about = ObjectRef::new(Kind::Issue.as_str(), issue(world).name());
+    let comment = Comment::at(NAMESPACE, "c1", CommentSpec::new("acme", about, Body::markdown("Here too")));
+    block_on(world.driver.create(Local::Comment(comment), &alice())).expect("accepted");
+}
+
+#[test]
+fn s18_a_late_word_about_what_a_backfill_missed_does_not_revive_it() {
+    let world = world();
+    comment_here(&world);
+    world.settle().expect("quiet");
+    told(&world);
+    let id = world.forge().forge.comments(REPOSITORY, 1)[0].id;
+    let at = start() + TimeDelta::seconds(60);
+    world.forge().forge.by("bob", at).edit_comment(REPOSITORY, id, "Edited there").expect("edited");
+    let late = told(&world);
+    world.forge().forge.by("bob", at + TimeDelta::seconds(1)).delete_comment(REPOSITORY, id).expect("deleted");
+    // The webhook about the deletion is lost; a complete backfill doesn't meet the comment.
+    told(&world);
+    world.pass_time(3_600);
+    block_on(world.driver.request_backfill("site", BackfillMode::Complete)).expect("accepted");
+    world.settle().expect("quiet");
+    assert_eq!(world.all::<Comment>()[0].phase(), "Deleted");
+    deliver(&world, &late);
+    world.settle().expect("quiet");
+    assert_eq!(world.all::<Comment>()[0].phase(), "Deleted");
+    assert!(world.store.revived().is_empty(), "{:?}", world.store.revived());
+}
+
+#[test]
+fn s20_an_edit_that_came_after_the_echo_of_an_unanswered_write_is_not_written_back() {
+    let world = world();
+    edit(&world, |spec| spec.title = "Ours".to_owned());
+    send_and_die(&world);
+    deliver(&world, &told(&world));
+    retitle(&world, "Theirs", 60);
+    deliver(&world, &told(&world));
+    assert_eq!(issue(&world).spec.title, "Theirs");
+    edit(&world, |spec| spec.body = Some(Body::markdown("More")));
+    // Bob has the last word, and nobody here knows it when the body is sent.
+    retitle(&world, "Last", 90);
+    settle(&world);
+    assert_eq!((title(&world), issue(&world).spec.title), ("Last".to_owned(), "Last".to_owned()));
+    let sent: Vec<_> = world.written().iter().filter(|written| written.body.get("title").is_some()).cloned().collect();
+    assert_eq!(sent.len(), 1, "the one wish for a title: {sent:#?}");
+}
+
+#[test]
+fn s27_a_write_that_is_looked_for_leaves_what_was_decided_since_alone() {
+    let world = world();
+    edit(&world, |spec| spec.title = "Ours".to_owned());
+    send_and_die(&world);
+    // Its echo is lost.
+    told(&world);
+    retitle(&world, "Theirs", 60);
+    deliver(&world, &told(&world));
+    decide(&world, ResolutionStrategy::PreferExternal);
+    settle(&world);
+    assert_eq!((title(&world), issue(&world).spec.title), ("Theirs".to_owned(), "Theirs".to_owned()));
+    assert_eq!(world.written().len(), 1, "{:#?}", world.written());
+    assert!(!intents(&world).contains(&"ReadyToSend".to_owned()), "{:?}", intents(&world));
+}
+
+#[test]
+fn s29_a_decision_does_not_reach_an_edit_that_came_after_it() {
+    let world = world();
+    edit(&world, |spec| spec.title = "Ours".to_owned());
+    retitle(&world, "Theirs", 60);
+    deliver(&world, &told(&world));
+    decide(&world, ResolutionStrategy::PreferExternal);
+    let _ = world.pass();
+    assert_eq!(world.all::<ExternalSyncConflict>()[0].phase(), "Resolving");
+    edit(&world, |spec| spec.title = "Ours again".to_owned());
+    world.settle().expect("quiet");
+    assert_eq!(issue(&world).spec.title, "Ours again");
+    assert_eq!(title(&world), "Theirs");
+    let open: Vec<_> =
+        world.all::<ExternalSyncConflict>().into_iter().filter(|found| found.phase() == "Open").collect();
+    assert_eq!(open.len(), 1, "{open:#?}");
+}
+
+#[test]
+fn s20_a_label_that_is_removed_while_its_addition_is_unanswered_is_removed() {
+    let world = world();
+    edit(&world, |spec| {
+        spec.labels.insert("ui".to_owned());
+    });
+    send_and_die(&world);
+    edit(&world, |spec| {
+        spec.labels.remove("ui");
+    });
+    deliver(&world, &told(&world));
+    settle(&world);
+    assert!(world.forge().forge.label_names(REPOSITORY, 1).is_empty());
+    assert!(issue(&world).spec.labels.is_empty());
+}
+
+#[test]
+fn s20_a_text_that_is_taken_back_while_its_write_is_unanswered_is_taken_back() {
+    let world = world();
+    edit(&world, |spec| spec.title = "Ours".to_owned());
+    send_and_die(&world);
+    edit(&world, |spec| spec.title = "Crash".to_owned());
+    deliver(&world, &told(&world));
+    settle(&world);
+    assert_eq!((title(&world), issue(&world).spec.title), ("Crash".to_owned(), "Crash".to_owned()));
+    assert!(world.all::<ExternalSyncConflict>().is_empty());
+}
+
+#[test]
+fn s45_a_comment_whose_issue_is_gone_is_given_up_at_once() {
+    let world = world();
+    comment_here(&world);
+    world.forge().script(Fault::FailBefore);
+    let _ = world.pass();
+    assert_eq!(intents(&world), ["Retrying"]);
+    let at = start() + TimeDelta::seconds(60);
+    world.forge().forge.by("bob", at).delete_issue(REPOSITORY, 1).expect("deleted");
+    told(&world);
+    world.settle().expect("quiet");
+    let intent = world.all::<ExternalWriteIntent>().remove(0);
+    assert_eq!(intent.phase(), "Failed", "{intent:#?}");
+    assert!(intent.status.as_ref().is_some_and(|status| status.attempts <= 2), "{intent:#?}");
+}
+
+/// A pull request as it was to be made, and whose making was never answered.
+fn unanswered_pull_request(world: &World) -> ExternalWriteIntent {
+    let head = PullRequestHead { r#ref: "fix".to_owned(), native_repository_id: None };
+    let pull = PullRequest::at(NAMESPACE, "made", PullRequestSpec::new("acme", "site", "Fix", head, "main"));
+    edit(world, |spec| spec.title = "A write to take the shape from".to_owned());
+    world.settle().expect("quiet");
+    let mut intent = world.all::<ExternalWriteIntent>().remove(0);
+    let spec = &mut intent.spec;
+    spec.interface = Interface::GitForge;
+    spec.operation = Operation::CreatePullRequest;
+    spec.target = ObjectRef::new(Kind::PullRequest.as_str(), "made");
+    spec.native_target = NativeTarget {
+        native_kind: "pull_request".to_owned(),
+        native_id: None,
+        native_number: None,
+        ..spec.native_target.clone()
+    };
+    spec.payload = Payload::CreatePullRequest(NewPullRequest {
+        title: "Fix".to_owned(),
+        body: None,
+        head: "fix".to_owned(),
+        base: "main".to_owned(),
+        draft: false,
+    });
+    spec.idempotency_key = Digest::of(b"the making of it");
+    let mut made = ExternalWriteIntent::at(NAMESPACE, "wi-createpullrequest-1", intent.spec);
+    let status = made.status_mut();
+    status.phase = ExternalWriteIntentPhase::Retrying;
+    status.attempts = 1;
+    status.verify_first = true;
+    block_on(async {
+        let mut changes = Changes::at(start());
+        changes.put(&Loaded::new(pull)).expect("JSON");
+        changes.put(&Loaded::new(made.clone())).expect("JSON");
+        changes.commit(world.store.as_ref()).await.expect("stored");
+    });
+    made
+}
+
+#[test]
+fn s34_a_pull_request_whose_making_was_not_answered_is_found_in_the_list_by_its_marker() {
+    let world = world();
+    let at = start() + TimeDelta::seconds(60);
+    world.forge().forge.by("bob", at).push(REPOSITORY, "fix").expect("pushed");
+    let intent = unanswered_pull_request(&world);
+    let key = intent.spec.idempotency_key.to_hex();
+    let body = format!("<!-- krate:{} -->", &key[..40]);
+    let mut new = krate_providers::simulator::NewPullRequest::new("Fix", "fix", "main");
+    new.body = Some(body);
+    world.forge().forge.by("krate-bot", at).open_pull_request(REPOSITORY, new).expect("opened");
+    told(&world);
+    let before = world.written().len();
+    world.settle().expect("quiet");
+    assert_eq!(world.written().len(), before, "S34: nothing is made twice");
+    let intents = world.all::<ExternalWriteIntent>();
+    let intent = intents.iter().find(|known| known.name() == intent.name()).expect("there");
+    assert_eq!(intent.phase(), "Succeeded", "{intent:#?}");
+    assert!(intent.status.as_ref().is_some_and(|status| status.confirmation.is_some()), "S35");
+    let pulls = world.all::<PullRequest>();
+    assert_eq!(pulls.iter().map(Resource::name).collect::<Vec<_>>(), ["made"], "{pulls:#?}");
+}
