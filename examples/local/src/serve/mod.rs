@@ -36,7 +36,7 @@ use crate::output;
 use config::{Config, Limits, TokenRef};
 use metrics::Metrics;
 pub(crate) use ports::now;
-use ports::{Client, ConfiguredSecrets, SystemClock};
+use ports::{Client, ConfiguredSecrets, SystemClock, now};
 use worker::Worker;
 
 /// Stack of each thread: an object with its intents and conflicts is a large value, above all in a build without optimization.
@@ -186,7 +186,7 @@ async fn serve(config: Config, objects: &[Document], file: &Path) -> Result<(), 
     let applied = objects::apply(app.store.as_ref(), objects).await?;
     tracing::info!(written = applied.written, unchanged = applied.unchanged, "configured objects");
     app.check_secrets().await?;
-    app.set_config(SyncConfig::load(app.store.as_ref(), chrono::Utc::now()).await.map_err(Error::new)?);
+    app.set_config(SyncConfig::load(app.store.as_ref(), now()).await.map_err(Error::new)?);
     let listener = bind(listen, file).await?;
     let address = listener.local_addr().map_err(|error| Error::new(format!("{listen}: {error}")))?;
     // The store has one process at a time: whoever was sending before is gone.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::App;
+use super::ports::now;
 
 /// Between two tries at a store that can't be read.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -85,7 +86,7 @@ pub(crate) fn follow_config(app: &Arc<App>) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
             let read_at = app.store.revision().await.unwrap_or(Revision::ZERO);
-            match Config::load(app.store.as_ref(), chrono::Utc::now()).await {
+            match Config::load(app.store.as_ref(), now()).await {
                 Ok(config) => app.set_config(config),
                 Err(error) => tracing::warn!("the configuration can't be read: {error}"),
             }
