@@ -11,7 +11,7 @@ use krate_model::kinds::external::{
 use krate_model::kinds::sets::{ConflictReason, EventAction, ResolutionStrategy};
 use krate_model::kinds::shared::{Extensions, ExternalEnvelope, ObjectRef, Time, Value};
 use krate_model::observation::{CanonicalEvent, NativeFields, Normalized, Text};
-use krate_model::{Digest, NotCanonical, Resource, canonical_json};
+use krate_model::{Digest, NotCanonical, Resource, canonical_digest, canonical_json};
 
 use crate::local::local_kind;
 use crate::machines::{Policy, Refused, conflict, intent};
@@ -266,7 +266,26 @@ fn tombstone(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope) -> R
     status.phase = ExternalObjectLinkPhase::Tombstoned;
     settle(status);
     link.dirty = true;
+    making_is_seen(state, seen)?;
     bury(state, seen, scope)
+}
+
+/// What was made here, and whose making was never answered, was made: its deletion shows that. It isn't made again (S34).
+fn making_is_seen(state: &mut ObjectState, seen: Observation<'_>) -> Result<(), ObserveError> {
+    let digest = canonical_digest(seen.event)?;
+    for intent in state.intents.iter_mut().filter(|intent| intent.object.spec.native_target.native_id.is_none()) {
+        match intent.object.status.as_ref().map(|status| &status.phase) {
+            Some(ExternalWriteIntentPhase::AwaitingConfirmation) => {
+                state.audit.extend(moves::confirm_intent(intent, seen.shows.into(), digest, seen.received_at)?);
+            }
+            Some(ExternalWriteIntentPhase::Sending | ExternalWriteIntentPhase::Retrying) => {
+                let proof = Confirmation { by: seen.shows.into(), digest, at: seen.received_at };
+                intent.change().status_mut().confirmation.get_or_insert(proof);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The object is gone: the projection says so, and what was still to be written has nowhere to go.

@@ -198,6 +198,23 @@ fn s20_a_text_that_is_taken_back_while_its_write_is_unanswered_is_taken_back() {
 }
 
 #[test]
+fn s34_what_was_made_unanswered_and_deleted_there_is_not_made_again() {
+    let world = world();
+    comment_here(&world);
+    send_and_die(&world);
+    // The webhook about its making is late, and the one about its deletion comes first.
+    told(&world);
+    let id = world.forge().forge.comments(REPOSITORY, 1)[0].id;
+    let at = start() + TimeDelta::seconds(60);
+    world.forge().forge.by("bob", at).delete_comment(REPOSITORY, id).expect("deleted");
+    deliver(&world, &told(&world));
+    settle(&world);
+    assert!(world.forge().forge.comments(REPOSITORY, 1).is_empty());
+    assert_eq!(world.written().len(), 1, "{:#?}", world.written());
+    assert_eq!((intents(&world), world.all::<Comment>()[0].phase()), (vec!["Succeeded".to_owned()], "Deleted"));
+}
+
+#[test]
 fn s45_a_comment_whose_issue_is_gone_is_given_up_at_once() {
     let world = world();
     comment_here(&world);

@@ -186,7 +186,8 @@ impl Driver {
         let has_place = exists || intent.object.spec.native_target.native_number.is_some();
         let retried = phase_of(&intent.object) == ExternalWriteIntentPhase::Retrying;
         // A change that was sent once is looked for first, even where it surely failed: somebody else may have made it meanwhile.
-        let mut verify = verify || (retried && exists);
+        let seen = intent.object.status.as_ref().is_some_and(|status| status.confirmation.is_some());
+        let mut verify = verify || (retried && (exists || seen));
         let intent = if verify || !exists {
             intent
         } else {
