@@ -36,7 +36,7 @@ use crate::output;
 use config::{Config, Limits, TokenRef};
 use metrics::Metrics;
 pub(crate) use ports::now;
-use ports::{Client, ConfiguredSecrets, SystemClock, now};
+use ports::{Client, ConfiguredSecrets, SystemClock};
 use worker::Worker;
 
 /// Stack of each thread: an object with its intents and conflicts is a large value, above all in a build without optimization.
