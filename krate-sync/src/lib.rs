@@ -16,3 +16,4 @@ pub mod plan;
 pub mod records;
 pub mod scope;
 pub mod sharing;
+pub mod status;

@@ -204,6 +204,9 @@ impl Driver {
             Err(other) => return Err(other),
         };
         let decoded = scope.backend.adapter.decode(&call, &answer.response, self.clock.now());
+        if let Some(quota) = &decoded.quota {
+            self.note(scope.backend.object.name(), |seen| seen.take_quota(quota));
+        }
         let (objects, next) = match decoded.result {
             Ok(Outcome::Page { objects, next, .. }) => (objects, next),
             // Not an empty page: a complete backfill would bury everything.

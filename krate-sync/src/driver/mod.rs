@@ -18,8 +18,8 @@ mod ports;
 mod resolutions;
 mod standing;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt};
@@ -126,6 +126,8 @@ pub struct Driver {
     pub(crate) seed: u64,
     /// The newest reading of [`Driver::tick`], in microseconds.
     ticks: Arc<AtomicI64>,
+    /// What was seen since the statuses were last computed.
+    pub(crate) notes: Arc<Mutex<standing::Notes>>,
 }
 
 impl Driver {
@@ -137,7 +139,7 @@ impl Driver {
         secrets: Arc<dyn Secrets>,
         seed: u64,
     ) -> Self {
-        Self { store, http, clock, secrets, seed, ticks: Arc::new(AtomicI64::new(i64::MIN)) }
+        Self { store, http, clock, secrets, seed, ticks: Arc::new(AtomicI64::new(i64::MIN)), notes: Arc::default() }
     }
 
     /// The store.
@@ -169,7 +171,14 @@ impl Driver {
             .backend(provider)
             .ok_or_else(|| DriverError::NotFound { what: "provider", name: provider.to_owned() })?;
         let secrets = self.secrets.webhook_secrets(&backend.object).await?;
-        Ok(accept(self.store.as_ref(), backend, &secrets, headers, body, self.clock.now()).await)
+        let now = self.clock.now();
+        let accepted = accept(self.store.as_ref(), backend, &secrets, headers, body, now).await;
+        match &accepted {
+            Ok(_) => self.note(provider, |seen| seen.deliveries.good_at = Some(now)),
+            Err(AcceptError::Signature(_)) => self.note(provider, |seen| seen.deliveries.failed_at = Some(now)),
+            Err(_) => {}
+        }
+        Ok(accepted)
     }
 
     /// Works on what is due now, once through every kind.
@@ -203,7 +212,8 @@ impl Driver {
                 }
             }
         }
-        pass.next = self.next_due().await?;
+        let look = Box::pin(self.show_all(&config, now)).await?;
+        pass.next = self.next_due().await?.into_iter().chain(look).min();
         Ok(pass)
     }
 

@@ -1,14 +1,38 @@
 //! What bindings and providers show about themselves (S3, S42).
 
-use krate_model::Resource;
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
 use krate_model::condition::{ConditionStatus, Finding, condition, set_condition};
-use krate_model::kinds::external::{ExternalBackendBinding, ExternalBackendBindingPhase as Phase};
+use krate_model::kinds::external::{
+    ExternalBackendBinding, ExternalBackendBindingPhase as Phase, ExternalBackendProvider, ExternalSyncConflict,
+    ExternalSyncState, ExternalWebhookDelivery, ExternalWriteIntent,
+};
 use krate_model::kinds::shared::Time;
-use krate_model::store::Revision;
+use krate_model::store::{Index, Query, Revision};
+use krate_model::{Kind, Resource};
 
 use super::{Config, Driver, DriverError};
-use crate::records::{Changes, Loaded};
+use crate::machines::{Ctx, Policy};
+use crate::object::controller;
+use crate::records::{self, Changes, Loaded};
+use crate::scope::Scope;
 use crate::sharing::Refusal;
+use crate::status::{self, Counts, Seen};
+
+/// How far apart two looks at everything that statuses show are at least.
+const BETWEEN_LOOKS: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
+/// Records of one phase that are counted; a status that shows so many tells enough.
+const MOST_COUNTED: usize = 1000;
+
+/// What the statuses are computed from, beside the records.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    seen: BTreeMap<String, Seen>,
+    /// When they were computed last, and what the store had then.
+    looked: Option<(Time, Revision)>,
+    is_new: bool,
+}
 
 impl Driver {
     /// Says in the `Ready` condition of each binding that may not be used why that is so, and takes it back when it may (S3). What stands there already
@@ -52,4 +76,127 @@ impl Driver {
             _ => Ok(()),
         }
     }
+}
+
+impl Driver {
+    /// Notes something about a provider for its next status.
+    pub(crate) fn note(&self, provider: &str, take: impl FnOnce(&mut Seen)) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        take(notes.seen.entry(provider.to_owned()).or_default());
+        notes.is_new = true;
+    }
+
+    /// Computes the statuses where something was written or noted since they were computed last, and writes those that differ. Answers when
+    /// it is time again; never, while nothing happens.
+    pub(super) async fn show_all(&self, config: &Config, now: Time) -> Result<Option<Time>, DriverError> {
+        let revision = self.store.revision().await?;
+        let seen = {
+            let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((at, known)) = notes.looked {
+                if known == revision && !notes.is_new {
+                    return Ok(None);
+                }
+                let due = at + BETWEEN_LOOKS;
+                // A clock that was set back doesn't hold the next look up.
+                if now < due && now >= at {
+                    return Ok(Some(due));
+                }
+            }
+            notes.looked = Some((now, revision));
+            notes.is_new = false;
+            notes.seen.clone()
+        };
+        let counts = self.counts().await?;
+        let nothing = Seen::default();
+        for backend in config.backends() {
+            let name = backend.object.name();
+            let seen = seen.get(name).unwrap_or(&nothing);
+            let mut states = Vec::new();
+            let scopes: Vec<&Scope> = config.scopes().filter(|scope| scope.backend.object.name() == name).collect();
+            for scope in &scopes {
+                let own: Vec<ExternalSyncState> =
+                    self.states_of(scope).await?.into_iter().map(|loaded| loaded.object).collect();
+                self.show_binding(scope, &own, &counts, seen, now).await?;
+                states.extend(own);
+            }
+            let bindings: Vec<&str> = scopes.iter().map(|scope| scope.binding_name()).collect();
+            let loaded: Option<Loaded<ExternalBackendProvider>> =
+                records::get(self.store(), backend.object.namespace(), name).await?;
+            if let Some(mut loaded) = loaded {
+                let next = status::of_provider(&loaded.object, &bindings, &states, &counts, seen, now);
+                loaded.dirty = next != loaded.object;
+                loaded.object = next;
+                self.show(&loaded, Changes::at(now)).await?;
+            }
+        }
+        Ok((self.store.revision().await? != revision).then(|| now + BETWEEN_LOOKS))
+    }
+
+    async fn show_binding(
+        &self,
+        scope: &Scope,
+        states: &[ExternalSyncState],
+        counts: &Counts,
+        seen: &Seen,
+        now: Time,
+    ) -> Result<(), DriverError> {
+        let loaded: Option<Loaded<ExternalBackendBinding>> =
+            records::get(self.store(), scope.namespace(), scope.binding_name()).await?;
+        let Some(mut loaded) = loaded else { return Ok(()) };
+        let (actor, policy) = (controller(), Policy::of(&scope.policy));
+        let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
+        let (next, audit) = status::of_binding(&loaded.object, scope.is_paused(), states, counts, seen, &ctx)?;
+        loaded.dirty = next != loaded.object;
+        loaded.object = next;
+        let mut changes = Changes::at(now);
+        changes.audit_all(audit);
+        self.show(&loaded, changes).await
+    }
+
+    async fn show<T: Resource>(&self, loaded: &Loaded<T>, mut changes: Changes) -> Result<(), DriverError> {
+        changes.put(loaded)?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        match changes.commit(self.store()).await {
+            // Somebody changed it meanwhile: the next look sees that.
+            Err(error) if !error.is_conflict() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What waits, counted by index.
+    async fn counts(&self) -> Result<Counts, DriverError> {
+        let mut counts = Counts::default();
+        for phase in ["Open", "Resolving"] {
+            for conflict in self.in_phase::<ExternalSyncConflict>(phase).await? {
+                add(&mut counts.open_conflicts, (conflict.spec.binding_ref, conflict.spec.interface));
+            }
+        }
+        for phase in ["PendingApproval", "ReadyToSend", "Sending", "Retrying", "AwaitingConfirmation"] {
+            for intent in self.in_phase::<ExternalWriteIntent>(phase).await? {
+                add(&mut counts.pending_writes, (intent.spec.binding_ref, intent.spec.interface));
+            }
+        }
+        let query = Query::new(Kind::ExternalWebhookDelivery).between(Index::Due, ""..).limit(MOST_COUNTED);
+        for stored in self.store.list(&query).await?.items {
+            add(&mut counts.queue_depth, records::parse::<ExternalWebhookDelivery>(&stored)?.object.spec.provider_ref);
+        }
+        Ok(counts)
+    }
+
+    async fn in_phase<T: Resource>(&self, phase: &str) -> Result<Vec<T>, DriverError> {
+        let query = Query::new(T::KIND).with(Index::Phase, phase).limit(MOST_COUNTED);
+        let page = self.store.list(&query).await?;
+        Ok(page
+            .items
+            .iter()
+            .map(|stored| Ok(records::parse::<T>(stored)?.object))
+            .collect::<Result<_, records::RecordError>>()?)
+    }
+}
+
+fn add<K: Ord>(counts: &mut BTreeMap<K, i64>, key: K) {
+    let count = counts.entry(key).or_default();
+    *count = count.saturating_add(1);
 }

@@ -1,0 +1,308 @@
+//! What a binding and a provider show about themselves: computed from records, and the same when nothing happened. Spec: external-sync.md S42.
+//!
+//! Phases move through the machines, so that each move is audited (S41); conditions move through [`set_condition`], so that their times move with their
+//! status only. A quiet system yields the status that is stored, and so no write.
+
+use std::collections::BTreeMap;
+
+use krate_model::Resource;
+use krate_model::audit::AuditDraft;
+use krate_model::condition::{ConditionStatus, Finding, set_condition};
+use krate_model::kinds::external::{
+    BindingInterfaceStatus, ExternalBackendBinding, ExternalBackendBindingPhase as Phase, ExternalBackendProvider,
+    ExternalSyncState, ExternalSyncStatePhase as Run, LastDelivery, ProviderInterfaceStatus, RateLimitStatus,
+};
+use krate_model::kinds::sets::{ErrorClass, Interface};
+use krate_model::kinds::shared::{Condition, Time};
+use krate_providers::contract::QuotaReading;
+
+use crate::machines::{Ctx, Due, Refused, binding};
+
+/// What waits, by binding and interface, and the deliveries of a provider.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Open conflicts.
+    pub open_conflicts: BTreeMap<(String, Interface), i64>,
+    /// Writes that aren't confirmed.
+    pub pending_writes: BTreeMap<(String, Interface), i64>,
+    /// Deliveries that wait, by provider.
+    pub queue_depth: BTreeMap<String, i64>,
+}
+
+/// What was seen of a provider.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Seen {
+    /// Newest deliveries.
+    pub deliveries: LastDelivery,
+    /// Budgets as last read, by their names.
+    pub quotas: BTreeMap<String, RateLimitStatus>,
+}
+
+impl Seen {
+    /// Takes a budget's reading in.
+    pub fn take_quota(&mut self, quota: &QuotaReading) {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let reading = RateLimitStatus {
+            scope: quota.scope.clone(),
+            limit: count(quota.limit),
+            remaining: count(quota.remaining),
+            reset_at: quota.reset_at,
+        };
+        self.quotas.insert(quota.scope.clone(), reading);
+    }
+}
+
+/// What is known about the lists of some interfaces.
+struct Lists<'a> {
+    states: Vec<&'a ExternalSyncState>,
+}
+
+impl Lists<'_> {
+    fn error_class(&self) -> Option<ErrorClass> {
+        let errors = self.states.iter().filter_map(|state| state.status.as_ref()?.error.as_ref());
+        errors.max_by_key(|error| error.at).map(|error| error.class.clone())
+    }
+
+    fn limited_until(&self) -> Option<Time> {
+        let limited = self.states.iter().filter_map(|state| state.status.as_ref());
+        limited.filter(|status| status.phase == Run::RateLimited).filter_map(|status| status.not_before).max()
+    }
+
+    fn all_read_once(&self) -> bool {
+        !self.states.is_empty()
+            && self
+                .states
+                .iter()
+                .all(|state| state.status.as_ref().is_some_and(|status| status.last_complete_at.is_some()))
+    }
+}
+
+fn mark(
+    conditions: &mut Vec<Condition>,
+    (kind, status, reason, message): (&str, ConditionStatus, &str, &str),
+    generation: i64,
+    now: Time,
+) {
+    set_condition(conditions, Finding { kind, status, reason, message, observed_generation: Some(generation) }, now);
+}
+
+/// The conditions that bindings and providers share: webhooks, limits and lists.
+fn common(conditions: &mut Vec<Condition>, seen: &LastDelivery, lists: &Lists<'_>, generation: i64, now: Time) {
+    let webhook = match (seen.good_at, seen.failed_at) {
+        (None, None) => (ConditionStatus::Unknown, "NoDelivery"),
+        (good, Some(failed)) if good.is_none_or(|good| good <= failed) => (ConditionStatus::False, "SignatureRejected"),
+        _ => (ConditionStatus::True, "Verified"),
+    };
+    mark(conditions, ("WebhookReady", webhook.0, webhook.1, ""), generation, now);
+    let until = lists.limited_until();
+    let message = until.map(|at| format!("until {}", at.to_rfc3339())).unwrap_or_default();
+    let reason = if until.is_some() { "LimitReached" } else { "WithinLimits" };
+    mark(conditions, ("RateLimited", until.is_some().into(), reason, &message), generation, now);
+    let error = lists.error_class();
+    let (healthy, reason) = match &error {
+        Some(class) => (ConditionStatus::False, class.as_str()),
+        None if lists.all_read_once() => (ConditionStatus::True, "Backfilled"),
+        None => (ConditionStatus::Unknown, "NotYetRead"),
+    };
+    mark(conditions, ("BackfillHealthy", healthy, reason, ""), generation, now);
+}
+
+fn interface_condition(interface: &Interface) -> Option<&'static str> {
+    match interface {
+        Interface::IssueTracking => Some("IssueTrackingReady"),
+        Interface::Cicd => Some("CicdReady"),
+        Interface::GitForge => Some("GitForgeReady"),
+        _ => None,
+    }
+}
+
+/// The binding with the status that its records give it, and what its phase's moves tell. `states` are its lists.
+///
+/// # Errors
+/// [`Refused`] when its machine has no such move.
+pub fn of_binding(
+    binding: &ExternalBackendBinding,
+    paused: bool,
+    states: &[ExternalSyncState],
+    counts: &Counts,
+    seen: &Seen,
+    ctx: &Ctx<'_>,
+) -> Result<(ExternalBackendBinding, Vec<AuditDraft>), Refused> {
+    let mut next = binding.clone();
+    let generation = next.generation();
+    let name = next.name().to_owned();
+    let status = next.status.get_or_insert_default();
+    let mut conflicts = 0_i64;
+    for interface in binding.spec.interfaces.iter().filter(|interface| interface.enabled) {
+        let lists = Lists { states: states.iter().filter(|state| state.spec.interface == interface.name).collect() };
+        let at = (name.clone(), interface.name.clone());
+        let known = match status.interfaces.iter_mut().find(|known| known.name == interface.name) {
+            Some(known) => known,
+            None => status.interfaces.push_mut(BindingInterfaceStatus {
+                name: interface.name.clone(),
+                ready: false,
+                initial_sync_done: false,
+                watermark: None,
+                last_backfill_at: None,
+                queue_depth: 0,
+                open_conflicts: 0,
+                pending_writes: 0,
+                last_error_class: None,
+            }),
+        };
+        known.open_conflicts = counts.open_conflicts.get(&at).copied().unwrap_or(0);
+        known.pending_writes = counts.pending_writes.get(&at).copied().unwrap_or(0);
+        known.last_error_class = lists.error_class();
+        known.initial_sync_done |= lists.all_read_once();
+        known.ready = known.initial_sync_done && !paused && known.last_error_class.is_none();
+        conflicts = conflicts.saturating_add(known.open_conflicts);
+        if let Some(kind) = interface_condition(&interface.name) {
+            let reason = match (&known.last_error_class, known.initial_sync_done) {
+                (Some(class), _) => class.as_str(),
+                (None, true) if paused => "Suspended",
+                (None, true) => "Backfilled",
+                (None, false) => "NotYetRead",
+            };
+            mark(&mut status.conditions, (kind, known.ready.into(), reason, ""), generation, ctx.now);
+        }
+    }
+    take_newest(&mut status.last_delivery, &seen.deliveries);
+    let deliveries = status.last_delivery.clone().unwrap_or_default();
+    common(&mut status.conditions, &deliveries, &Lists { states: states.iter().collect() }, generation, ctx.now);
+    let reason = if conflicts > 0 { "ConflictFound" } else { "NoConflict" };
+    mark(&mut status.conditions, ("ConflictsPresent", (conflicts > 0).into(), reason, ""), generation, ctx.now);
+    let (next, audit) = moved(next, paused, conflicts > 0, ctx)?;
+    Ok((ready(next, ctx.now), audit))
+}
+
+/// Lets the binding's machine take the moves that its records ask for.
+fn moved(
+    mut next: ExternalBackendBinding,
+    paused: bool,
+    conflicts: bool,
+    ctx: &Ctx<'_>,
+) -> Result<(ExternalBackendBinding, Vec<AuditDraft>), Refused> {
+    let phase = next.status.as_ref().map_or(&Phase::Pending, |status| &status.phase);
+    let event = match (phase, binding::due(&next, paused)) {
+        (_, Due::Now(binding::Effect::Suspend)) => Some(binding::Event::Suspended),
+        // The machine asks the binding's own wish only; the provider's pause is in `paused`.
+        (_, Due::Now(binding::Effect::Resume)) => Some(binding::Event::Resumed),
+        (Phase::Ready, _) if conflicts => Some(binding::Event::ConflictFound),
+        (Phase::Conflict, _) if !conflicts => Some(binding::Event::ConflictsCleared),
+        _ => None,
+    };
+    let Some(event) = event else { return Ok((next, Vec::new())) };
+    let step = binding::step(&next, event, ctx)?;
+    next = step.record;
+    Ok((next, step.audit))
+}
+
+fn ready(mut next: ExternalBackendBinding, now: Time) -> ExternalBackendBinding {
+    let generation = next.generation();
+    let status = next.status.get_or_insert_default();
+    let (holds, reason) = match status.phase {
+        Phase::Ready | Phase::Conflict if status.interfaces.iter().all(|it| it.last_error_class.is_none()) => {
+            (ConditionStatus::True, "Backfilled")
+        }
+        Phase::Ready | Phase::Conflict => (ConditionStatus::False, "BackfillFailing"),
+        Phase::Paused => (ConditionStatus::False, "Suspended"),
+        _ => (ConditionStatus::False, "NotYetRead"),
+    };
+    mark(&mut status.conditions, ("Ready", holds, reason, ""), generation, now);
+    status.observed_generation = status.observed_generation.max(Some(generation));
+    next
+}
+
+/// The provider with the status that its bindings' records give it. `bindings` are their names.
+pub fn of_provider(
+    provider: &ExternalBackendProvider,
+    bindings: &[&str],
+    states: &[ExternalSyncState],
+    counts: &Counts,
+    seen: &Seen,
+    now: Time,
+) -> ExternalBackendProvider {
+    let mut next = provider.clone();
+    let generation = next.generation();
+    let name = next.name().to_owned();
+    let suspended = next.spec.suspend;
+    let wanted = [
+        (Interface::IssueTracking, next.spec.capabilities.issue_tracking),
+        (Interface::Cicd, next.spec.capabilities.cicd),
+        (Interface::GitForge, next.spec.capabilities.git_forge),
+    ];
+    let status = next.status.get_or_insert_default();
+    let sum = |counted: &BTreeMap<(String, Interface), i64>, interface: &Interface| {
+        let own = bindings.iter().filter_map(|binding| counted.get(&((*binding).to_owned(), interface.clone())));
+        own.fold(0_i64, |sum, count| sum.saturating_add(*count))
+    };
+    let mut conflicts = 0_i64;
+    status.interfaces.clear();
+    for (interface, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
+        let lists = Lists { states: states.iter().filter(|state| state.spec.interface == interface).collect() };
+        let ready = lists.all_read_once() && lists.error_class().is_none() && !suspended;
+        if let Some(kind) = interface_condition(&interface) {
+            let reason = if ready { "Backfilled" } else { "NotReady" };
+            mark(&mut status.conditions, (kind, ready.into(), reason, ""), generation, now);
+        }
+        let entry = ProviderInterfaceStatus {
+            ready,
+            last_backfill_at: lists.states.iter().filter_map(|state| state.status.as_ref()?.last_complete_at).max(),
+            // A delivery's interface is known once it is processed: what waits may be about any of them.
+            queue_depth: counts.queue_depth.get(&name).copied().unwrap_or(0),
+            open_conflicts: sum(&counts.open_conflicts, &interface),
+            pending_writes: sum(&counts.pending_writes, &interface),
+            last_error_class: lists.error_class(),
+            name: interface,
+        };
+        conflicts = conflicts.saturating_add(entry.open_conflicts);
+        status.interfaces.push(entry);
+    }
+    take_newest(&mut status.last_delivery, &seen.deliveries);
+    take_quotas(&mut status.rate_limits, &seen.quotas);
+    let deliveries = status.last_delivery.clone().unwrap_or_default();
+    let lists = Lists { states: states.iter().collect() };
+    common(&mut status.conditions, &deliveries, &lists, generation, now);
+    let reason = if conflicts > 0 { "ConflictFound" } else { "NoConflict" };
+    mark(&mut status.conditions, ("ConflictsPresent", (conflicts > 0).into(), reason, ""), generation, now);
+    let auth = match lists.error_class() {
+        Some(ErrorClass::Authentication) => (ConditionStatus::False, "Authentication"),
+        _ if lists.all_read_once() => (ConditionStatus::True, "Accepted"),
+        _ => (ConditionStatus::Unknown, "NotYetAsked"),
+    };
+    mark(&mut status.conditions, ("AuthReady", auth.0, auth.1, ""), generation, now);
+    let ready = lists.all_read_once() && lists.error_class().is_none() && !suspended;
+    let reason = match (ready, suspended) {
+        (true, _) => "Backfilled",
+        (false, true) => "Suspended",
+        (false, false) => "NotReady",
+    };
+    mark(&mut status.conditions, ("Ready", ready.into(), reason, ""), generation, now);
+    status.observed_generation = status.observed_generation.max(Some(generation));
+    next
+}
+
+/// Only newer times count: what was seen before a restart stays.
+fn take_newest(known: &mut Option<LastDelivery>, seen: &LastDelivery) {
+    let old = known.clone().unwrap_or_default();
+    let next = LastDelivery { good_at: old.good_at.max(seen.good_at), failed_at: old.failed_at.max(seen.failed_at) };
+    if next != LastDelivery::default() {
+        *known = Some(next);
+    }
+}
+
+/// Takes budgets in where they tell something: a tenth of the limit more or less, none left, another window or another limit. Each call spends one, and
+/// isn't worth a write.
+fn take_quotas(known: &mut Vec<RateLimitStatus>, seen: &BTreeMap<String, RateLimitStatus>) {
+    let step = |it: &RateLimitStatus| {
+        let tenth = it.remaining.saturating_mul(10).checked_div(it.limit).unwrap_or(0);
+        (it.limit, tenth, it.remaining <= 0, it.reset_at)
+    };
+    for quota in seen.values() {
+        match known.iter_mut().find(|it| it.scope == quota.scope) {
+            Some(old) if step(old) == step(quota) => {}
+            Some(old) => *old = quota.clone(),
+            None => known.push(quota.clone()),
+        }
+    }
+}
