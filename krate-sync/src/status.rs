@@ -10,13 +10,14 @@ use krate_model::audit::AuditDraft;
 use krate_model::condition::{ConditionStatus, Finding, set_condition};
 use krate_model::kinds::external::{
     BindingInterfaceStatus, ExternalBackendBinding, ExternalBackendBindingPhase as Phase, ExternalBackendProvider,
-    ExternalSyncState, ExternalSyncStatePhase as Run, LastDelivery, ProviderInterfaceStatus, RateLimitStatus,
+    ExternalBackendProviderPhase as ProviderPhase, ExternalSyncState, ExternalSyncStatePhase as Run, LastDelivery,
+    ManifestRef, ProviderInterfaceStatus, RateLimitStatus,
 };
 use krate_model::kinds::sets::{ErrorClass, Interface};
-use krate_model::kinds::shared::{Condition, Time};
+use krate_model::kinds::shared::{Condition, ErrorInfo, Time};
 use krate_providers::contract::QuotaReading;
 
-use crate::machines::{Ctx, Due, Refused, binding};
+use crate::machines::{Ctx, Due, Refused, binding, provider};
 
 /// What waits, by binding and interface, and the deliveries of a provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,9 +59,12 @@ struct Lists<'a> {
 }
 
 impl Lists<'_> {
+    fn error(&self) -> Option<&ErrorInfo> {
+        self.states.iter().filter_map(|state| state.status.as_ref()?.error.as_ref()).max_by_key(|error| error.at)
+    }
+
     fn error_class(&self) -> Option<ErrorClass> {
-        let errors = self.states.iter().filter_map(|state| state.status.as_ref()?.error.as_ref());
-        errors.max_by_key(|error| error.at).map(|error| error.class.clone())
+        self.error().map(|error| error.class.clone())
     }
 
     fn limited_until(&self) -> Option<Time> {
@@ -213,16 +217,21 @@ fn ready(mut next: ExternalBackendBinding, now: Time) -> ExternalBackendBinding 
     next
 }
 
-/// The provider with the status that its bindings' records give it. `bindings` are their names.
+/// The provider with the status that its bindings' records give it, and what its phase's moves tell. `bindings` are their names.
+///
+/// # Errors
+/// [`Refused`] when its machine has no such move.
 pub fn of_provider(
     provider: &ExternalBackendProvider,
+    manifest: &ManifestRef,
     bindings: &[&str],
     states: &[ExternalSyncState],
     counts: &Counts,
     seen: &Seen,
-    now: Time,
-) -> ExternalBackendProvider {
-    let mut next = provider.clone();
+    ctx: &Ctx<'_>,
+) -> Result<(ExternalBackendProvider, Vec<AuditDraft>), Refused> {
+    let now = ctx.now;
+    let (mut next, audit) = provider_moved(provider, manifest, &Lists { states: states.iter().collect() }, ctx)?;
     let generation = next.generation();
     let name = next.name().to_owned();
     let suspended = next.spec.suspend;
@@ -279,7 +288,41 @@ pub fn of_provider(
     };
     mark(&mut status.conditions, ("Ready", ready.into(), reason, ""), generation, now);
     status.observed_generation = status.observed_generation.max(Some(generation));
-    next
+    Ok((next, audit))
+}
+
+/// Lets the provider's machine take the moves that are proved: a list that was read shows that the credential is good.
+fn provider_moved(
+    known: &ExternalBackendProvider,
+    manifest: &ManifestRef,
+    lists: &Lists<'_>,
+    ctx: &Ctx<'_>,
+) -> Result<(ExternalBackendProvider, Vec<AuditDraft>), Refused> {
+    let mut next = known.clone();
+    let mut audit = Vec::new();
+    // From Pending to Ready or Degraded are four moves.
+    for _ in 0..4 {
+        let status = next.status.clone().unwrap_or_default();
+        let event = match provider::due(&next) {
+            Due::Now(provider::Effect::Start) => provider::Event::Started,
+            Due::Now(provider::Effect::Authenticate) if lists.all_read_once() => {
+                provider::Event::Authenticated { account: status.account, installations: status.installations }
+            }
+            Due::Now(provider::Effect::Discover) => provider::Event::Discovered { manifest: manifest.clone() },
+            Due::Now(provider::Effect::Suspend) => provider::Event::Suspended,
+            Due::Now(provider::Effect::Resume) => provider::Event::Resumed,
+            Due::Now(provider::Effect::Restart) => provider::Event::ConfigurationChanged,
+            _ => match (&status.phase, lists.error()) {
+                (ProviderPhase::Ready, Some(error)) => provider::Event::Worsened { error: error.clone() },
+                (ProviderPhase::Degraded, None) => provider::Event::Recovered,
+                _ => break,
+            },
+        };
+        let step = provider::step(&next, event, ctx)?;
+        next = step.record;
+        audit.extend(step.audit);
+    }
+    Ok((next, audit))
 }
 
 /// Only newer times count: what was seen before a restart stays.

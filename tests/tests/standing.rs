@@ -68,8 +68,10 @@ fn s42_a_quiet_system_shows_that_it_is_ready_and_writes_no_status() {
         assert!(holds(&world, kind), "{kind}: {:?}", binding(&world).status);
     }
     assert!(!holds(&world, "RateLimited") && !holds(&world, "ConflictsPresent"));
+    assert_eq!(provider(&world).phase(), "Ready");
     let shown = provider(&world).status.expect("a status");
-    assert!(is_true(&shown.conditions, "AuthReady"));
+    assert!(shown.manifest.is_some() && is_true(&shown.conditions, "AuthReady"));
+    assert!(is_true(&shown.conditions, "InstallationReady"), "tokens need no installation");
     assert_eq!(shown.rate_limits.len(), 1, "{shown:?}");
     let generations = shown.conditions.iter().map(|it| it.observed_generation);
     assert!(generations.clone().all(|it| it == Some(1)), "{shown:?}");

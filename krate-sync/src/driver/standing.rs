@@ -6,11 +6,11 @@ use std::sync::PoisonError;
 use krate_model::condition::{ConditionStatus, Finding, condition, set_condition};
 use krate_model::kinds::external::{
     ExternalBackendBinding, ExternalBackendBindingPhase as Phase, ExternalBackendProvider, ExternalSyncConflict,
-    ExternalSyncState, ExternalWebhookDelivery, ExternalWriteIntent,
+    ExternalSyncState, ExternalWebhookDelivery, ExternalWriteIntent, ManifestRef,
 };
 use krate_model::kinds::shared::Time;
 use krate_model::store::{Index, Query, Revision};
-use krate_model::{Kind, Resource};
+use krate_model::{Kind, Resource, canonical_digest};
 
 use super::{Config, Driver, DriverError};
 use crate::machines::{Ctx, Policy};
@@ -123,10 +123,17 @@ impl Driver {
             let loaded: Option<Loaded<ExternalBackendProvider>> =
                 records::get(self.store(), backend.object.namespace(), name).await?;
             if let Some(mut loaded) = loaded {
-                let next = status::of_provider(&loaded.object, &bindings, &states, &counts, seen, now);
+                let known = backend.adapter.manifest();
+                let manifest = ManifestRef { name: known.provider_type.clone(), digest: canonical_digest(known)? };
+                let (actor, policy) = (controller(), Policy::default());
+                let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
+                let (next, audit) =
+                    status::of_provider(&loaded.object, &manifest, &bindings, &states, &counts, seen, &ctx)?;
                 loaded.dirty = next != loaded.object;
                 loaded.object = next;
-                self.show(&loaded, Changes::at(now)).await?;
+                let mut changes = Changes::at(now);
+                changes.audit_all(audit);
+                self.show(&loaded, changes).await?;
             }
         }
         Ok((self.store.revision().await? != revision).then(|| now + BETWEEN_LOOKS))
