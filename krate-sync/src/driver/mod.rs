@@ -174,6 +174,8 @@ impl Driver {
         let now = self.clock.now();
         let accepted = accept(self.store.as_ref(), backend, &secrets, headers, body, now).await;
         match &accepted {
+            // S11: a redelivery changes nothing.
+            Ok(accepted) if accepted.duplicate => {}
             Ok(_) => self.note(provider, |seen| seen.deliveries.good_at = Some(now)),
             Err(AcceptError::Signature(_)) => self.note(provider, |seen| seen.deliveries.failed_at = Some(now)),
             Err(_) => {}
