@@ -156,13 +156,14 @@ pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: the store can be read, and the worker runs.
+/// `GET /readyz`: the store can be read, the worker runs, and the process isn't about to end.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let store = app.store.revision().await.is_ok();
     let worker = app.is_working();
-    let status = if store && worker { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let stays = !app.is_stopping();
+    let status = if store && worker && stays { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |well: bool| if well { "ok" } else { "down" };
-    (status, Json(json!({"store": word(store), "worker": word(worker)}))).into_response()
+    (status, Json(json!({"store": word(store), "worker": word(worker), "process": word(stays)}))).into_response()
 }
 
 /// `GET /metrics`.

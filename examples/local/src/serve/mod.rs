@@ -13,6 +13,7 @@ mod worker;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -80,6 +81,7 @@ pub(crate) struct App {
     token: Option<TokenRef>,
     config: RwLock<Arc<SyncConfig>>,
     next_due: Mutex<Option<Time>>,
+    stopping: AtomicBool,
 }
 
 impl App {
@@ -100,7 +102,13 @@ impl App {
             token: config.api.token_ref,
             config: RwLock::default(),
             next_due: Mutex::default(),
+            stopping: AtomicBool::new(false),
         })
+    }
+
+    /// Whether a signal to stop came: nobody should send anything more here.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     pub(crate) fn config(&self) -> Arc<SyncConfig> {
@@ -194,7 +202,7 @@ async fn serve(config: Config, objects: &[Document], file: &Path) -> Result<(), 
     let worker = worker::start(&app);
     let follower = worker::follow_config(&app);
     output::line(&format!("listening on http://{address}"))?;
-    let served = answer_until(listener, router(&app), stop).await;
+    let served = answer_until(listener, &app, stop).await;
     follower.abort();
     end(worker).await;
     tracing::info!("stopped");
@@ -230,10 +238,12 @@ fn router(app: &Arc<App>) -> Router {
 }
 
 /// Answers requests until a signal comes, then those in flight.
-async fn answer_until(listener: TcpListener, router: Router, stop: Signals) -> Result<(), Error> {
+async fn answer_until(listener: TcpListener, app: &Arc<App>, stop: Signals) -> Result<(), Error> {
+    let stopped = Arc::clone(app);
     let (told, stopping) = tokio::sync::oneshot::channel::<()>();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
         let signal = stop.caught().await;
+        stopped.stopping.store(true, Ordering::Release);
         tracing::info!(signal, "stopping: requests in flight end first");
         // The other end waits in this function, as long as the server does.
         let _ = told.send(());

@@ -73,7 +73,10 @@ async fn it_is_ready_once_it_listens_and_prints_its_address_only() {
     let home = Home::new();
     let server = home.start().await;
     let ready = server.get("/readyz").await;
-    assert_eq!((ready.status, ready.json()), (StatusCode::OK, serde_json::json!({"store": "ok", "worker": "ok"})));
+    assert_eq!(
+        (ready.status, ready.json()),
+        (StatusCode::OK, serde_json::json!({"store": "ok", "worker": "ok", "process": "ok"}))
+    );
     let health = server.get("/healthz").await;
     assert_eq!((health.status, health.text.as_str()), (StatusCode::OK, "ok\n"));
     let address = format!("listening on {}\n", server.origin);
