@@ -234,7 +234,7 @@ fn s45_a_comment_whose_issue_is_gone_is_given_up_at_once() {
 fn unanswered_pull_request(world: &World) -> ExternalWriteIntent {
     let head = PullRequestHead { r#ref: "fix".to_owned(), native_repository_id: None };
     let pull = PullRequest::at(NAMESPACE, "made", PullRequestSpec::new("acme", "site", "Fix", head, "main"));
-    edit(world, |spec| spec.title = "A write to take the shape from".to_owned());
+    edit(world, |spec| spec.title = String::from("A write to take the shape from"));
     world.settle().expect("quiet");
     let mut intent = world.all::<ExternalWriteIntent>().remove(0);
     let spec = &mut intent.spec;

@@ -58,6 +58,7 @@ pub(super) fn merge_set<'f>(
 
 /// What three short sets come to.
 #[derive(Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools)] // Independent facts; every combination of them occurs.
 pub(super) struct Settled<'f> {
     /// Whether the local side isn't as the base any more.
     pub(super) desired_changed: bool,
