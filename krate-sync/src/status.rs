@@ -142,17 +142,7 @@ pub fn of_binding(
         let at = (name.clone(), interface.name.clone());
         let known = match status.interfaces.iter_mut().find(|known| known.name == interface.name) {
             Some(known) => known,
-            None => status.interfaces.push_mut(BindingInterfaceStatus {
-                name: interface.name.clone(),
-                ready: false,
-                initial_sync_done: false,
-                watermark: None,
-                last_backfill_at: None,
-                queue_depth: 0,
-                open_conflicts: 0,
-                pending_writes: 0,
-                last_error_class: None,
-            }),
+            None => status.interfaces.push_mut(BindingInterfaceStatus::new(interface.name.clone())),
         };
         known.open_conflicts = counts.open_conflicts.get(&at).copied().unwrap_or(0);
         known.pending_writes = counts.pending_writes.get(&at).copied().unwrap_or(0);

@@ -92,21 +92,18 @@ impl Machine {
 
     fn run<const WORDS: usize>(&self, text: &str, opaque: impl Fn(&str) -> bool) -> bool {
         let mut reached = self.start::<WORDS>();
-        // ASCII can't deceive, so most texts are not cut into segments at all.
-        let mut hidden = false;
+        // ASCII can't deceive, so most texts are looked at once only.
         let look = !text.is_ascii();
-        for (at, char) in text.char_indices() {
-            if look {
-                if char == '/' {
-                    hidden = false;
-                } else if at == 0 || text[..at].ends_with('/') {
-                    let segment = text[at..].split('/').next().unwrap_or_default();
-                    hidden = opaque(segment);
-                }
+        for (index, segment) in text.split('/').enumerate() {
+            if index > 0 {
+                reached = self.step(&reached, '/', false);
             }
-            reached = self.step(&reached, char, hidden);
-            if reached.is_empty() {
-                return false;
+            let hidden = look && opaque(segment);
+            for char in segment.chars() {
+                reached = self.step(&reached, char, hidden);
+                if reached.is_empty() {
+                    return false;
+                }
             }
         }
         self.is_end(&reached)

@@ -137,17 +137,7 @@ pub fn step(
             for name in enabled {
                 let done = match status.interfaces.iter_mut().find(|known| known.name == name) {
                     Some(known) => known,
-                    None => status.interfaces.push_mut(BindingInterfaceStatus {
-                        name,
-                        ready: false,
-                        initial_sync_done: false,
-                        watermark: None,
-                        last_backfill_at: None,
-                        queue_depth: 0,
-                        open_conflicts: 0,
-                        pending_writes: 0,
-                        last_error_class: None,
-                    }),
+                    None => status.interfaces.push_mut(BindingInterfaceStatus::new(name)),
                 };
                 done.initial_sync_done = true;
                 done.ready = true;

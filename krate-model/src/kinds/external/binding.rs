@@ -358,6 +358,23 @@ pub struct BindingInterfaceStatus {
     pub last_error_class: Option<ErrorClass>,
 }
 
+impl BindingInterfaceStatus {
+    /// An interface of which nothing is known yet.
+    pub fn new(name: Interface) -> Self {
+        Self {
+            name,
+            ready: false,
+            initial_sync_done: false,
+            watermark: None,
+            last_backfill_at: None,
+            queue_depth: 0,
+            open_conflicts: 0,
+            pending_writes: 0,
+            last_error_class: None,
+        }
+    }
+}
+
 resource!(
     ExternalBackendBinding,
     ExternalBackendBindingSpec,
