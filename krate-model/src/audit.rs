@@ -296,7 +296,16 @@ impl AuditEventSpec {
 
     /// The object's name: the names of a chain sort as its numbers do.
     pub fn name(&self) -> String {
-        format!("audit-{:019}", self.sequence)
+        event_name(self.sequence)
+    }
+
+    /// The event in an object that [`to_object`](Self::to_object) made.
+    pub(crate) fn from_object(body: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Object {
+            spec: AuditEventSpec,
+        }
+        serde_json::from_slice::<Object>(body).ok().map(|object| object.spec)
     }
 
     /// The event as the object that a store keeps.
@@ -348,6 +357,11 @@ fn uid_of(digest: &Digest) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
+}
+
+/// The name of the event with this number: names sort as numbers do.
+pub(crate) fn event_name(sequence: i64) -> String {
+    format!("audit-{sequence:019}")
 }
 
 /// Where a chain has come to: its last number and digest. Retention leaves one as a checkpoint in the place of what it removed.

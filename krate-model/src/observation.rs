@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -75,10 +76,24 @@ owns_itself!(
 macro_rules! observed {
     ($(#[$meta:meta])* $name:ident<'a> { $($(#[$field_meta:meta])* $field:ident: $type:ty,)+ }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "camelCase", default)]
         pub struct $name<'a> {
             $($(#[$field_meta])* #[serde(skip_serializing_if = "is_default")] pub $field: $type,)+
+        }
+
+        impl fmt::Debug for $name<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut shown = f.debug_struct(stringify!($name));
+                $(if !is_default(&self.$field) {
+                    if WRITTEN_BY_USERS.contains(&stringify!($field)) {
+                        shown.field(stringify!($field), &Redacted(&self.$field));
+                    } else {
+                        shown.field(stringify!($field), &self.$field);
+                    }
+                })+
+                shown.finish()
+            }
         }
 
         impl<'a> $name<'a> {
@@ -95,6 +110,21 @@ macro_rules! observed {
             }
         }
     };
+}
+
+/// Members that hold text as users wrote it, which may be a secret: `Debug` shows its length and digest only (S47). In JSON it stands as it is.
+const WRITTEN_BY_USERS: &[&str] =
+    &["title", "body", "description", "message", "milestone", "labels", "topics", "author_name", "fields"];
+
+/// A value whose text isn't shown.
+struct Redacted<'v, T>(&'v T);
+
+impl<T: fmt::Debug> fmt::Debug for Redacted<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{:?}", self.0);
+        let digest = crate::Digest::of(text.as_bytes()).to_hex();
+        write!(f, "<{} bytes, sha256:{}>", text.len(), digest.get(..12).unwrap_or_default())
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -8,8 +8,9 @@ use kube::core::ObjectMeta;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::kinds::shared::ExternalEnvelope;
-use crate::store::Index;
+use crate::condition::from_kube_time;
+use crate::kinds::shared::{Condition, ExternalEnvelope, Time};
+use crate::store::{Index, sortable_time};
 use crate::{ClosedSet, Kind};
 
 /// A typed object of one kind.
@@ -90,6 +91,19 @@ pub(crate) fn index_envelope(external: Option<&ExternalEnvelope>, add: &mut dyn 
         add(Index::Binding, external.binding_ref.clone());
         add(Index::Native, native_index(&external.provider_ref, &external.native_kind, &external.native_id));
     }
+}
+
+/// Adds when a record came to its end: the newest of the times that it tells of (R57).
+pub(crate) fn index_ended(
+    metadata: &ObjectMeta,
+    conditions: &[Condition],
+    times: impl IntoIterator<Item = Option<Time>>,
+    add: &mut dyn FnMut(Index, String),
+) {
+    let made = metadata.creation_timestamp.as_ref().map(from_kube_time);
+    let moved = conditions.iter().map(|condition| Some(from_kube_time(&condition.last_transition_time)));
+    let ended = times.into_iter().chain(moved).chain([made]).flatten().max();
+    add(Index::Ended, sortable_time(ended.unwrap_or(Time::UNIX_EPOCH)));
 }
 
 /// The value of the index `native`.

@@ -1,12 +1,22 @@
 //! Who may do what: the one place that says yes or no, for people, agents and controllers.
 //!
-//! So far it holds what grants are written in: [`pattern`]s over refs, paths and names, [`host`]s and [`command`]s; how far
-//! the causes of an action are [`trust`]ed; and what an answer to an [`approval`] is worth.
+//! [`review::review`] answers a [`request::Request`] by a [`snapshot::Snapshot`] with a [`decision::Decision`]. Grants are written in
+//! [`pattern`]s over refs, paths and names, [`host`]s and [`command`]s; how far the causes of an action are [`trust`]ed and what an
+//! answer to an [`approval`] is worth are questions of their own.
 //!
 //! Pure: no I/O, no task, no clock, no randomness. Time is passed in; the same input gives the same output on every target.
 
 pub mod approval;
 pub mod command;
+pub mod decision;
+pub mod explain;
+mod grant;
 pub mod host;
+pub mod reason;
+pub mod request;
+pub mod review;
+pub mod roles;
+mod shards;
+pub mod snapshot;
 pub mod trust;
 pub use krate_model::pattern;

@@ -220,3 +220,36 @@ fn s47_no_token_in_a_payload_leaves_by_an_error() {
     leaks.error("a key", &provider.normalize("installation", permissions.as_bytes()).unwrap_err());
     leaks.assert_none(100);
 }
+
+/// What users wrote is shown as they wrote it in JSON, which is what it is for, and never by `Debug`, which ends up in logs.
+#[test]
+fn s47_debug_of_an_event_shows_no_text_that_users_wrote() {
+    let provider = registry::provider("github").unwrap();
+    let mut texts = 0;
+    for payload in support::published() {
+        for member in ["title", "body", "description", "message"] {
+            for site in support::sites::sites(&payload.body) {
+                if site.member() != member || site.sort != support::sites::Sort::String {
+                    continue;
+                }
+                let body = support::sites::splice(&payload.body, &site.value, "\"users own words\"");
+                let events = provider.normalize(&payload.event_type, &body).unwrap();
+                texts += 1;
+                let shown = format!("{events:?} {events:#?}");
+                assert!(!shown.contains("users own words"), "{} {}: {shown}", payload.name, site.path);
+            }
+        }
+    }
+    assert!(texts > 8, "only {texts} texts");
+    let issue = krate_model::observation::IssueObserved {
+        title: Some("Crash".into()),
+        url: Some("https://github.com/acme/site/issues/1".into()),
+        ..Default::default()
+    };
+    let shown = format!("{issue:?}");
+    assert!(
+        shown.starts_with("IssueObserved { url: Some(\"https://github.com/acme/site/issues/1\"), title: <"),
+        "{shown}"
+    );
+    assert!(shown.contains(" bytes, sha256:"), "{shown}");
+}

@@ -15,7 +15,8 @@ use krate_model::kinds::sets::{AuthMode, ErrorClass, Operation};
 use krate_model::kinds::shared::{NativeTarget, Version};
 use krate_model::observation::{Normalized, ResourceKind};
 use krate_providers::contract::{
-    Call, Credential, Cursor, Decoded, EncodeError, Endpoint, Outcome, Provider, ProviderError, SendOutcome, marker,
+    Call, Credential, Cursor, Decoded, EncodeError, Endpoint, Outcome, Provider, ProviderError, REPOSITORY_ID,
+    SendOutcome, marker,
 };
 use krate_providers::github::GitHub;
 use url::Url;
@@ -84,6 +85,20 @@ fn an_enterprise_server_keeps_its_path_with_and_without_slash() {
         let error = encode_at(base, &call).unwrap_err();
         assert!(matches!(error, EncodeError::Endpoint { .. }), "{base}");
         assert!(!format!("{error} {error:?}").contains("canary"));
+    }
+}
+
+#[test]
+fn a_known_repository_is_addressed_by_its_id() {
+    let mut target = target(Some(7), None);
+    target.container.insert(REPOSITORY_ID.to_owned(), "4300000001".to_owned());
+    let uri = |operation| encode(&Call::new(operation, &target)).unwrap().uri().to_string();
+    assert_eq!(uri(Operation::GetIssue), "https://api.github.com/repositories/4300000001/issues/7");
+    assert_eq!(uri(Operation::GetRepository), "https://api.github.com/repositories/4300000001");
+    for id in ["", "../1", "1/issues", "x"] {
+        target.container.insert(REPOSITORY_ID.to_owned(), id.to_owned());
+        let error = encode(&Call::new(Operation::GetIssue, &target)).unwrap_err();
+        assert!(matches!(error, EncodeError::Unrepresentable { .. }), "{id}: {error}");
     }
 }
 
@@ -190,7 +205,7 @@ fn s8_pull_requests_among_the_issues_are_pull_requests() {
     let target = target(None, None);
     let decoded = GitHub.decode(&Call::new(Operation::ListIssues, &target), &response, now());
     let Outcome::Page { objects, next, etag } = decoded.result.unwrap() else { panic!("no page") };
-    assert_eq!((next, etag.as_deref()), (Some(Cursor("page=2".to_owned())), Some("\"p\"")));
+    assert_eq!((next, etag.as_deref()), (Some(Cursor("since=2024-01-02T00%3A00%3A00Z".to_owned())), Some("\"p\"")));
     assert_eq!(objects[0].resource_kind, ResourceKind::Issue);
     assert!(objects[0].complete);
     // The issue's id isn't the pull request's: only the number and the node id are known.

@@ -141,6 +141,7 @@ impl ObjectState {
     /// [`RecordError::Unwritable`] when an object has no JSON.
     pub fn write(&mut self, changes: &mut Changes) -> Result<(), RecordError> {
         self.end_dependents(changes.now());
+        self.wake();
         self.refresh_link();
         if let Some(link) = &self.link {
             changes.put(link)?;
@@ -193,6 +194,26 @@ impl ObjectState {
                 let late = approval.object.spec.expires_at <= now;
                 let phase = if late { AgentApprovalPhase::Expired } else { AgentApprovalPhase::Stale };
                 approval.change().status_mut().phase = phase;
+            }
+        }
+    }
+
+    /// What waited for something that has just ended is looked at again at once (S36).
+    fn wake(&mut self) {
+        let ended: Vec<String> = self
+            .intents
+            .iter()
+            .filter(|intent| {
+                intent.dirty && (is_final(&intent.object) || is_in(&intent.object, &ExternalWriteIntentPhase::Conflict))
+            })
+            .map(|intent| intent.object.name().to_owned())
+            .collect();
+        let decided = self.conflicts.iter().any(|conflict| conflict.dirty && !is_open(&conflict.object));
+        for intent in &mut self.intents {
+            let waits = is_in(&intent.object, &ExternalWriteIntentPhase::ReadyToSend)
+                && intent.object.status.as_ref().is_some_and(|status| status.not_before.is_some());
+            if waits && (decided || intent.object.spec.depends_on.iter().any(|before| ended.contains(before))) {
+                intent.change().status_mut().not_before = None;
             }
         }
     }
@@ -357,7 +378,7 @@ fn is_in(intent: &ExternalWriteIntent, phase: &ExternalWriteIntentPhase) -> bool
 }
 
 /// Whether the intent waits for a person's answer.
-fn asks(intent: &ExternalWriteIntent) -> bool {
+pub(crate) fn asks(intent: &ExternalWriteIntent) -> bool {
     is_in(intent, &ExternalWriteIntentPhase::PendingApproval)
 }
 

@@ -7,6 +7,8 @@ use krate_model::Digest;
 use krate_model::kinds::external::{ExternalObjectLinkStatus, TombstoneReason};
 use krate_model::kinds::shared::{Time, Version};
 
+use crate::mistakes::{Mistake, made};
+
 /// How an observation stands to what is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -47,7 +49,7 @@ pub struct Incoming<'v> {
 
 /// How `incoming` stands to the newest observation that `known` holds.
 pub fn order(known: &ExternalObjectLinkStatus, incoming: Incoming<'_>) -> Order {
-    if let Some(tombstone) = &known.tombstone {
+    if let Some(tombstone) = known.tombstone.as_ref().filter(|_| !made(Mistake::TombstoneForgotten)) {
         return match by_version(&tombstone.version, incoming.version) {
             // A read that began after the deletion was known finds the object again (S18).
             _ if matches!(incoming.origin, Origin::Read { started_at } if started_at > tombstone.at) => Order::Newer,

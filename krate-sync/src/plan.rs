@@ -3,29 +3,35 @@
 //! [`plan`] looks at one object and makes the intents that its state asks for: what differs from the base, isn't in conflict, and isn't on its way
 //! already. It is idempotent: planning twice makes nothing new, and what was not sent yet is replaced when the wish changed.
 
-use std::collections::BTreeMap;
+mod on_the_way;
+mod payload;
+mod place;
+mod removal;
 
 use krate_model::kinds::external::{
-    BodyText, Changes as FieldChanges, ExternalWriteIntent, ExternalWriteIntentPhase, ExternalWriteIntentSpec,
-    IntentApprovalPolicy, IntentSource, IntentSourceKind, Labels, NewIssue, Payload,
-};
-use krate_model::kinds::policy::{
-    AgentApproval, AgentApprovalPhase, AgentApprovalSpec, ApprovalAction, ApprovalClass, ApprovalSubject,
-    ApprovalSubjectKind,
+    BodyText, Changes as FieldChanges, ExternalWriteIntent, IntentSourceKind, Labels, NewIssue, Payload,
 };
 use krate_model::kinds::sets::{ActorKind, Interface, Mode, Operation};
 use krate_model::kinds::shared::{Actor, NativeTarget, ObjectRef, Time};
 use krate_model::kinds::work::IssueState;
-use krate_model::{Kind, NotCanonical, Resource, named_by_digest};
+use krate_model::{Kind, NotCanonical};
 
-use crate::key::{KeyError, KeyInput, RequestInput, request_digest};
+use crate::key::KeyError;
 use crate::local::{Local, spec_fields};
-use crate::machines::{Ctx, Policy, Refused, intent};
+use crate::machines::Refused;
 use crate::merge::{Base, FieldOutcome, FieldRule, FieldValue, merge_field};
-use crate::moves;
-use crate::object::ObjectState;
+use crate::mistakes::{Mistake, made};
+use crate::object::{ObjectState, asks, is_final};
 use crate::records::Loaded;
 use crate::scope::Scope;
+
+pub(crate) use on_the_way::{Standing, before, echoed, is_to_come, proven, standing};
+use on_the_way::{is_held, labels_on_the_way, same_label, texts};
+pub use payload::{carries, is_shown};
+pub(crate) use payload::{deletes, payload_value, share_a_field};
+pub(crate) use place::approval;
+use place::place;
+pub use removal::{Removal, plan_removal};
 
 /// Why a change can't be carried to the provider. The change is refused whole (S6, S38, R19).
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -60,6 +66,12 @@ pub enum PlanError {
     SubjectDeleted {
         /// The subject.
         name: String,
+    },
+    /// The object is being made at the provider: it can be removed once that is known to be done.
+    #[error("metadata.deletionTimestamp: {intent} is making the object at the provider; remove it when that has ended")]
+    BeingMade {
+        /// The write that makes it.
+        intent: String,
     },
     /// The policy forbids the operation.
     #[error("{operation}: the sync policy doesn't allow it (spec.writePolicy)")]
@@ -126,7 +138,9 @@ impl Wish {
 pub fn plan(state: &mut ObjectState, scope: &Scope, wish: &Wish) -> Result<(), PlanError> {
     let Some(interface) = state.interface() else { return Ok(()) };
     let deleted = is_deleted(state);
-    if deleted && wish.kind == IntentSourceKind::Reconcile {
+    // What a person wants gone isn't brought in order: only a newer wish of somebody takes the place of that one.
+    let goes = || state.intents.iter().any(|intent| !is_final(&intent.object) && deletes(&intent.object.spec.payload));
+    if wish.kind == IntentSourceKind::Reconcile && (deleted || goes()) {
         return Ok(());
     }
     let (wanted, approve) = wanted(state, scope, &interface, wish)?;
@@ -235,7 +249,7 @@ fn wanted(
             .filter(|intent| is_to_come(&intent.object))
             .find_map(|intent| payload_value(&intent.object.spec.payload, &rule.path));
         let on_the_way = match in_flight {
-            None if rule.path == "spec.labels" => labels_on_the_way(state, &rule),
+            None if rule.path == "spec.labels" && !made(Mistake::LabelsTwice) => labels_on_the_way(state, &rule),
             known => known,
         };
         let base = match &on_the_way {
@@ -251,7 +265,8 @@ fn wanted(
         let untouched = matches!(base, Base::Unknown) && (desired.is_empty() || desired == FieldValue::Bool(false));
         if untouched
             || merge_field(&rule, &base, &desired, &desired) == FieldOutcome::InSync
-            || state.open_conflict(&rule.path).is_some()
+            || (state.open_conflict(&rule.path).is_some() && !made(Mistake::ConflictNotHeld))
+            || (is_held(state, &rule.path) && !made(Mistake::HeldOvertaken))
         {
             continue;
         }
@@ -261,148 +276,20 @@ fn wanted(
             }
             return Err(PlanError::ReadOnly { path: rule.path.to_string(), mode: rule.mode.clone() });
         }
-        approve |= needs_approval(&rule.mode, wish);
+        // What a person was asked about is asked again in whatever takes its place (S39).
+        let asked = |intent: &Loaded<ExternalWriteIntent>| {
+            asks(&intent.object) && carries(&intent.object.spec.payload, &rule.path)
+        };
+        approve |= needs_approval(&rule.mode, wish) || state.intents.iter().any(asked);
         let desired = desired.into_owned();
         wanted.push(Wanted { rule, desired, before: known_before });
     }
     Ok((wanted, approve))
 }
 
-/// The labels as they will be once what is on its way has arrived; nothing where no label is.
-fn labels_on_the_way(state: &ObjectState, rule: &FieldRule<'_>) -> Option<FieldValue<'static>> {
-    let same = |one: &str, other: &str| same_label(rule, one, other);
-    let mut labels = known_base(state, &rule.path).map_or_else(Vec::new, |base| texts(&base));
-    let mut any = false;
-    for intent in state.intents.iter().filter(|intent| is_to_come(&intent.object)) {
-        match &intent.object.spec.payload {
-            Payload::AddLabels(added) => {
-                any = true;
-                labels.retain(|label: &String| !added.labels.iter().any(|new| same(new, label)));
-                labels.extend(added.labels.iter().cloned());
-            }
-            Payload::RemoveLabels(removed) => {
-                any = true;
-                labels.retain(|label| !removed.labels.iter().any(|old| same(old, label)));
-            }
-            _ => {}
-        }
-    }
-    any.then(|| FieldValue::List(labels.into_iter().map(Into::into).collect()))
-}
-
-/// The value of a base that was kept whole.
-fn known_base(state: &ObjectState, path: &str) -> Option<FieldValue<'static>> {
-    match state.base(path) {
-        Base::Value(value) => Some(value.into_owned()),
-        Base::Canonical(text) => Some(serde_json::from_str(text).map_or(FieldValue::Absent, FieldValue::from_owned)),
-        Base::Absent => Some(FieldValue::Absent),
-        Base::Unknown | Base::Digest(_) => None,
-    }
-}
-
-fn same_label(rule: &FieldRule<'_>, one: &str, other: &str) -> bool {
-    one == other || (rule.equality == crate::merge::Equality::AsciiCaseInsensitive && one.eq_ignore_ascii_case(other))
-}
-
-fn texts(value: &FieldValue<'_>) -> Vec<String> {
-    match value {
-        FieldValue::List(list) => list.iter().map(ToString::to_string).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// The base with what `theirs` shows of krate's own writes that nobody has seen yet; `None` where it shows none. An echo is no change of the
-/// other side: what was edited here since then is a wish on top of it, and nobody's edit meets it (S20).
-pub(crate) fn echoed(
-    state: &ObjectState,
-    rule: &FieldRule<'_>,
-    desired: &FieldValue<'_>,
-    theirs: &FieldValue<'_>,
-) -> Option<FieldValue<'static>> {
-    let to_come =
-        state.intents.iter().filter(|intent| is_to_come(&intent.object)).map(|intent| &intent.object.spec.payload);
-    if rule.path != "spec.labels" {
-        // The provider may have added a reason to a state: only a wish for another state makes that an echo and no news.
-        let shows = |wrote: &FieldValue<'_>| {
-            wrote == theirs || (is_state_shown(&rule.path, theirs, wrote) && state_word(desired) != state_word(wrote))
-        };
-        let shown = to_come.filter_map(|payload| payload_value(payload, &rule.path)).any(|wrote| shows(&wrote));
-        return shown.then(|| theirs.clone().into_owned());
-    }
-    let (mut labels, seen) = (texts(&known_base(state, &rule.path)?), texts(theirs));
-    let holds = |list: &[String], label: &str| list.iter().any(|held| same_label(rule, held, label));
-    let mut any = false;
-    for payload in to_come {
-        match payload {
-            Payload::AddLabels(added) => {
-                let new = added.labels.iter().filter(|label| holds(&seen, label) && !holds(&labels, label));
-                let new: Vec<String> = new.cloned().collect();
-                any |= !new.is_empty();
-                labels.extend(new);
-            }
-            Payload::RemoveLabels(removed) => {
-                let before = labels.len();
-                labels.retain(|label| holds(&seen, label) || !holds(&removed.labels, label));
-                any |= labels.len() != before;
-            }
-            _ => {}
-        }
-    }
-    any.then(|| FieldValue::List(labels.into_iter().map(Into::into).collect()))
-}
-
-/// How a write stands to what is wished for and known now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It is wished for, and isn't known to be there.
-    Wished,
-    /// The provider is known to have it already.
-    There,
-    /// Something else is wished for since.
-    Gone,
-}
-
-/// How the change that `payload` makes to the object stands. What makes something new always stands.
-pub(crate) fn standing(state: &ObjectState, payload: &Payload) -> Standing {
-    let Some(local) = &state.local else { return Standing::Wished };
-    if !WRITTEN_FIELDS.iter().any(|path| carries(payload, path)) {
-        return Standing::Wished;
-    }
-    let desired: Vec<_> = WRITTEN_FIELDS.iter().map(|path| (*path, local.object.get(path))).collect();
-    if !is_shown(payload, &desired) {
-        return Standing::Gone;
-    }
-    let known: Vec<_> =
-        WRITTEN_FIELDS.iter().filter_map(|path| known_base(state, path).map(|value| (*path, value))).collect();
-    if is_shown(payload, &known) { Standing::There } else { Standing::Wished }
-}
-
 /// Section 2: which modes let a person look first, whoever asked.
 fn needs_approval(mode: &Mode, wish: &Wish) -> bool {
     wish.review || matches!(mode, Mode::ExternalOwned | Mode::ReviewedWrite)
-}
-
-fn is_on_its_way(intent: &ExternalWriteIntent) -> bool {
-    matches!(
-        intent.status.as_ref().map(|status| &status.phase),
-        Some(
-            ExternalWriteIntentPhase::Sending
-                | ExternalWriteIntentPhase::Retrying
-                | ExternalWriteIntentPhase::AwaitingConfirmation
-        )
-    )
-}
-
-/// Whether the effect of the intent may come yet: it is on its way, and nobody has seen it. Once it was seen, the base tells what came of it.
-fn is_to_come(intent: &ExternalWriteIntent) -> bool {
-    is_on_its_way(intent) && intent.status.as_ref().is_some_and(|status| status.confirmation.is_none())
-}
-
-fn is_unsent(intent: &ExternalWriteIntent) -> bool {
-    matches!(
-        intent.status.as_ref().map(|status| &status.phase),
-        Some(ExternalWriteIntentPhase::PendingApproval | ExternalWriteIntentPhase::ReadyToSend)
-    )
 }
 
 fn native_target(scope: &Scope, kind: &str, id: Option<&str>, number: Option<i64>) -> NativeTarget {
@@ -495,262 +382,4 @@ fn text(value: &FieldValue<'_>) -> String {
         FieldValue::Text(text) => text.to_string(),
         _ => String::new(),
     }
-}
-
-/// The value that a payload gives to a field; nothing where it doesn't set it, or only a part of it.
-pub(crate) fn payload_value(payload: &Payload, path: &str) -> Option<FieldValue<'static>> {
-    let owned = |text: &Option<String>| {
-        text.clone().map(|text| if text.is_empty() { FieldValue::Absent } else { FieldValue::Text(text.into()) })
-    };
-    match payload {
-        Payload::UpdateIssue(changes) | Payload::UpdatePullRequest(changes) => match path {
-            "spec.title" => owned(&changes.title),
-            "spec.body.markdown" => owned(&changes.body),
-            "spec.base" => owned(&changes.base),
-            "spec.state" => changes
-                .state
-                .as_ref()
-                .map(|state| crate::local::state_value(state.as_str(), changes.state_reason.as_ref())),
-            _ => None,
-        },
-        Payload::UpdateComment(body) | Payload::UpdatePullRequestComment(body) if path == "spec.body.markdown" => {
-            owned(&Some(body.body.clone()))
-        }
-        _ => None,
-    }
-}
-
-/// Whether a payload writes a field, wholly or in part.
-pub(crate) fn carries(payload: &Payload, path: &str) -> bool {
-    let labels = matches!(payload, Payload::AddLabels(_) | Payload::RemoveLabels(_));
-    (labels && path == "spec.labels") || payload_value(payload, path).is_some()
-}
-
-/// Whether two payloads write the same field.
-pub(crate) fn share_a_field(one: &Payload, other: &Payload) -> bool {
-    WRITTEN_FIELDS.iter().any(|path| carries(one, path) && carries(other, path))
-}
-
-/// The fields that payloads write.
-const WRITTEN_FIELDS: [&str; 5] = ["spec.title", "spec.body.markdown", "spec.base", "spec.state", "spec.labels"];
-
-/// Whether an observation with these fields shows what the payload wrote (S34, S35).
-pub fn is_shown(payload: &Payload, fields: &[(&'static str, FieldValue<'_>)]) -> bool {
-    let find = |path: &str| fields.iter().find(|(known, _)| *known == path).map(|(_, value)| value);
-    let has_label = |label: &str| matches!(find("spec.labels"), Some(FieldValue::List(list)) if list.iter().any(|held| held.eq_ignore_ascii_case(label)));
-    match payload {
-        Payload::UpdateIssue(_)
-        | Payload::UpdatePullRequest(_)
-        | Payload::UpdateComment(_)
-        | Payload::UpdatePullRequestComment(_) => {
-            ["spec.title", "spec.body.markdown", "spec.base", "spec.state"].iter().all(|path| {
-                payload_value(payload, path).is_none_or(|wrote| match find(path) {
-                    Some(observed) => *observed == wrote || is_state_shown(path, observed, &wrote),
-                    None => wrote == FieldValue::Absent,
-                })
-            })
-        }
-        Payload::CloseIssue(_) => {
-            find("spec.state").is_some_and(|state| state_word(state).as_deref() == Some("closed"))
-        }
-        Payload::AddLabels(labels) => labels.labels.iter().all(|label| has_label(label)),
-        Payload::RemoveLabels(labels) => {
-            find("spec.labels").is_some() && !labels.labels.iter().any(|label| has_label(label))
-        }
-        // Creates are found by their marker, not by their fields.
-        _ => false,
-    }
-}
-
-/// A provider may add a reason of its own to a state.
-fn is_state_shown(path: &str, observed: &FieldValue<'_>, wrote: &FieldValue<'_>) -> bool {
-    path == "spec.state" && matches!(wrote, FieldValue::Text(_)) && state_word(observed) == state_word(wrote)
-}
-
-fn state_word(value: &FieldValue<'_>) -> Option<String> {
-    match value {
-        FieldValue::Text(text) => Some(text.to_string()),
-        FieldValue::Json(json) => json.get("state").and_then(|state| state.as_str()).map(str::to_owned),
-        _ => None,
-    }
-}
-
-/// Puts the intents for `payloads` in place of those that weren't sent yet.
-fn place(
-    state: &mut ObjectState,
-    scope: &Scope,
-    wish: &Wish,
-    interface: &Interface,
-    payloads: Vec<(Payload, NativeTarget)>,
-    approve: bool,
-) -> Result<(), PlanError> {
-    let Some(local) = &state.local else { return Ok(()) };
-    let target_ref = local.object.to_ref();
-    let generation = local.object.generation().max(1);
-    let mut kept: Vec<String> = Vec::new();
-    let mut fresh: Vec<Loaded<ExternalWriteIntent>> = Vec::new();
-    // S36: what is on its way comes first, each of it: one that stands in between may still be taken back.
-    let on_the_way: Vec<String> = state
-        .intents
-        .iter()
-        .filter(|intent| is_on_its_way(&intent.object))
-        .map(|intent| intent.object.name().to_owned())
-        .collect();
-    let mut previous: Option<String> = None;
-    for (payload, target) in payloads {
-        let operation = payload.operation();
-        let policy = &scope.policy.write_policy;
-        let allowed = policy.allowed_operations.is_empty() || policy.allowed_operations.contains(&operation);
-        if policy.denied_operations.contains(&operation) || !allowed {
-            return Err(PlanError::Denied { operation });
-        }
-        if let Some(path) = secret_in(&payload) {
-            return Err(PlanError::Secret { path: path.to_owned() });
-        }
-        // The same wish that still waits is the same intent: nobody is asked twice.
-        if let Some(waiting) = state.intents.iter().find(|intent| {
-            is_unsent(&intent.object)
-                && intent.object.spec.payload == payload
-                && intent.object.spec.native_target == target
-        }) {
-            let name = waiting.object.name().to_owned();
-            previous = Some(name.clone());
-            kept.push(name);
-            continue;
-        }
-        let interface = operation.interface().filter(|own| scope.interface(own).is_some()).unwrap_or(interface.clone());
-        let key = KeyInput {
-            organization: scope.organization(),
-            provider: scope.provider(),
-            binding: scope.binding_name(),
-            interface: &interface,
-            operation: &operation,
-            native_target: &target,
-            payload: &payload,
-            desired_generation: generation,
-        };
-        let mut idempotency_key = key.key()?;
-        if target.native_id.is_none() {
-            // Two objects that look alike are two creates: the key of a create holds the name of the local object through its cause.
-            idempotency_key = krate_model::canonical_digest(&(idempotency_key, &target_ref))?;
-        }
-        let mode = Some(&scope.backend.object.spec.auth_ref.mode);
-        let digest =
-            request_digest(&RequestInput { key, precondition: None, credential_mode: mode, credential_account: None })?;
-        let agent = wish.actor.kind == ActorKind::Agent;
-        let trusted = agent
-            && policy
-                .trusted_agents
-                .iter()
-                .any(|entry| entry.agent == wish.actor.name && entry.operations.contains(&operation));
-        // S39: an agent's write is a person's to approve unless the policy trusts that agent for that operation by name.
-        let required = approve || (agent && policy.agent_write_requires_approval && !trusted);
-        let name = named_by_digest(&format!("wi-{operation}"), &idempotency_key);
-        if let Some(same) = state.intents.iter().find(|intent| intent.object.name() == name) {
-            previous = Some(same.object.name().to_owned());
-            kept.push(name);
-            continue;
-        }
-        let spec = ExternalWriteIntentSpec {
-            organization_ref: scope.organization().to_owned(),
-            provider_ref: scope.provider().to_owned(),
-            binding_ref: scope.binding_name().to_owned(),
-            interface: interface.clone(),
-            operation: operation.clone(),
-            source: IntentSource { kind: wish.kind.clone(), actor: wish.actor.clone(), cause: wish.cause.clone() },
-            target: target_ref.clone(),
-            native_target: target,
-            payload,
-            precondition: None,
-            desired_generation: generation,
-            credential: None,
-            request_digest: digest,
-            idempotency_key,
-            approval_policy: IntentApprovalPolicy {
-                required,
-                rules: policy.approvals.clone(),
-                reason: required.then(|| reason(agent, wish).to_owned()),
-            },
-            depends_on: on_the_way.iter().cloned().chain(previous.take()).collect(),
-            artifact_ref: None,
-            cancel: None,
-        };
-        let mut intent = Loaded::new(ExternalWriteIntent::at(scope.namespace(), name.as_str(), spec));
-        let policy = Policy::of(&scope.policy);
-        let ctx = Ctx { now: wish.now, actor: &wish.actor, policy: &policy, seed: 0 };
-        let step = intent::admit(&intent.object, &ctx);
-        state.audit.extend(moves::take(&mut intent, step));
-        if required {
-            state.approvals.push(approval(scope, &intent.object, wish, name.clone()));
-        }
-        previous = Some(name);
-        fresh.push(intent);
-    }
-    for intent in &mut state.intents {
-        if is_unsent(&intent.object) && !kept.iter().any(|name| name == intent.object.name()) {
-            state.audit.extend(moves::cancel_intent(intent, "a newer wish takes its place", wish.now)?);
-        }
-    }
-    state.intents.extend(fresh);
-    Ok(())
-}
-
-fn reason(agent: bool, wish: &Wish) -> &'static str {
-    match (agent, wish.review) {
-        (true, _) => "an agent asks for it",
-        (false, true) => "the conflict is resolved by a reviewed write",
-        (false, false) => "the binding's mode lets a person look first",
-    }
-}
-
-/// The question that a person answers. It holds the digest of the request, and no other request can use the answer (S32): a request that takes the place
-/// of another in the same intent is another question.
-pub(crate) fn approval(
-    scope: &Scope,
-    intent: &ExternalWriteIntent,
-    wish: &Wish,
-    name: String,
-) -> Loaded<AgentApproval> {
-    let spec = AgentApprovalSpec {
-        organization_ref: scope.organization().to_owned(),
-        subject: ApprovalSubject { kind: ApprovalSubjectKind::WriteIntent, name: intent.name().to_owned() },
-        class: ApprovalClass::WriteBack,
-        action: ApprovalAction {
-            summary: format!("{} on {} {}", intent.spec.operation, intent.spec.target.kind, intent.spec.target.name),
-            target: Some(intent.spec.target.clone()),
-        },
-        requested_by: wish.actor.clone(),
-        digest: intent.spec.request_digest,
-        // Both end at once: the intent says until when an answer may come.
-        expires_at: intent.status.as_ref().and_then(|status| status.not_before).unwrap_or(wish.now),
-        policy: None,
-        policy_reasons: intent.spec.approval_policy.reason.iter().cloned().collect(),
-        artifact_refs: Vec::new(),
-        decide: None,
-        withdraw: None,
-    };
-    let mut approval = AgentApproval::at(scope.namespace(), name, spec);
-    // Said from the start: who looks for what is pending finds it.
-    approval.status_mut().phase = AgentApprovalPhase::Pending;
-    Loaded::new(approval)
-}
-
-/// The field of a payload that holds something shaped like a credential (S38).
-fn secret_in(payload: &Payload) -> Option<&'static str> {
-    let fields: BTreeMap<&'static str, Option<&str>> = match payload {
-        Payload::CreateIssue(new) => {
-            [("payload.title", Some(new.title.as_str())), ("payload.body", new.body.as_deref())].into()
-        }
-        Payload::UpdateIssue(changes) | Payload::UpdatePullRequest(changes) => {
-            [("payload.title", changes.title.as_deref()), ("payload.body", changes.body.as_deref())].into()
-        }
-        Payload::CreateComment(body) | Payload::UpdateComment(body) | Payload::UpdatePullRequestComment(body) => {
-            [("payload.body", Some(body.body.as_str()))].into()
-        }
-        _ => BTreeMap::new(),
-    };
-    fields
-        .into_iter()
-        .find(|(_, text)| text.and_then(krate_model::validate::credential_in).is_some())
-        .map(|(path, _)| path)
 }

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use krate_model::kinds::external::{
-    BindingInterface, BindingTargetKind, ExternalBackendBinding, ExternalBackendProvider,
-    ExternalBackendSyncPolicySpec, ManifestOperation,
+    BindingInterface, BindingTargetKind, BoundTarget, ExternalBackendBinding, ExternalBackendBindingPhase as Phase,
+    ExternalBackendProvider, ExternalBackendProviderPhase as ProviderPhase, ExternalBackendSyncPolicySpec,
+    ManifestOperation,
 };
 use krate_model::kinds::sets::{Interface, Mode, Operation, SourceFormat, Strategy};
 use krate_model::observation::RepositoryIdentity;
 use krate_model::{Kind, Resource};
-use krate_providers::contract::Provider;
+use krate_providers::contract::{Provider, REPOSITORY_ID};
 
+use crate::identity::{OWNER, REPOSITORY};
 use crate::local::spec_fields;
 use crate::merge::{Equality, FieldRule};
 
@@ -75,6 +77,26 @@ impl Scope {
     /// The binding's keys that locate objects at the provider.
     pub fn container(&self) -> BTreeMap<String, String> {
         self.binding.spec.external_ref.iter().map(|(key, value)| (key.clone(), value.as_str().to_owned())).collect()
+    }
+
+    /// The external side, once it was read.
+    pub fn target(&self) -> Option<&BoundTarget> {
+        self.binding.status.as_ref()?.target.as_ref()
+    }
+
+    /// Where a request goes: the binding's keys, with the names and the id that the provider's own answer gave its target.
+    pub fn located(&self) -> BTreeMap<String, String> {
+        let mut container = self.container();
+        if let Some(target) = self.target() {
+            container.extend(target.container.clone());
+            container.insert(REPOSITORY_ID.to_owned(), target.native_id.clone());
+        }
+        container
+    }
+
+    /// Whether the binding is about one repository, and its provider can read it.
+    pub(crate) fn names_one(&self) -> bool {
+        self.binding.spec.external_ref.contains_key(REPOSITORY) && self.operation(&Operation::GetRepository).is_some()
     }
 
     /// The interface of the binding, where it is there and enabled.
@@ -141,20 +163,36 @@ impl Scope {
             .find(|entry| entry.operation == *operation)
     }
 
-    /// Whether provider or binding is suspended: no write and no backfill, and deliveries go on (S37).
+    /// Whether provider or binding is suspended or has failed: no write and no backfill, and deliveries go on (S37).
     pub fn is_paused(&self) -> bool {
+        let failed = self.backend.object.status.as_ref().is_some_and(|status| status.phase == ProviderPhase::Failed);
+        self.is_suspended() || failed || self.phase() == Phase::Failed
+    }
+
+    /// Whether somebody has suspended provider or binding.
+    pub(crate) fn is_suspended(&self) -> bool {
         self.backend.object.spec.suspend || self.binding.spec.suspend
     }
 
-    /// Whether the binding is about this repository, by name. Owners and names are compared as their providers do: in any case of ASCII letters.
+    /// The binding's phase.
+    pub(crate) fn phase(&self) -> Phase {
+        self.binding.status.as_ref().map(|status| status.phase.clone()).unwrap_or_default()
+    }
+
+    /// Whether its target was looked at: nothing is read before (section 9).
+    pub(crate) fn is_validated(&self) -> bool {
+        !matches!(self.phase(), Phase::Pending | Phase::ValidatingTarget | Phase::RegisteringWebhook)
+    }
+
+    /// Whether the binding is about a repository of this name. Owners and names are compared as their providers do: in any case of ASCII letters.
     pub fn names(&self, repository: &RepositoryIdentity<'_>) -> bool {
         let key =
             |name: &str| self.binding.spec.external_ref.get(name).map(krate_model::kinds::external::RefValue::as_str);
         let same = |expected: Option<&str>, found: &str| expected.is_some_and(|text| text.eq_ignore_ascii_case(found));
-        match key("repository") {
-            Some(name) => same(key("owner"), &repository.owner) && same(Some(name), &repository.name),
+        match key(REPOSITORY) {
+            Some(name) => same(key(OWNER), &repository.owner) && same(Some(name), &repository.name),
             // A binding of a whole organization has an owner only.
-            None => same(key("owner"), &repository.owner),
+            None => same(key(OWNER), &repository.owner),
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Seen {
     pub deliveries: LastDelivery,
     /// Budgets as last read, by their names.
     pub quotas: BTreeMap<String, RateLimitStatus>,
+    /// Why a binding isn't read yet, where that went wrong.
+    pub held: Option<ErrorInfo>,
 }
 
 impl Seen {
@@ -56,11 +58,14 @@ impl Seen {
 /// What is known about the lists of some interfaces.
 struct Lists<'a> {
     states: Vec<&'a ExternalSyncState>,
+    /// What holds them back before the first of them is read.
+    held: Option<&'a ErrorInfo>,
 }
 
 impl Lists<'_> {
     fn error(&self) -> Option<&ErrorInfo> {
-        self.states.iter().filter_map(|state| state.status.as_ref()?.error.as_ref()).max_by_key(|error| error.at)
+        let failed = self.states.iter().filter_map(|state| state.status.as_ref()?.error.as_ref());
+        failed.chain(self.held).max_by_key(|error| error.at)
     }
 
     fn error_class(&self) -> Option<ErrorClass> {
@@ -69,7 +74,9 @@ impl Lists<'_> {
 
     fn limited_until(&self) -> Option<Time> {
         let limited = self.states.iter().filter_map(|state| state.status.as_ref());
-        limited.filter(|status| status.phase == Run::RateLimited).filter_map(|status| status.not_before).max()
+        let limited = limited.filter(|status| status.phase == Run::RateLimited).filter_map(|status| status.not_before);
+        let held = self.held.filter(|error| error.class == ErrorClass::RateLimited).and_then(|error| error.until);
+        limited.chain(held).max()
     }
 
     fn all_read_once(&self) -> bool {
@@ -132,13 +139,15 @@ pub fn of_binding(
     seen: &Seen,
     ctx: &Ctx<'_>,
 ) -> Result<(ExternalBackendBinding, Vec<AuditDraft>), Refused> {
+    let held = seen.held.as_ref();
     let mut next = binding.clone();
     let generation = next.generation();
     let name = next.name().to_owned();
     let status = next.status.get_or_insert_default();
     let mut conflicts = 0_i64;
     for interface in binding.spec.interfaces.iter().filter(|interface| interface.enabled) {
-        let lists = Lists { states: states.iter().filter(|state| state.spec.interface == interface.name).collect() };
+        let lists =
+            Lists { states: states.iter().filter(|state| state.spec.interface == interface.name).collect(), held };
         let at = (name.clone(), interface.name.clone());
         let known = match status.interfaces.iter_mut().find(|known| known.name == interface.name) {
             Some(known) => known,
@@ -162,10 +171,11 @@ pub fn of_binding(
     }
     take_newest(&mut status.last_delivery, &seen.deliveries);
     let deliveries = status.last_delivery.clone().unwrap_or_default();
-    common(&mut status.conditions, &deliveries, &Lists { states: states.iter().collect() }, generation, ctx.now);
+    let lists = Lists { states: states.iter().collect(), held };
+    common(&mut status.conditions, &deliveries, &lists, generation, ctx.now);
     let reason = if conflicts > 0 { "ConflictFound" } else { "NoConflict" };
     mark(&mut status.conditions, ("ConflictsPresent", (conflicts > 0).into(), reason, ""), generation, ctx.now);
-    let (next, audit) = moved(next, paused, conflicts > 0, ctx)?;
+    let (next, audit) = moved(next, paused, conflicts > 0, lists.all_read_once(), ctx)?;
     Ok((ready(next, ctx.now), audit))
 }
 
@@ -174,6 +184,7 @@ fn moved(
     mut next: ExternalBackendBinding,
     paused: bool,
     conflicts: bool,
+    all_read: bool,
     ctx: &Ctx<'_>,
 ) -> Result<(ExternalBackendBinding, Vec<AuditDraft>), Refused> {
     let phase = next.status.as_ref().map_or(&Phase::Pending, |status| &status.phase);
@@ -181,6 +192,7 @@ fn moved(
         (_, Due::Now(binding::Effect::Suspend)) => Some(binding::Event::Suspended),
         // The machine asks the binding's own wish only; the provider's pause is in `paused`.
         (_, Due::Now(binding::Effect::Resume)) => Some(binding::Event::Resumed),
+        (Phase::Backfilling, _) if all_read => Some(binding::Event::Backfilled { at: ctx.now }),
         (Phase::Ready, _) if conflicts => Some(binding::Event::ConflictFound),
         (Phase::Conflict, _) if !conflicts => Some(binding::Event::ConflictsCleared),
         _ => None,
@@ -200,9 +212,16 @@ fn ready(mut next: ExternalBackendBinding, now: Time) -> ExternalBackendBinding 
         }
         Phase::Ready | Phase::Conflict => (ConditionStatus::False, "BackfillFailing"),
         Phase::Paused => (ConditionStatus::False, "Suspended"),
-        _ => (ConditionStatus::False, "NotYetRead"),
+        _ => match &status.last_error {
+            Some(error) => (ConditionStatus::False, error.class.as_str()),
+            None => (ConditionStatus::False, "NotYetRead"),
+        },
     };
-    mark(&mut status.conditions, ("Ready", holds, reason, ""), generation, now);
+    let message = match &status.last_error {
+        Some(error) if reason == error.class.as_str() => error.message.clone(),
+        _ => String::new(),
+    };
+    mark(&mut status.conditions, ("Ready", holds, reason, &message), generation, now);
     status.observed_generation = status.observed_generation.max(Some(generation));
     next
 }
@@ -220,8 +239,8 @@ pub fn of_provider(
     seen: &Seen,
     ctx: &Ctx<'_>,
 ) -> Result<(ExternalBackendProvider, Vec<AuditDraft>), Refused> {
-    let now = ctx.now;
-    let (mut next, audit) = provider_moved(provider, manifest, &Lists { states: states.iter().collect() }, ctx)?;
+    let (now, held) = (ctx.now, seen.held.as_ref());
+    let (mut next, audit) = provider_moved(provider, manifest, &Lists { states: states.iter().collect(), held }, ctx)?;
     let generation = next.generation();
     let name = next.name().to_owned();
     let suspended = next.spec.suspend;
@@ -238,7 +257,7 @@ pub fn of_provider(
     let mut conflicts = 0_i64;
     status.interfaces.clear();
     for (interface, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
-        let lists = Lists { states: states.iter().filter(|state| state.spec.interface == interface).collect() };
+        let lists = Lists { states: states.iter().filter(|state| state.spec.interface == interface).collect(), held };
         let ready = lists.all_read_once() && lists.error_class().is_none() && !suspended;
         if let Some(kind) = interface_condition(&interface) {
             let reason = if ready { "Backfilled" } else { "NotReady" };
@@ -260,7 +279,7 @@ pub fn of_provider(
     take_newest(&mut status.last_delivery, &seen.deliveries);
     take_quotas(&mut status.rate_limits, &seen.quotas);
     let deliveries = status.last_delivery.clone().unwrap_or_default();
-    let lists = Lists { states: states.iter().collect() };
+    let lists = Lists { states: states.iter().collect(), held };
     common(&mut status.conditions, &deliveries, &lists, generation, now);
     let reason = if conflicts > 0 { "ConflictFound" } else { "NoConflict" };
     mark(&mut status.conditions, ("ConflictsPresent", (conflicts > 0).into(), reason, ""), generation, now);
@@ -290,10 +309,14 @@ fn provider_moved(
 ) -> Result<(ExternalBackendProvider, Vec<AuditDraft>), Refused> {
     let mut next = known.clone();
     let mut audit = Vec::new();
+    let broken = without_address(known, ctx.now);
     // From Pending to Ready or Degraded are four moves.
     for _ in 0..4 {
         let status = next.status.clone().unwrap_or_default();
         let event = match provider::due(&next) {
+            Due::Now(provider::Effect::Restart) => provider::Event::ConfigurationChanged,
+            _ if status.phase == ProviderPhase::Failed => break,
+            _ if let Some(error) = &broken => provider::Event::Failed { error: error.clone() },
             Due::Now(provider::Effect::Start) => provider::Event::Started,
             Due::Now(provider::Effect::Authenticate) if lists.all_read_once() => {
                 provider::Event::Authenticated { account: status.account, installations: status.installations }
@@ -301,7 +324,6 @@ fn provider_moved(
             Due::Now(provider::Effect::Discover) => provider::Event::Discovered { manifest: manifest.clone() },
             Due::Now(provider::Effect::Suspend) => provider::Event::Suspended,
             Due::Now(provider::Effect::Resume) => provider::Event::Resumed,
-            Due::Now(provider::Effect::Restart) => provider::Event::ConfigurationChanged,
             _ => match (&status.phase, lists.error()) {
                 (ProviderPhase::Ready, Some(error)) => provider::Event::Worsened { error: error.clone() },
                 (ProviderPhase::Degraded, None) => provider::Event::Recovered,
@@ -313,6 +335,18 @@ fn provider_moved(
         audit.extend(step.audit);
     }
     Ok((next, audit))
+}
+
+/// Why nothing can be asked of the provider as it is configured, where that is so.
+fn without_address(provider: &ExternalBackendProvider, at: Time) -> Option<ErrorInfo> {
+    let base = provider.spec.api_base_url.as_deref().or(provider.spec.base_url.as_deref());
+    let message = match base.map(url::Url::parse) {
+        Some(Ok(_)) => return None,
+        Some(Err(error)) => error.to_string(),
+        None => "the provider has no address".to_owned(),
+    };
+    let path = Some("spec.apiBaseUrl".to_owned());
+    Some(ErrorInfo { class: ErrorClass::Configuration, message, path, until: None, request_id: None, at })
 }
 
 /// Only newer times count: what was seen before a restart stays.

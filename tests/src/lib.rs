@@ -1,9 +1,8 @@
 //! What the tests of the whole workspace share.
 
-pub mod checks;
 pub mod fuzz;
-pub mod history;
 mod mortal;
+pub mod simulate;
 pub mod spdx;
 pub mod workspace;
 pub mod world;

@@ -1,6 +1,6 @@
 //! A store whose process can die at any commit, and that remembers what it was told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +11,8 @@ use krate_model::store::{
 };
 use krate_model::{Digest, Kind, store::Collection};
 
+use crate::simulate::fault::Fault;
+use crate::simulate::strikes::Strikes;
 use crate::world::lock;
 
 /// At which commit the process dies, and on which side of it.
@@ -27,19 +29,40 @@ pub struct MortalStore {
     pub(crate) inner: MemoryStore,
     commits: AtomicU64,
     plan: Mutex<Option<Crash>>,
+    /// The commit that somebody else is faster than.
+    race: Mutex<Option<u64>>,
     dead: Mutex<bool>,
     trace: Mutex<Digest>,
     shown: Mutex<BTreeSet<(String, String)>>,
     deleted: Mutex<BTreeSet<String>>,
     revived: Mutex<BTreeSet<String>>,
+    strikes: Arc<Mutex<Strikes>>,
+    /// What a stale cache still has of each object: its state before the newest.
+    before: Mutex<BTreeMap<Key, Stored>>,
+    /// Reads that still fail.
+    down: AtomicU64,
 }
 
 impl Default for MortalStore {
     fn default() -> Self {
+        Self::struck_by(Arc::new(Mutex::new(Strikes::seeded(0))))
+    }
+}
+
+/// How many reads fail while the store is down.
+const DOWN_READS: u64 = 4;
+
+impl MortalStore {
+    /// A store on which `strikes` strike.
+    pub fn struck_by(strikes: Arc<Mutex<Strikes>>) -> Self {
         Self {
+            strikes,
+            before: Mutex::default(),
+            down: AtomicU64::new(0),
             inner: MemoryStore::new(),
             commits: AtomicU64::new(0),
             plan: Mutex::new(None),
+            race: Mutex::new(None),
             dead: Mutex::new(false),
             trace: Mutex::new(Digest::of(b"")),
             shown: Mutex::new(BTreeSet::new()),
@@ -47,16 +70,32 @@ impl Default for MortalStore {
             revived: Mutex::new(BTreeSet::new()),
         }
     }
-}
 
-impl MortalStore {
+    fn take(&self, fault: Fault) -> bool {
+        lock(&self.strikes).take(fault)
+    }
+
+    fn is_armed(&self, fault: Fault) -> bool {
+        lock(&self.strikes).is_armed(fault)
+    }
+
+    fn older(&self, key: &Key) -> Option<Stored> {
+        lock(&self.before).get(key).cloned()
+    }
+
     /// Lets the process die at a commit from now; counts from nothing again.
     pub fn plan_crash(&self, crash: Option<Crash>) {
         self.commits.store(0, Ordering::SeqCst);
         *lock(&self.plan) = crash;
     }
 
-    /// Commits since the crash was planned.
+    /// Lets somebody else be faster than a commit, counted from now.
+    pub fn plan_race(&self, commit: u64) {
+        self.commits.store(0, Ordering::SeqCst);
+        *lock(&self.race) = Some(commit);
+    }
+
+    /// Commits since the crash or the race was planned.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::SeqCst)
     }
@@ -69,6 +108,12 @@ impl MortalStore {
     /// Starts it again; a crash that was planned and didn't come stays planned.
     pub fn revive(&self) {
         *lock(&self.dead) = false;
+    }
+
+    /// Lets it work again, whatever was wrong with it.
+    pub fn come_up(&self) {
+        self.revive();
+        self.down.store(0, Ordering::SeqCst);
     }
 
     /// A digest of every commit so far, in order.
@@ -87,7 +132,29 @@ impl MortalStore {
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        if *lock(&self.dead) { Err(died()) } else { Ok(()) }
+        if *lock(&self.dead) {
+            return Err(died());
+        }
+        let less = |left: u64| left.checked_sub(1);
+        if self.down.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
+            return Err(unavailable("it can't be reached"));
+        }
+        Ok(())
+    }
+
+    /// Keeps what the durable `changes` take the place of.
+    async fn keep_before(&self, changes: &ChangeSet) {
+        for write in &changes.writes {
+            if let Ok(Some(known)) = self.inner.get(&write.key).await {
+                lock(&self.before).insert(write.key.clone(), known);
+            }
+        }
+    }
+
+    /// The first of `changes` that takes the place of something, as a conflict about it.
+    fn lost_race(changes: &ChangeSet) -> Option<CommitError> {
+        let write = changes.writes.first()?;
+        Some(CommitError::Conflict { key: write.key.clone(), expected: write.expect, found: None })
     }
 
     /// Keeps what the durable `changes` show, and what they are.
@@ -128,13 +195,26 @@ impl MortalStore {
 }
 
 fn died() -> StoreError {
-    StoreError::Unavailable { store: "memory".into(), source: Arc::new(std::io::Error::other("the process died")) }
+    unavailable("the process died")
+}
+
+fn unavailable(why: &str) -> StoreError {
+    StoreError::Unavailable { store: "memory".into(), source: Arc::new(std::io::Error::other(why)) }
 }
 
 #[async_trait]
 impl Store for MortalStore {
     async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        if self.take(Fault::StoreDown) {
+            self.down.store(DOWN_READS, Ordering::SeqCst);
+        }
         self.check()?;
+        if self.is_armed(Fault::CacheStale)
+            && let Some(old) = self.older(key)
+            && self.take(Fault::CacheStale)
+        {
+            return Ok(Some(old));
+        }
         self.inner.get(key).await
     }
 
@@ -145,18 +225,37 @@ impl Store for MortalStore {
 
     async fn commit(&self, changes: ChangeSet) -> Result<Revision, CommitError> {
         self.check()?;
+        if self.take(Fault::CommitRefused) {
+            return Err(unavailable("it takes nothing").into());
+        }
+        if self.is_armed(Fault::CommitConflict)
+            && let Some(conflict) = Self::lost_race(&changes)
+            && self.take(Fault::CommitConflict)
+        {
+            return Err(conflict);
+        }
         let number = self.commits.fetch_add(1, Ordering::SeqCst);
         let crash = lock(&self.plan).take_if(|crash| crash.commit <= number);
         if let Some(crash) = crash {
             *lock(&self.dead) = true;
+            lock(&self.strikes).count(if crash.after { Fault::CrashAfterCommit } else { Fault::CrashBeforeCommit });
             if !crash.after {
                 return Err(died().into());
             }
         }
+        let raced = lock(&self.race).take_if(|at| *at <= number).is_some();
+        if raced && let Some(conflict) = Self::lost_race(&changes) {
+            return Err(conflict);
+        }
         let kept = changes.clone();
+        self.keep_before(&kept).await;
         let done = self.inner.commit(changes).await;
         if done.is_ok() {
             self.note(&kept);
+            if self.take(Fault::CommitAnswerLost) {
+                let source = Arc::new(std::io::Error::other("the connection broke"));
+                return Err(StoreError::OutcomeUnknown { store: "memory".into(), source }.into());
+            }
         }
         if crash.is_some() { Err(died().into()) } else { done }
     }

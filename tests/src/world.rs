@@ -1,8 +1,8 @@
 //! A small world for the sync engine: a simulated forge behind a faulty network, a store that can die at any commit, and a clock that only moves
 //! when the test says so.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,6 +24,9 @@ use krate_sync::records::{Changes, Loaded, list};
 use serde_json::json;
 
 pub use crate::mortal::{Crash, MortalStore};
+use crate::simulate::journal::Journal;
+use crate::simulate::strikes::Strikes;
+use crate::simulate::way::Way;
 
 /// The namespace of everything.
 pub const NAMESPACE: &str = "krate-org-acme";
@@ -34,6 +37,12 @@ pub const SECRET: &str = "canary-webhook-secret";
 /// A token that must never be seen outside.
 pub const TOKEN: &str = "canary-api-token";
 
+/// The longest body that the receiver takes in.
+pub const MAX_BODY_BYTES: usize = 1 << 18;
+
+/// Rows of a page where a history is to have several.
+const PAGE_SIZE: usize = 4;
+
 /// Passes within which every history comes to rest.
 const MAX_PASSES: usize = 400;
 
@@ -42,25 +51,43 @@ pub fn start() -> DateTime<Utc> {
     DateTime::from_timestamp(1_780_000_000, 0).unwrap_or_default()
 }
 
-/// A clock that stands still until it is moved.
+/// The time of the world, and what the process's clock makes of it. Both stand still until they are moved.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    truth: AtomicI64,
+    /// How far the process's clock is ahead of the world's.
+    offset: AtomicI64,
+}
 
 impl ManualClock {
-    /// Moves it.
+    fn at(time: DateTime<Utc>) -> Self {
+        Self { truth: AtomicI64::new(time.timestamp_millis()), offset: AtomicI64::new(0) }
+    }
+
+    /// Lets time pass.
     pub fn advance(&self, by: TimeDelta) {
-        self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
+        self.truth.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
+    }
+
+    /// Sets the process's clock: forward, or back.
+    pub fn set_by(&self, by: TimeDelta) {
+        self.offset.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
+    }
+
+    /// The time of the world, which the forge goes by.
+    pub fn truth(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.truth.load(Ordering::SeqCst)).unwrap_or_default()
     }
 }
 
 #[async_trait]
 impl Clock for ManualClock {
     fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp_millis(self.0.load(Ordering::SeqCst)).unwrap_or_default()
+        self.truth() + TimeDelta::milliseconds(self.offset.load(Ordering::SeqCst))
     }
 
     async fn sleep_until(&self, time: DateTime<Utc>) {
-        self.0.fetch_max(time.timestamp_millis(), Ordering::SeqCst);
+        self.advance((time - self.now()).max(TimeDelta::zero()));
     }
 }
 
@@ -76,40 +103,79 @@ pub struct Written {
 }
 
 /// The forge as the engine reaches it.
+#[derive(Clone)]
 pub struct Wire {
-    network: Arc<Mutex<Network>>,
-    clock: Arc<ManualClock>,
+    pub(crate) network: Arc<Mutex<Network>>,
+    pub(crate) clock: Arc<ManualClock>,
     written: Arc<Mutex<Vec<Written>>>,
 }
 
-#[async_trait]
-impl Http for Wire {
-    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, SendError> {
+impl Wire {
+    /// Carries a request to the forge, and notes what it did there.
+    pub(crate) fn carry(&self, request: &http::Request<Bytes>) -> Reply {
         let mut network = lock(&self.network);
         let before = network.forge.effects().len();
-        let reply = network.send(&request, self.clock.now());
+        let reply = network.send(request, self.clock.truth());
         let effects: Vec<Effect> = network.forge.effects().iter().skip(before).cloned().collect();
         if !effects.is_empty() {
             let body = serde_json::from_slice(request.body()).unwrap_or_default();
             let line = format!("{} {}", request.method(), request.uri().path());
             lock(&self.written).push(Written { line, body, effects });
         }
-        match reply {
+        reply
+    }
+}
+
+#[async_trait]
+impl Http for Wire {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, SendError> {
+        match self.carry(&request) {
             Reply::Response(response) => Ok(response),
             Reply::Lost => Err(SendError { outcome: SendOutcome::Unknown, message: "the connection broke".to_owned() }),
         }
     }
 }
 
-struct FixedSecrets;
+/// The secrets as the process knows them.
+pub struct KnownSecrets {
+    webhook: Mutex<Vec<String>>,
+    is_down: AtomicBool,
+}
+
+impl Default for KnownSecrets {
+    fn default() -> Self {
+        Self { webhook: Mutex::new(vec![SECRET.to_owned()]), is_down: AtomicBool::new(false) }
+    }
+}
+
+impl KnownSecrets {
+    /// Another secret is valid too, from now on.
+    pub fn learn(&self, secret: &str) {
+        lock(&self.webhook).push(secret.to_owned());
+    }
+
+    /// Whether they can be read.
+    pub fn set_down(&self, is_down: bool) {
+        self.is_down.store(is_down, Ordering::SeqCst);
+    }
+
+    fn check(&self) -> Result<(), SecretError> {
+        if !self.is_down.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(SecretError { path: "spec.authRef.secretRef".to_owned(), message: "it can't be read".to_owned() })
+    }
+}
 
 #[async_trait]
-impl Secrets for FixedSecrets {
+impl Secrets for KnownSecrets {
     async fn webhook_secrets(&self, _: &ExternalBackendProvider) -> Result<Vec<WebhookSecret>, SecretError> {
-        Ok(vec![WebhookSecret::new("first", SECRET)])
+        self.check()?;
+        Ok(lock(&self.webhook).iter().map(|secret| WebhookSecret::new("first", secret.as_str())).collect())
     }
 
     async fn credential(&self, _: &ExternalBackendProvider) -> Result<Option<Credential>, SecretError> {
+        self.check()?;
         Ok(Some(Credential::new(AuthMode::PersonalAccessToken, TOKEN)))
     }
 }
@@ -124,7 +190,12 @@ pub struct World {
     pub store: Arc<MortalStore>,
     /// The engine.
     pub driver: Driver,
-    written: Arc<Mutex<Vec<Written>>>,
+    /// The secrets as the engine knows them.
+    pub secrets: Arc<KnownSecrets>,
+    /// The hook at the forge.
+    pub hook: u64,
+    http: Arc<dyn Http>,
+    wire: Wire,
 }
 
 impl World {
@@ -133,6 +204,25 @@ impl World {
     /// # Panics
     /// When the simulator refuses what it is asked for: then the test is wrong.
     pub fn new(seed: u64, faults: Faults, mode: &str) -> Self {
+        let (wire, hook) = Self::forge_for(seed, faults);
+        Self::over(wire.clone(), Arc::new(wire), Arc::default(), hook).configured(mode, None)
+    }
+
+    /// A world whose every fault is `strikes`' to strike: on the way, in the store, and beside the process.
+    pub fn simulated(seed: u64, strikes: &Arc<Mutex<Strikes>>, journal: &Arc<Mutex<Journal>>) -> Self {
+        let (wire, hook) = Self::forge_for(seed, Faults::none());
+        let (strikes, journal) = (Arc::clone(strikes), Arc::clone(journal));
+        let store = Arc::new(MortalStore::struck_by(Arc::clone(&strikes)));
+        let way = Arc::new(Way { plain: wire.clone(), strikes, journal, peer: OnceLock::new() });
+        let world = Self::over(wire, Arc::clone(&way) as Arc<dyn Http>, store, hook);
+        let world = world.configured("bidirectional", Some(PAGE_SIZE));
+        let peer = world.other_driver(Arc::new(world.wire.clone()));
+        // It is set once, here.
+        let _ = way.peer.set(peer);
+        world
+    }
+
+    fn forge_for(seed: u64, faults: Faults) -> (Wire, u64) {
         let mut forge = Forge::seeded(seed);
         forge.set_limits(krate_providers::simulator::Limits {
             creations_per_minute: usize::MAX,
@@ -140,36 +230,62 @@ impl World {
         });
         forge.add_token(TOKEN, "krate-bot");
         forge.by("ada", start()).create_repository(REPOSITORY).expect("a new forge has room");
-        forge
+        let hook = forge
             .add_hook(REPOSITORY, "http://127.0.0.1/webhooks/gh", Some(SECRET), start())
             .expect("the repository is there");
         let network = Arc::new(Mutex::new(Network::new(forge, faults, seed)));
-        Self::over(network, Arc::new(ManualClock(AtomicI64::new(start().timestamp_millis()))), seed, mode)
+        (Wire { network, clock: Arc::new(ManualClock::at(start())), written: Arc::default() }, hook)
     }
 
     /// Another engine with an empty store over the same forge: what it reads is the truth.
     #[must_use]
     pub fn fresh_reader(&self) -> Self {
-        Self::over(Arc::clone(&self.network), Arc::clone(&self.clock), 0, "read-only")
+        let wire = Wire { written: Arc::default(), ..self.wire.clone() };
+        Self::over(wire.clone(), Arc::new(wire), Arc::default(), self.hook).configured("read-only", None)
     }
 
-    fn over(network: Arc<Mutex<Network>>, clock: Arc<ManualClock>, seed: u64, mode: &str) -> Self {
-        let store = Arc::new(MortalStore::default());
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let wire = Wire { network: Arc::clone(&network), clock: Arc::clone(&clock), written: Arc::clone(&written) };
+    fn over(wire: Wire, http: Arc<dyn Http>, store: Arc<MortalStore>, hook: u64) -> Self {
+        let secrets = Arc::new(KnownSecrets::default());
         let driver = Driver::new(
             Arc::clone(&store) as Arc<dyn Store>,
-            Arc::new(wire),
-            Arc::clone(&clock) as Arc<dyn Clock>,
-            Arc::new(FixedSecrets),
-            seed,
+            Arc::clone(&http),
+            Arc::clone(&wire.clock) as Arc<dyn Clock>,
+            Arc::clone(&secrets) as Arc<dyn Secrets>,
+            7,
         );
-        let world = Self { network, clock, store, driver, written };
-        world.configure(mode);
-        world
+        let (network, clock) = (Arc::clone(&wire.network), Arc::clone(&wire.clock));
+        Self { network, clock, store, driver, secrets, hook, http, wire }
     }
 
-    fn configure(&self, mode: &str) {
+    /// The engine's way to the forge, without faults of its own.
+    pub fn wire(&self) -> Wire {
+        self.wire.clone()
+    }
+
+    /// The engine of another process on the same store, which reaches the forge by `http`.
+    pub fn other_driver(&self, http: Arc<dyn Http>) -> Driver {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let secrets = Arc::clone(&self.secrets) as Arc<dyn Secrets>;
+        Driver::new(Arc::clone(&self.store) as Arc<dyn Store>, http, clock, secrets, 99)
+    }
+
+    /// Ends the process, and starts another one that knows nothing but what the store holds.
+    pub fn start_cold(&mut self) {
+        self.store.revive();
+        self.driver = self.other_driver(Arc::clone(&self.http));
+    }
+
+    /// The time that the forge and everybody who looks at it goes by.
+    pub fn forge_now(&self) -> DateTime<Utc> {
+        self.clock.truth()
+    }
+
+    /// What the bound repository is called now.
+    pub fn repository(&self) -> String {
+        bound_repository(&self.forge().forge)
+    }
+
+    fn configured(self, mode: &str, page_size: Option<usize>) -> Self {
         let metadata = |name: &str| json!({"name": name, "namespace": NAMESPACE});
         let api = krate_model::API_VERSION;
         let provider: ExternalBackendProvider = serde_json::from_value(json!({
@@ -178,14 +294,17 @@ impl World {
                 "organizationRef": "acme", "providerType": "github", "displayName": "GitHub",
                 "apiBaseUrl": "https://api.github.com",
                 "authRef": {"mode": "personal-access-token", "secretRef": {"name": "gh"}},
-                "webhook": {"secretRefs": [{"name": "first", "secretRef": {"name": "gh", "key": "webhook"}}]},
+                "webhook": {
+                    "secretRefs": [{"name": "first", "secretRef": {"name": "gh", "key": "webhook"}}],
+                    "maxBodyBytes": MAX_BODY_BYTES,
+                },
                 "capabilities": {"issueTracking": true, "gitForge": true},
             },
         }))
         .expect("a provider");
         let policy: ExternalBackendSyncPolicy = serde_json::from_value(json!({
             "apiVersion": api, "kind": "ExternalBackendSyncPolicy", "metadata": metadata("policy"),
-            "spec": {"organizationRef": "acme"},
+            "spec": {"organizationRef": "acme", "backfill": {"pageSize": page_size}},
         }))
         .expect("a policy");
         let binding: ExternalBackendBinding = serde_json::from_value(json!({
@@ -211,6 +330,7 @@ impl World {
             changes.put(&Loaded::new(repository)).expect("JSON");
             changes.commit(self.store.as_ref()).await.expect("an empty store takes them");
         });
+        self
     }
 
     /// The network and the forge behind it.
@@ -225,7 +345,7 @@ impl World {
 
     /// Hands over the webhooks that have arrived, and reports how many were acknowledged.
     pub fn deliver(&self) -> usize {
-        let arrived = self.forge().arrivals(self.clock.now());
+        let arrived = self.forge().arrivals(self.clock.truth());
         arrived.iter().filter(|delivery| self.deliver_one(delivery)).count()
     }
 
@@ -257,7 +377,7 @@ impl World {
 
     /// What the forge carried out for the engine, in order.
     pub fn written(&self) -> Vec<Written> {
-        lock(&self.written).clone()
+        lock(&self.wire.written).clone()
     }
 
     /// One pass; failures are the driver's to retry.
@@ -271,6 +391,7 @@ impl World {
     /// What was still due, or kept failing, after very many passes.
     pub fn settle(&self) -> Result<(), String> {
         let mut last = String::new();
+        let mut next_due = None;
         for passes in 0..MAX_PASSES {
             let Ok(pass) = block_on(self.driver.run_due()) else {
                 // The process died: the next one goes on.
@@ -284,6 +405,7 @@ impl World {
             if !pass.failed.is_empty() {
                 last = pass.failed.join("; ");
             }
+            next_due = pass.next;
             match pass.next {
                 Some(next) if next - self.clock.now() <= TimeDelta::minutes(10) => {
                     let wait = (next - self.clock.now()).max(TimeDelta::milliseconds(50));
@@ -304,7 +426,12 @@ impl World {
         );
         let unread = links.iter().filter(|link| link.status.as_ref().is_some_and(|status| status.needs_hydration));
         due.extend(unread.map(|link| format!("{} {:?}", link.name(), link.status)));
-        Err(format!("never quiet; last failure: {last}; {due:#?}"))
+        let waits = |phase: &str| !["Succeeded", "DeadLettered", "SignatureRejected", "Ignored"].contains(&phase);
+        let deliveries = self.all::<ExternalWebhookDelivery>().into_iter().filter(|delivery| waits(delivery.phase()));
+        due.extend(deliveries.map(|delivery| format!("{} {:?}", delivery.name(), delivery.status)));
+        due.extend(self.all::<ExternalBackendBinding>().iter().map(|b| format!("{} {:?}", b.name(), b.status)));
+        let now = self.clock.now();
+        Err(format!("never quiet; now {now}, next due {next_due:?}, last failure: {last}; {due:#?}"))
     }
 
     /// Whether nothing is left to do but to read the lists again when it is time.
@@ -356,6 +483,12 @@ impl World {
         shown.sort();
         shown
     }
+}
+
+/// What the repository is called now that every world begins with.
+pub(crate) fn bound_repository(forge: &Forge) -> String {
+    // Ids grow: it is the first one that was made.
+    forge.repositories().next().map_or_else(|| REPOSITORY.to_owned(), krate_providers::simulator::Repository::full_name)
 }
 
 fn number(external: Option<&krate_model::kinds::shared::ExternalEnvelope>) -> Option<i64> {

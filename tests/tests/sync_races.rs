@@ -292,3 +292,43 @@ fn s34_a_pull_request_whose_making_was_not_answered_is_found_in_the_list_by_its_
     let pulls = world.all::<PullRequest>();
     assert_eq!(pulls.iter().map(Resource::name).collect::<Vec<_>>(), ["made"], "{pulls:#?}");
 }
+
+#[test]
+fn s34_what_a_write_was_answered_is_kept_whichever_commit_after_it_somebody_else_is_faster_at() {
+    let mut lost_after_the_answer = 0;
+    for commit in 0..20 {
+        let world = world();
+        edit(&world, |spec| spec.title = String::from("Edited here"));
+        world.store.plan_race(commit);
+        let _ = world.pass();
+        if world.store.commits() <= commit {
+            break;
+        }
+        if world.written().is_empty() {
+            continue;
+        }
+        lost_after_the_answer += 1;
+        assert_eq!(intents(&world), ["Succeeded"], "the race was lost at commit {commit}");
+    }
+    assert!(lost_after_the_answer >= 2, "the answer is kept in {lost_after_the_answer} commits");
+}
+
+#[test]
+fn s27_late_news_of_one_of_several_writes_within_a_second_is_no_edit_that_was_written_over() {
+    let world = world();
+    let mut late = Vec::new();
+    for title in ["First", "Second", "Third"] {
+        edit(&world, |spec| spec.title = title.to_owned());
+        let _ = world.pass();
+        assert_eq!(self::title(&world), title);
+        // Somebody else's edit has this title in its news, too.
+        let now = world.forge_now();
+        let aside = IssueEdit::new().body(format!("There, while it was {title}"));
+        world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, aside).expect("edited");
+        late.extend(told(&world));
+    }
+    deliver(&world, &late);
+    world.settle().expect("quiet");
+    assert!(world.all::<ExternalSyncConflict>().is_empty(), "{:#?}", world.all::<ExternalSyncConflict>());
+    assert_eq!(title(&world), "Third");
+}

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, crds, explain, intent, merge, online, provider, validate, webhook};
+use crate::commands::{
+    completions, crds, explain, intent, merge, online, provider, review, simulate, validate, webhook,
+};
 use crate::demo;
 use crate::output::Format;
 use crate::serve;
@@ -44,6 +46,10 @@ pub(crate) enum Command {
     Intent(intent::Command),
     /// Check manifests against the rules of their kinds
     Validate(validate::Args),
+    /// Ask a folder of policy resources whether a request is allowed, without a server
+    Review(review::Args),
+    /// Play histories in which everything fails that can fail, and check that no edit is lost, doubled or hidden
+    Simulate(simulate::Args),
     /// Print the CustomResourceDefinitions
     Crds(crds::Args),
     /// Explain a kind, a field or a rule

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ci, external, forge, hooks, identity, policy, work};
+use super::{ci, external, forge, grants, hooks, identity, members, policy, work};
 use crate::store::IndexEntry;
 use crate::{Kind, Resource};
 
@@ -69,8 +69,8 @@ macro_rules! defined {
 }
 
 defined! {
-    identity::Organization, identity::OrgNamespaceBinding, identity::OrgSharingPolicy,
-    forge::Repository,
+    identity::Organization, identity::OrgNamespaceBinding, identity::OrgSharingPolicy, members::User, members::Team, members::IdentityMapping,
+    forge::Repository, members::RepositoryPermission,
     work::Issue, work::PullRequest, work::Review, work::Comment,
     ci::Pipeline, ci::Job,
     hooks::AuditEvent,
@@ -78,5 +78,6 @@ defined! {
     external::ExternalProviderCapabilityManifest, external::ExternalWebhookDelivery, external::ExternalSyncEvent,
     external::ExternalSyncState, external::ExternalWriteIntent, external::ExternalSyncConflict,
     external::ExternalObjectLink,
+    grants::AgentRoleBinding, grants::AgentSecretGrant, grants::AgentConfigGrant,
     policy::AgentApproval,
 }

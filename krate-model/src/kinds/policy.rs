@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shared::{Actor, Approvers, Condition, ObjectRef, Time};
 use crate::Digest;
-use crate::resource::{phases, resource};
+use crate::resource::{index_ended, phases, resource};
 use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
@@ -256,5 +256,9 @@ resource!(AgentApproval, AgentApprovalSpec, AgentApprovalStatus, |spec| Some(&sp
     add(Index::Digest, object.spec.digest.to_string());
     if ["Pending", "Approved"].contains(&object.phase()) {
         add(Index::Due, sortable_time(object.spec.expires_at));
+    }
+    if let Some(status) = object.status.as_ref().filter(|_| !["Pending", "Approved"].contains(&object.phase())) {
+        let answered = status.decisions.iter().map(|decision| Some(decision.at));
+        index_ended(&object.metadata, &status.conditions, answered, add);
     }
 });

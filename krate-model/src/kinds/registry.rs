@@ -13,6 +13,8 @@ pub const VERSION: &str = "v1alpha1";
 pub const API_VERSION: &str = "krate.a5c.ai/v1alpha1";
 /// The group that an extension server serves Records under (R40); read as [`GROUP`].
 pub const RECORDS_API_VERSION: &str = "records.krate.a5c.ai/v1alpha1";
+/// Annotation of a binding: a new value asks for one complete backfill (S26).
+pub const BACKFILL_REQUESTED: &str = "krate.a5c.ai/backfill-requested";
 
 /// How a kind is stored (section 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

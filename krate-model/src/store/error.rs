@@ -105,6 +105,26 @@ pub enum Refusal {
         /// The limit.
         max_bytes: usize,
     },
+    /// Namespace, name and index value make too long a row.
+    #[error("{key}: namespace, name and the longest index value have {bytes} bytes, at most {max_bytes} are allowed")]
+    TooLong {
+        /// The key.
+        key: Key,
+        /// Their size together.
+        bytes: usize,
+        /// The limit.
+        max_bytes: usize,
+    },
+    /// The beginning of an audit chain can't go: it is broken, or isn't there (R44).
+    #[error("the audit chain of {namespace} can't be cut after event {upto}: {why}")]
+    Retire {
+        /// The namespace of the chain.
+        namespace: Arc<str>,
+        /// The number of the last event that was to go.
+        upto: i64,
+        /// Why.
+        why: Box<str>,
+    },
     /// The draft has no canonical JSON.
     #[error("audit event {kind:?} of namespace {namespace}: {source}")]
     Audit {

@@ -23,16 +23,18 @@ mod watch;
 
 pub use error::{CommitError, Refusal, StoreError};
 pub use memory::{MemoryStore, MemoryUse};
-pub use plan::{Current, Planned, plan};
+pub use plan::{Current, Planned, asks, plan};
 pub use query::{MAX_PAGE_BYTES, MAX_PAGE_ITEMS, Page, PageBuilder, Position, Query, Range, Select};
 pub use signal::Signal;
 pub use types::{
-    Body, Change, ChangeSet, Collection, Expect, Index, IndexEntry, Key, MAX_PRIVATE_BYTES, Private, Revision, Stored,
-    Write, sortable_time,
+    Body, Change, ChangeSet, Collection, Expect, Index, IndexEntry, Key, MAX_INDEXED_BYTES, MAX_PRIVATE_BYTES, Private,
+    RetiredAudit, Revision, Stored, Write, sortable_time,
 };
 pub use watch::{Action, Changes, Filter, MAX_BATCH, Touched};
 
 use async_trait::async_trait;
+
+use crate::audit::ChainHead;
 
 /// Where objects live. Object safe; every method may be called from any task or thread, and dropping its future at any point loses nothing but the answer.
 #[async_trait]
@@ -58,4 +60,21 @@ pub trait Store: Send + Sync {
 
     /// The revision of the last commit.
     async fn revision(&self) -> Result<Revision, StoreError>;
+}
+/// From where to where `namespace`'s audit chain leads: its checkpoint, or its start where nothing went yet, and its head. With them
+/// [`verify_chain`](crate::audit::verify_chain) proves the events that are there.
+///
+/// # Errors
+/// [`StoreError`] when the store fails, or holds something else in their place.
+pub async fn chain_ends(store: &dyn Store, namespace: &str) -> Result<(ChainHead, ChainHead), StoreError> {
+    let read = async |key: Key| match store.get(&key).await? {
+        None => Ok(None),
+        Some(stored) => match ChainHead::from_json(&stored.body) {
+            Some(head) => Ok(Some(head)),
+            None => Err(StoreError::Damaged { store: "audit chain".into(), what: key.to_string().into() }),
+        },
+    };
+    let start = read(plan::checkpoint_key(namespace.into())).await?.unwrap_or_else(|| ChainHead::start(namespace));
+    let head = read(plan::head_key(namespace.into())).await?.unwrap_or_else(|| start.clone());
+    Ok((start, head))
 }

@@ -13,6 +13,9 @@ pub type Body = Arc<[u8]>;
 
 /// The largest body of a private record: a provider's largest payload, and room.
 pub const MAX_PRIVATE_BYTES: usize = 32 * 1024 * 1024;
+/// The most bytes that namespace, name and the longest index value of an object may have together: a row of an index holds all three, and has to fit a
+/// page of any database.
+pub const MAX_INDEXED_BYTES: usize = 2500;
 /// The largest body of a Record (R22).
 const MAX_RECORD_BYTES: usize = 1024 * 1024;
 /// The largest body of a Config object (R22).
@@ -108,6 +111,8 @@ named! {
         Type = "type",
         /// The organization that a reference from elsewhere names.
         Organization = "organization",
+        /// When a record came to its end, as [`sortable_time`]: how long ago that was decides when it goes (R57).
+        Ended = "ended",
     }
 }
 
@@ -346,6 +351,27 @@ pub struct ChangeSet {
     pub writes: Vec<Write>,
     /// What the audit chains of the drafts' namespaces grow by, in this order.
     pub audit: Vec<AuditDraft>,
+    /// Beginnings of audit chains that go, at most one a namespace.
+    pub retired: Vec<RetiredAudit>,
+}
+
+/// The beginning of a namespace's audit chain, which goes because its time is over (R44). What goes is checked first, and a checkpoint takes its place, so
+/// that the rest stays provable: [`chain_ends`](super::chain_ends) says from where to where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetiredAudit {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The number of the last event that went before: the checkpoint's, or 0.
+    pub after: i64,
+    /// The number of the last event that goes.
+    pub upto: i64,
+}
+
+impl RetiredAudit {
+    /// Whether something goes, and no more than a store takes at once.
+    pub(super) fn is_bounded(&self) -> bool {
+        (1..=super::plan::MAX_RETIRED).contains(&self.upto.saturating_sub(self.after))
+    }
 }
 
 impl ChangeSet {
@@ -393,8 +419,15 @@ impl ChangeSet {
         self
     }
 
+    /// Takes away the events of `namespace`'s audit chain behind number `after`, where the chain begins now, up to number `upto`.
+    #[must_use]
+    pub fn retiring(mut self, namespace: impl Into<Arc<str>>, after: i64, upto: i64) -> Self {
+        self.retired.push(RetiredAudit { namespace: namespace.into(), after, upto });
+        self
+    }
+
     /// Whether it would do nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.audit.is_empty()
+        self.writes.is_empty() && self.audit.is_empty() && self.retired.is_empty()
     }
 }

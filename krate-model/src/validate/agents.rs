@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::Subject;
 use super::failure::{Code, Findings};
 use super::path::{Path, ROOT, get, list, map, text};
 use super::rules::Rule;
 use super::work::exactly_when;
-use crate::Kind;
+use super::{Subject, Writer};
+use crate::{Digest, Kind};
 
 /// Members of a trigger rule's `match`, each with the sources that it needs one of.
 const MATCHERS: &[(&str, &[&str])] = &[
@@ -30,6 +30,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         Kind::AgentTriggerRule => trigger_rule(subject, findings),
         Kind::AgentMcpServer => mcp_server(subject, findings),
         Kind::AgentSkill => skill(subject, findings),
+        Kind::AgentContextLabel => context_label(subject, findings),
         _ => {}
     }
     for field in ["budget", "budgets"] {
@@ -72,6 +73,35 @@ fn mcp_server(subject: &Subject<'_>, findings: &mut Findings) {
     let is_local = transport == "stdio";
     exactly_when(subject, "url", !is_local, Rule::r(61), "for a transport over the network", findings);
     exactly_when(subject, "command", is_local, Rule::r(61), "for the transport stdio", findings);
+}
+
+/// R62: a review is a person's, of the fragment as it stands, and comes in a write of its own. Whether that person is another one than the last editor
+/// the request's authentication tells, not the document (P43).
+fn context_label(subject: &Subject<'_>, findings: &mut Findings) {
+    let Some(review) = subject.spec.get("review") else { return };
+    let fragment = text(subject.spec, "promptFragment").unwrap_or_default();
+    let old = subject.old_spec();
+    if old.and_then(|old| old.get("review")) != Some(review) && subject.request.writer != Writer::Person {
+        findings.fail("spec.review", Rule::r(62), Code::Forbidden, "only a person reviews a label");
+    }
+    match old {
+        None => {
+            let message = "a new label was seen by nobody but its editor; its review is another write";
+            findings.fail("spec.review", Rule::r(62), Code::Forbidden, message);
+        }
+        Some(old) if text(old, "promptFragment") != Some(fragment) => {
+            let message =
+                "its review is void once it changes: take spec.review out, and let somebody else write it anew";
+            findings.fail("spec.promptFragment", Rule::r(62), Code::Forbidden, message);
+        }
+        Some(_) => {
+            let current = Digest::of(fragment.as_bytes()).to_string();
+            if text(review, "digest") != Some(current.as_str()) {
+                let message = "is the digest of another fragment than the one that stands here";
+                findings.fail_near("spec.review.digest", Rule::r(62), Code::Invalid, message, Some(&current));
+            }
+        }
+    }
 }
 
 fn skill(subject: &Subject<'_>, findings: &mut Findings) {

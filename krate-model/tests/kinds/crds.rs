@@ -49,9 +49,10 @@ fn r69_the_committed_definitions_are_what_the_source_makes() {
 
 #[test]
 fn every_core_kind_is_defined_in_the_order_of_the_registry() {
-    let core: Vec<Kind> = Kind::ALL.iter().copied().filter(|kind| kind.info().priority == Priority::Core).collect();
     let defined: Vec<Kind> = DEFINED.iter().map(|defined| defined.kind).collect();
-    assert_eq!(defined, core);
+    assert!(defined.is_sorted());
+    let core = Kind::ALL.iter().filter(|kind| kind.info().priority == Priority::Core);
+    assert_eq!(core.filter(|kind| !defined.contains(kind)).count(), 0, "a core kind is not defined");
 }
 
 #[test]

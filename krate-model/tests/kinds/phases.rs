@@ -44,6 +44,13 @@ const WITHOUT_MACHINE: &[(Kind, &str)] = &[
     (Kind::ExternalProviderCapabilityManifest, "Ready Stale Invalid"),
     (Kind::ExternalSyncEvent, "Pending Applied Stale Ignored Failed"),
     (Kind::ExternalObjectLink, "Linked Tombstoned Orphaned"),
+    (Kind::User, "Active Suspended"),
+    (Kind::Team, "Pending Ready"),
+    (Kind::IdentityMapping, "Pending Verified Rejected"),
+    (Kind::RepositoryPermission, "Pending Applied Drifted Revoked Failed"),
+    (Kind::AgentRoleBinding, "Pending Synced Drifted Denied Failed"),
+    (Kind::AgentSecretGrant, "Pending Active Expired Revoked Exhausted"),
+    (Kind::AgentConfigGrant, "Pending Active Expired Revoked Exhausted"),
     (Kind::AgentApproval, "Pending Approved Denied Used Expired Stale Withdrawn"),
 ];
 

@@ -522,6 +522,46 @@ fn r16_a_grant_without_repositories_is_admitted_and_r17_a_stack_without_adapter_
 }
 
 #[test]
+fn r62_a_review_of_a_label_is_a_persons_of_what_stands_there_and_void_once_it_changes() {
+    let label = |fragment: &str, review: Option<&str>| {
+        let mut label = json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "AgentContextLabel",
+            "metadata": {"name": "careful", "namespace": "krate-org-a"},
+            "spec": {"organizationRef": "a", "promptFragment": fragment, "allowedSources": ["issue"]}});
+        if let Some(reviewed) = review {
+            label["spec"]["review"] = json!({"digest": Digest::of(reviewed.as_bytes()).to_string()});
+        }
+        label
+    };
+    let told_of = |old: Option<&Value>, new: &Value, writer| told(&validate(new, old, &store(), &request(writer)));
+    let (plain, reviewed) = (label("Be careful.", None), label("Be careful.", Some("Be careful.")));
+    assert_eq!(told_of(None, &plain, Writer::Person), [""; 0]);
+    assert_eq!(told_of(Some(&plain), &reviewed, Writer::Person), [""; 0]);
+    assert_eq!(told_of(Some(&reviewed), &reviewed, Writer::Controller), [""; 0]);
+    // Nobody reviews what they write in the same breath, and no agent or controller reviews at all.
+    assert_eq!(told_of(None, &reviewed, Writer::Person), ["spec.review R62"]);
+    for writer in [Writer::Agent, Writer::Controller] {
+        assert_eq!(told_of(Some(&plain), &reviewed, writer), ["spec.review R62"]);
+    }
+    // A change and its old review don't go together, nor does a change with a review of its own.
+    for review in ["Be careful.", "Be bold."] {
+        assert_eq!(
+            told_of(Some(&reviewed), &label("Be bold.", Some(review)), Writer::Person),
+            ["spec.promptFragment R62"]
+        );
+    }
+    assert_eq!(told_of(Some(&reviewed), &label("Be bold.", None), Writer::Person), [""; 0]);
+    // A review is of what stands there, and the error says which digest that has.
+    let report = validate(
+        &label("Be bold.", Some("Be careful.")),
+        Some(&label("Be bold.", None)),
+        &store(),
+        &request(Writer::Person),
+    );
+    assert_eq!(told(&report), ["spec.review.digest R62"]);
+    assert!(report.failures[0].to_string().contains(&Digest::of(b"Be bold.").to_string()), "{}", report.failures[0]);
+}
+
+#[test]
 fn r43_one_open_conflict_a_field() {
     let conflict = |name: &str, phase: &str| {
         let value = json!({"json": "1", "digest": Digest::of(b"1").to_string(), "bytes": 1});
@@ -668,7 +708,13 @@ fn r58_dependants_are_found_by_their_references() {
     assert_eq!(found(Kind::ExternalBackendProvider, "gh"), ["ExternalBackendBinding/gh-krate"]);
     assert_eq!(
         found(Kind::Repository, "krate"),
-        ["Issue/first", "PullRequest/pr-krate-42", "Pipeline/p1", "ExternalBackendBinding/gh-krate"]
+        [
+            "Issue/first",
+            "PullRequest/pr-krate-42",
+            "Pipeline/p1",
+            "ExternalBackendBinding/gh-krate",
+            "AgentSecretGrant/model"
+        ]
     );
     assert_eq!(found(Kind::PullRequest, "pr-krate-42"), ["Comment/c1", "Pipeline/p1"]);
     assert_eq!(found(Kind::Repository, "other"), [""; 0]);

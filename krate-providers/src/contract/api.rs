@@ -83,6 +83,10 @@ impl fmt::Debug for Endpoint<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub String);
 
+/// Key of a target's container that holds the provider's own id of the repository, where it is known: it stays through renames and transfers, and
+/// nobody else gets it, while a name may be another repository's by now. It is no key of a binding's `externalRef`.
+pub const REPOSITORY_ID: &str = "repositoryId";
+
 /// One operation at a provider, in neutral words.
 #[derive(Debug, Clone)]
 pub struct Call<'c> {

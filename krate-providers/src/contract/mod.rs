@@ -22,7 +22,7 @@ use http::{HeaderMap, Request, Response};
 use krate_model::kinds::external::ExternalProviderCapabilityManifestSpec;
 use krate_model::kinds::shared::Time;
 
-pub use api::{Call, Credential, Cursor, Decoded, Endpoint, Outcome, QuotaReading};
+pub use api::{Call, Credential, Cursor, Decoded, Endpoint, Outcome, QuotaReading, REPOSITORY_ID};
 pub(crate) use error::without_credential;
 pub use error::{DecodeError, EncodeError, ProviderError, SendOutcome};
 pub use limits::{BodyError, BodyLimits};

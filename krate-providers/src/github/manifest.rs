@@ -54,6 +54,7 @@ const ISSUE_TRACKING: &[Row] = &[
 ];
 
 const GIT_FORGE: &[Row] = &[
+    (Operation::GetRepository, Get, "repositories:read", "metadata:read", &[]),
     (Operation::ListPullRequests, List, "pull-requests:read", "pull_requests:read", &[]),
     (Operation::GetPullRequest, Get, "pull-requests:read", "pull_requests:read", &[]),
     (Operation::CreatePullRequest, Write, "pull-requests:write", "pull_requests:write", &["pull_request"]),
@@ -271,7 +272,11 @@ fn operation((operation, behaviour, permission, scope, confirmed_by): &Row) -> M
         response_confirms: write,
         conditional: !write,
         paging: if list { Paging::Page } else { Paging::NoPages },
-        paging_stable: false,
+        // By time or by age (S24): nothing moves to a page that was read already.
+        paging_stable: matches!(
+            operation,
+            Operation::ListIssues | Operation::ListPullRequests | Operation::ListComments
+        ),
         max_page_size: list.then_some(i64::from(MAX_PAGE_SIZE)),
     }
 }

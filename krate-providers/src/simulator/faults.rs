@@ -180,6 +180,16 @@ impl Network {
         self.stale = None;
     }
 
+    /// From now on and until `until`, reads show what is there now: the replica that answers them stands still. Writes go on.
+    pub fn freeze_reads(&mut self, until: DateTime<Utc>) {
+        self.stale = Some((until, Box::new(self.forge.world.clone())));
+    }
+
+    /// Whether reads lag behind at `now`.
+    pub fn is_behind(&self, now: DateTime<Utc>) -> bool {
+        !self.is_fresh(now)
+    }
+
     /// Strikes the next call or delivery that `fault` can strike, beside what chance does.
     pub fn script(&mut self, fault: Fault) {
         let waiting = self.scripted.entry(fault).or_default();

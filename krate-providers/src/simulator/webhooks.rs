@@ -86,9 +86,19 @@ impl Delivery {
         request
     }
 
-    pub(super) fn renamed(mut self, id: String) -> Self {
+    /// The same under another delivery id, as a second hook would send it.
+    #[must_use]
+    pub fn renamed(mut self, id: String) -> Self {
         set(&mut self.headers, "x-github-delivery", &id);
         self.id = id;
+        self
+    }
+
+    /// Another body in its place, signed with `secret` as the forge signs; without one it carries no signature.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Bytes>, secret: Option<&str>) -> Self {
+        self.body = body.into();
+        sign(&mut self.headers, secret, &self.body);
         self
     }
 }

@@ -99,6 +99,7 @@ impl Simulated {
                 }
                 (anywhere("pull_request"), None)
             }
+            Operation::GetRepository => (anywhere("repository"), None),
             Operation::GetIssue => (issue, None),
             Operation::CreateIssue => {
                 let new = NewIssuePayload { title: "New".to_owned(), ..NewIssuePayload::default() };

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unreachable_pub)] // Each test binary uses a part.
 
+pub mod mutations;
 pub mod sites;
 
 use std::fs;

@@ -8,6 +8,7 @@ use krate_model::kinds::external::{
     ExternalBackendSyncPolicySpec,
 };
 use krate_model::kinds::identity::{OrgSharingPolicy, Organization};
+use krate_model::kinds::sets::Interface;
 use krate_model::kinds::shared::Time;
 use krate_model::observation::RepositoryIdentity;
 use krate_model::store::{Key, Query, Store};
@@ -24,6 +25,8 @@ use crate::sharing::{Found, Parts, Refusal, Sharing, judge};
 pub struct Config {
     backends: BTreeMap<String, Backend>,
     scopes: BTreeMap<String, Scope>,
+    /// Names of bindings by their provider and the id of the repository that they are bound to.
+    by_id: BTreeMap<(String, String), Vec<String>>,
     refused: Vec<(Arc<ExternalBackendBinding>, Refusal)>,
 }
 
@@ -90,6 +93,10 @@ impl Config {
             };
             match scope {
                 Ok(scope) => {
+                    if let Some(target) = scope.target() {
+                        let id = (scope.backend.object.name().to_owned(), target.native_id.clone());
+                        config.by_id.entry(id).or_default().push(scope.binding_name().to_owned());
+                    }
                     config.scopes.insert(scope.binding_name().to_owned(), scope);
                 }
                 Err(refusal) => config.refused.push((binding, refusal)),
@@ -115,9 +122,12 @@ impl Config {
 
     /// All bindings that aren't failed.
     pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
-        self.scopes.values().filter(|scope| {
-            scope.binding.status.as_ref().is_none_or(|status| status.phase != ExternalBackendBindingPhase::Failed)
-        })
+        self.all_scopes().filter(|scope| scope.phase() != ExternalBackendBindingPhase::Failed)
+    }
+
+    /// All bindings that may be used, failed ones as well.
+    pub(crate) fn all_scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.scopes.values()
     }
 
     /// The bindings that may not be used, each with why.
@@ -125,14 +135,30 @@ impl Config {
         self.refused.iter().map(|(binding, refusal)| (binding.as_ref(), refusal))
     }
 
-    /// The binding of a provider that is about this repository.
-    pub fn scope_of(&self, provider: &str, repository: &RepositoryIdentity<'_>) -> Option<&Scope> {
-        self.scopes().find(|scope| scope.backend.object.name() == provider && scope.names(repository))
+    /// The binding of a provider that syncs this interface of this repository: by the repository's id, and by its name only where the binding's id isn't
+    /// known yet. Whoever takes the name of a bound repository isn't taken for it.
+    pub fn scope_of(
+        &self,
+        provider: &str,
+        repository: &RepositoryIdentity<'_>,
+        interface: &Interface,
+    ) -> Option<&Scope> {
+        let syncs = |scope: &&Scope| {
+            scope.phase() != ExternalBackendBindingPhase::Failed && scope.interface(interface).is_some()
+        };
+        let id = (provider.to_owned(), repository.id.to_string());
+        let mut known = self.by_id.get(&id).into_iter().flatten().filter_map(|name| self.scopes.get(name));
+        known.find(syncs).or_else(|| {
+            self.scopes().filter(syncs).find(|scope| {
+                scope.target().is_none() && scope.backend.object.name() == provider && scope.names(repository)
+            })
+        })
     }
 
-    /// The binding that syncs the objects of a local repository.
-    pub fn scope_of_repository(&self, namespace: &str, repository: &str) -> Option<&Scope> {
-        self.scopes().find(|scope| scope.namespace() == namespace && scope.repository() == Some(repository))
+    /// The binding that syncs an interface of a local repository: each interface may have another one (S52).
+    pub fn scope_of_repository(&self, namespace: &str, repository: &str, interface: &Interface) -> Option<&Scope> {
+        let is_there = |scope: &&Scope| scope.namespace() == namespace && scope.repository() == Some(repository);
+        self.scopes().filter(is_there).find(|scope| scope.interface(interface).is_some())
     }
 }
 

@@ -2,15 +2,16 @@
 
 use krate_model::Kind;
 use krate_model::Resource;
-use krate_model::kinds::external::{ExternalWebhookDelivery, RawPayload};
+use krate_model::kinds::external::{BackfillMode, ExternalWebhookDelivery, ExternalWebhookDeliveryPhase, RawPayload};
 use krate_model::kinds::sets::ErrorClass;
 use krate_model::kinds::shared::{BlobStorage, ErrorInfo};
 use krate_model::observation::{CanonicalEvent, Normalized, ResourceKind};
 use krate_model::store::{Expect, Stored};
 use krate_providers::contract::Normalization;
 
-use super::objects::{Cause, scope_of};
+use super::objects::{Cause, repository_of, scope_of};
 use super::{Config, Driver, DriverError};
+use crate::identity::{full_name, is_called_otherwise};
 use crate::ingest::outcome_of;
 use crate::kept::{Kept, kept};
 use crate::local::local_kind;
@@ -20,6 +21,7 @@ use crate::object::controller;
 use crate::observe::{Applied, Shows};
 use crate::order::Origin;
 use crate::records::{self, Changes, Loaded, payload_key};
+use crate::scope::Scope;
 
 /// A delivery on its way: the record, and what its steps tell.
 struct Work {
@@ -60,8 +62,16 @@ impl Driver {
             // Only verified deliveries are recorded as such: one that isn't was never acknowledged.
             Effect::Verify => return Ok(()),
         }
-        work.changes.put(&work.delivery)?;
-        work.changes.commit(self.store()).await?;
+        let Work { delivery, mut changes, .. } = work;
+        if delivery.object.phase() == ExternalWebhookDeliveryPhase::DeadLettered.as_str() {
+            // S26: what nobody could read is looked for in the lists. One that is being read just now shows it without being asked.
+            let provider = delivery.object.spec.provider_ref.as_str();
+            for scope in config.scopes().filter(|scope| scope.backend.object.name() == provider) {
+                self.request_lists(scope, &BackfillMode::Incremental, now, &mut changes).await?;
+            }
+        }
+        changes.put(&delivery)?;
+        changes.commit(self.store()).await?;
         Ok(())
     }
 
@@ -126,23 +136,26 @@ impl Driver {
         event: &CanonicalEvent<'_>,
         delivery: &str,
     ) -> Result<Applied, DriverError> {
-        if local_kind(&event.resource_kind).is_none() {
-            return Ok(Applied::NoObject);
-        }
         let Some(scope) = scope_of(config, provider, event) else { return Ok(Applied::NoObject) };
-        if scope.interface(&event.interface).is_none() {
+        let is_repository = matches!(event.normalized, Normalized::Repository(_));
+        if let (Some(target), Some(named)) = (scope.target(), repository_of(event)) {
+            // Its provider is asked what it is called now: the event may be late.
+            if is_repository && format!("{}/{}", named.owner, named.name) != full_name(target) {
+                let news = self.see_target(scope).await?;
+                return Ok(if news { Applied::Changed(vec!["status.target".to_owned()]) } else { Applied::NoChange });
+            }
+            if !is_repository && is_called_otherwise(target, &named) {
+                // The name is for people; the event is taken whether it can be asked for or not, and a complete backfill asks again.
+                let _ = self.see_target(scope).await;
+            }
+        }
+        if local_kind(&event.resource_kind).is_none() {
             return Ok(Applied::NoObject);
         }
         let cause = Cause::Delivery(delivery);
         let applied = self.apply(scope, event, Origin::Pushed, Shows::Webhook, cause).await?;
         match applied {
-            Applied::NeedsParent => {
-                let Some((kind, number)) = parent_number(event) else { return Ok(applied) };
-                if self.read_numbered(scope, kind, number).await?.is_none() {
-                    return Ok(Applied::Stale);
-                }
-                self.apply(scope, event, Origin::Pushed, Shows::Webhook, cause).await
-            }
+            Applied::NeedsParent => self.apply_with_parent(scope, event, Origin::Pushed, Shows::Webhook, cause).await,
             Applied::Hydrate => {
                 // A part of an object that nobody has seen: there is no link yet that could be due, so it is read at once.
                 let known = self.is_linked(scope, event).await?;
@@ -156,6 +169,24 @@ impl Driver {
             }
             other => Ok(other),
         }
+    }
+}
+
+impl Driver {
+    /// Reads what an event's object is about, and applies the event again.
+    pub(super) async fn apply_with_parent(
+        &self,
+        scope: &Scope,
+        event: &CanonicalEvent<'_>,
+        origin: Origin,
+        shows: Shows,
+        cause: Cause<'_>,
+    ) -> Result<Applied, DriverError> {
+        let Some((kind, number)) = parent_number(event) else { return Ok(Applied::NeedsParent) };
+        if self.read_numbered(scope, kind, number).await?.is_none() {
+            return Ok(Applied::Stale);
+        }
+        self.apply(scope, event, origin, shows, cause).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! Taking local edits in: what a person or an agent changes or makes here, and the writes that follow, in one commit.
 
+use krate_model::Kind;
+use krate_model::kinds::sets::Interface;
 use krate_model::kinds::shared::{Actor, ObjectRef};
 
 use super::{Config, Driver, DriverError, MAX_RACES};
@@ -80,7 +82,7 @@ impl Driver {
                 subject = scope.and_then(|scope| target_of(&about, scope));
             }
         }
-        scope = scope.or_else(|| config.scope_of_repository(&namespace, &repository?));
+        scope = scope.or_else(|| config.scope_of_repository(&namespace, &repository?, &interface_of(&local)?));
         let mut state = ObjectState { local: Some(Loaded::new(local)), ..ObjectState::default() };
         if let Some(scope) = scope {
             plan_create(&mut state, scope, &Wish::of(actor.clone(), now), subject.as_ref())?;
@@ -93,6 +95,20 @@ impl Driver {
         state.write(&mut changes)?;
         changes.commit(self.store()).await?;
         state.local.map(|local| local.object).ok_or(DriverError::NotFound { what: "object", name: String::new() })
+    }
+}
+
+/// The interface that a new object of a repository belongs to.
+fn interface_of(local: &Local) -> Option<Interface> {
+    let about = match local {
+        Local::Comment(comment) => Kind::lookup(&comment.spec.subject.kind)?,
+        local => local.kind(),
+    };
+    match about {
+        Kind::Issue => Some(Interface::IssueTracking),
+        Kind::PullRequest | Kind::Review => Some(Interface::GitForge),
+        Kind::Pipeline | Kind::Job => Some(Interface::Cicd),
+        _ => None,
     }
 }
 

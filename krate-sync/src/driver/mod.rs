@@ -8,14 +8,21 @@
 
 mod approvals;
 mod backfills;
+mod bindings;
 mod config;
 mod deliveries;
 mod edits;
+mod hydration;
 mod intents;
 mod looks;
 mod objects;
+mod pages;
 mod ports;
+mod removals;
+mod requests;
 mod resolutions;
+mod retention;
+mod sending;
 mod standing;
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -189,9 +196,15 @@ impl Driver {
     /// Only when the store can't be read; a record that fails is named in [`Pass::failed`], and the others go on (S46).
     pub async fn run_due(&self) -> Result<Pass, DriverError> {
         let now = self.clock.now();
-        let config = Arc::new(Box::pin(Config::load(self.store.as_ref(), now)).await?);
+        let mut config = Box::pin(Config::load(self.store.as_ref(), now)).await?;
         Box::pin(self.tell_refusals(&config, now)).await?;
+        let (moved, held) = Box::pin(self.advance_bindings(&config, now)).await?;
+        if moved {
+            config = Box::pin(Config::load(self.store.as_ref(), now)).await?;
+        }
+        let config = Arc::new(config);
         Box::pin(self.ensure_states(&config, now)).await?;
+        Box::pin(self.answer_requests(&config, now)).await?;
         let mut pass = Pass::default();
         for kind in DUE {
             let due = self.due(kind, now).await?;
@@ -215,7 +228,11 @@ impl Driver {
             }
         }
         let look = Box::pin(self.show_all(&config, now)).await?;
-        pass.next = self.next_due().await?.into_iter().chain(look).min();
+        let prune = Box::pin(self.prune(&config, now)).await.unwrap_or_else(|error| {
+            pass.failed.push(format!("retention: {error}"));
+            None
+        });
+        pass.next = self.next_due().await?.into_iter().chain(look).chain(held).chain(prune).min();
         Ok(pass)
     }
 

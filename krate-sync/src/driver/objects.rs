@@ -4,12 +4,12 @@ use krate_model::kinds::external::{ExternalObjectLink, ExternalSyncEvent, Extern
 use krate_model::kinds::sets::{ErrorClass, Operation};
 use krate_model::kinds::shared::{NativeTarget, ObjectRef, Time};
 use krate_model::observation::{CanonicalEvent, Normalized, RepositoryIdentity, ResourceKind};
-use krate_model::store::{Index, Query, Stored};
+use krate_model::store::{Index, Query};
 use krate_model::{Kind, Resource, derived_name};
-use krate_providers::contract::{Call, Credential, Endpoint, Outcome, ProviderError, SendOutcome};
+use krate_providers::contract::{Call, Credential, Decoded, Endpoint, Outcome, ProviderError, SendOutcome};
 
 use super::{Config, Driver, DriverError, MAX_RACES};
-use crate::machines::Policy;
+use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, link_name};
 use crate::observe::{Applied, Observation, Shows, observe};
 use crate::observed::actor_of;
@@ -43,7 +43,10 @@ impl Driver {
             .and_then(|text| url::Url::parse(text).ok())
             .ok_or(DriverError::NotFound { what: "spec.apiBaseUrl of provider", name: scope.provider().to_owned() })?;
         let endpoint = Endpoint { api_base: &base, credential: credential.as_ref() };
-        let request = scope.backend.adapter.encode(&endpoint, call)?;
+        // What it is about was named when it was planned; where that is, its provider has said since.
+        let container = if made(Mistake::NamedNotKnown) { scope.container() } else { scope.located() };
+        let target = NativeTarget { container, ..call.target.clone() };
+        let request = scope.backend.adapter.encode(&endpoint, &Call { target: &target, ..call.clone() })?;
         let started_at = self.tick();
         let mut response = self.http.send(request).await.map_err(|error| {
             let class = if error.outcome == SendOutcome::Unknown { ErrorClass::Timeout } else { ErrorClass::Transient };
@@ -54,6 +57,15 @@ impl Driver {
             hide(&credential, &mut response);
         }
         Ok(Answer { response, started_at })
+    }
+
+    /// What an answer says. What it says about a budget is kept for the provider's status, whatever else it says (S43).
+    pub(super) fn decode<'a>(&self, scope: &Scope, call: &Call<'_>, answer: &'a Answer) -> Decoded<'a> {
+        let decoded = scope.backend.adapter.decode(call, &answer.response, self.clock.now());
+        if let Some(quota) = &decoded.quota {
+            self.note(scope.backend.object.name(), |seen| seen.take_quota(quota));
+        }
+        decoded
     }
 
     /// Applies one event: loads its object, decides, commits. Whoever else is at the same object, the decision is made anew.
@@ -67,6 +79,7 @@ impl Driver {
     ) -> Result<Applied, DriverError> {
         for _ in 0..MAX_RACES {
             match Box::pin(self.try_apply(scope, event, origin, shows, cause)).await {
+                Err(error) if error.is_race() && made(Mistake::RaceDropped) => return Ok(Applied::NoChange),
                 Err(error) if error.is_race() => {}
                 done => return done,
             }
@@ -135,7 +148,7 @@ impl Driver {
             Normalized::Comment(comment) => comment.marker.as_deref(),
             _ => None,
         };
-        let Some(marker) = marker else { return Ok(None) };
+        let Some(marker) = marker.filter(|_| !made(Mistake::MarkerIgnored)) else { return Ok(None) };
         // The marker is the beginning of the key, in hex.
         let from = format!("sha256:{marker}");
         let to = format!("sha256:{marker}g");
@@ -224,7 +237,7 @@ impl Driver {
     /// Reads one object and applies it. `None` where it isn't there any more.
     pub(super) async fn read(&self, scope: &Scope, call: &Call<'_>) -> Result<Option<Applied>, DriverError> {
         let answer = self.call(scope, call).await?;
-        let decoded = scope.backend.adapter.decode(call, &answer.response, self.clock.now());
+        let decoded = self.decode(scope, call, &answer);
         let origin = Origin::Read { started_at: answer.started_at };
         match decoded.result {
             Ok(Outcome::Object(event)) => Ok(Some(self.apply(scope, &event, origin, Shows::Read, Cause::Read).await?)),
@@ -232,127 +245,6 @@ impl Driver {
             Err(error) if matches!(error.class, ErrorClass::NotFound | ErrorClass::Gone) => Ok(None),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// S16: reads a link's object again; the answer decides.
-    pub(super) async fn hydrate_link(&self, stored: &Stored, config: &Config) -> Result<(), DriverError> {
-        let link = records::parse::<ExternalObjectLink>(stored)?;
-        let Some(scope) = config.scope(&link.object.spec.binding_ref) else { return Ok(()) };
-        if scope.is_paused() {
-            return self.postpone_link(link, scope, None).await;
-        }
-        let kind = Kind::lookup(&link.object.spec.local_ref.kind);
-        let number = link
-            .object
-            .status
-            .as_ref()
-            .and_then(|status| status.external.as_ref())
-            .and_then(|external| external.native_number);
-        let result = match (kind, number) {
-            (Some(kind @ (Kind::Issue | Kind::PullRequest)), Some(number)) => {
-                self.read_numbered(scope, kind, number).await
-            }
-            (Some(Kind::Comment), _) => self.read_comment(scope, &link).await,
-            // No operation reads this kind: the next backfill or webhook decides.
-            _ => Ok(Some(Applied::NoChange)),
-        };
-        match result {
-            // Something else came in while it was read, or the clock was set back a little: the question stands.
-            Ok(Some(Applied::Hydrate)) => {
-                match records::get::<ExternalObjectLink>(self.store(), scope.namespace(), link.object.name()).await? {
-                    Some(link) => self.postpone_link(link, scope, None).await,
-                    None => Ok(()),
-                }
-            }
-            Ok(Some(_)) => self.settle_link(link, scope).await,
-            // Gone, or out of sight (known to be told apart by a deletion event or a complete backfill only).
-            Ok(None) => self.settle_link(link, scope).await,
-            Err(error @ DriverError::Provider(_)) => {
-                let until = match &error {
-                    DriverError::Provider(failed) => failed.until,
-                    _ => None,
-                };
-                self.postpone_link(link, scope, until).await
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Comments have no read of their own: the list of their subject's comments shows them.
-    pub(super) async fn read_comment(
-        &self,
-        scope: &Scope,
-        link: &Loaded<ExternalObjectLink>,
-    ) -> Result<Option<Applied>, DriverError> {
-        let state = ObjectState::load(self.store(), scope.namespace(), link.object.name()).await?;
-        let Some(crate::local::Local::Comment(comment)) = state.local.map(|local| local.object) else {
-            return Ok(Some(Applied::NoChange));
-        };
-        let subject = ObjectState::load_of_local(self.store(), scope.namespace(), &comment.spec.subject).await?;
-        let Some(target) = crate::plan::target_of(&subject, scope) else { return Ok(Some(Applied::NoChange)) };
-        let mut cursor = None;
-        let mut found = None;
-        loop {
-            let mut call = Call::new(Operation::ListComments, &target);
-            call.cursor = cursor.as_ref();
-            let answer = self.call(scope, &call).await?;
-            let decoded = scope.backend.adapter.decode(&call, &answer.response, self.clock.now());
-            let origin = Origin::Read { started_at: answer.started_at };
-            let (objects, next) = match decoded.result {
-                Ok(Outcome::Page { objects, next, .. }) => (objects, next),
-                Ok(_) => return Ok(found),
-                // What it is about is gone, and the comment with it.
-                Err(error) if matches!(error.class, ErrorClass::NotFound | ErrorClass::Gone) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
-            for event in &objects {
-                if event.native_id == link.object.spec.external.native_id {
-                    found = Some(self.apply(scope, event, origin, Shows::Read, Cause::Read).await?);
-                }
-            }
-            match next {
-                Some(next) if found.is_none() => cursor = Some(next),
-                _ => return Ok(found),
-            }
-        }
-    }
-
-    /// The question was answered, even where the answer said nothing new.
-    async fn settle_link(&self, link: Loaded<ExternalObjectLink>, scope: &Scope) -> Result<(), DriverError> {
-        let name = link.object.name().to_owned();
-        let Some(mut link) = records::get::<ExternalObjectLink>(self.store(), scope.namespace(), &name).await? else {
-            return Ok(());
-        };
-        let status = link.change().status_mut();
-        if !status.needs_hydration {
-            return Ok(());
-        }
-        status.needs_hydration = false;
-        status.not_before = None;
-        status.hydration_attempts = 0;
-        let mut changes = Changes::at(self.clock.now());
-        changes.put(&link)?;
-        changes.commit(self.store()).await?;
-        Ok(())
-    }
-
-    async fn postpone_link(
-        &self,
-        mut link: Loaded<ExternalObjectLink>,
-        scope: &Scope,
-        until: Option<Time>,
-    ) -> Result<(), DriverError> {
-        let now = self.clock.now();
-        let name = link.object.name().to_owned();
-        let status = link.change().status_mut();
-        status.hydration_attempts = status.hydration_attempts.saturating_add(1);
-        let policy = Policy::of(&scope.policy);
-        let delay = policy.backoff(self.seed, &name, status.hydration_attempts).max(policy.base_delay);
-        status.not_before = Some(until.unwrap_or(now).max(now + delay));
-        let mut changes = Changes::at(now);
-        changes.put(&link)?;
-        changes.commit(self.store()).await?;
-        Ok(())
     }
 }
 
@@ -374,7 +266,12 @@ fn hide(credential: &Credential, response: &mut http::Response<bytes::Bytes>) {
 
 /// The binding that an event belongs to, by the repository that it names.
 pub(super) fn scope_of<'c>(config: &'c Config, provider: &str, event: &CanonicalEvent<'_>) -> Option<&'c Scope> {
-    let repository: Option<RepositoryIdentity<'_>> = match &event.normalized {
+    config.scope_of(provider, &repository_of(event)?, &event.interface)
+}
+
+/// The repository that an event names, as it was called when the event was told.
+pub(super) fn repository_of<'a>(event: &CanonicalEvent<'a>) -> Option<RepositoryIdentity<'a>> {
+    match &event.normalized {
         Normalized::Issue(object) => object.repository.clone(),
         Normalized::PullRequest(object) => object.repository.clone(),
         Normalized::Review(object) => object.repository.clone(),
@@ -387,12 +284,11 @@ pub(super) fn scope_of<'c>(config: &'c Config, provider: &str, event: &Canonical
         Normalized::Milestone(object) => object.repository.clone(),
         Normalized::Repository(object) => Some(RepositoryIdentity {
             id: event.native_id.clone(),
-            owner: object.former_owner.clone().or_else(|| object.owner.clone()).unwrap_or_default(),
-            name: object.former_name.clone().or_else(|| object.name.clone()).unwrap_or_default(),
+            owner: object.owner.clone().unwrap_or_default(),
+            name: object.name.clone().unwrap_or_default(),
         }),
         _ => None,
-    };
-    config.scope_of(provider, &repository?)
+    }
 }
 
 /// The record of an event (R36); none for an event that no delivery, backfill or intent brought.

@@ -2,9 +2,9 @@
 
 use krate_model::kinds::external::{
     ExternalObjectLink, ExternalSyncConflict, ExternalSyncConflictPhase, ExternalWriteIntentPhase,
-    ExternalWriteIntentSpec, IntentSourceKind, SeenVersions,
+    ExternalWriteIntentSpec, IntentSourceKind, Payload, SeenVersions,
 };
-use krate_model::kinds::sets::{ErrorClass, ResolutionStrategy};
+use krate_model::kinds::sets::{ErrorClass, Interface, ResolutionStrategy};
 use krate_model::kinds::shared::{Actor, ErrorInfo, ObjectRef, Time};
 use krate_model::store::Stored;
 use krate_model::{Kind, Resource, derived_name};
@@ -15,8 +15,10 @@ use crate::machines::conflict::{self, Effect, Event};
 use crate::machines::intent::{self, Reissue};
 use crate::machines::{Ctx, Due, Policy};
 use crate::merge::FieldValue;
+use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, controller, full_value};
-use crate::plan::{PlanError, Wish, approval, plan};
+use crate::observe::is_lost_edit;
+use crate::plan::{PlanError, Wish, approval, before, payload_value, plan};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -122,7 +124,7 @@ impl Driver {
         let now = self.clock.now();
         let Some(found) = conflict_named(state, name).map(|loaded| loaded.object.clone()) else { return Ok(()) };
         let Some(resolution) = found.spec.resolution.clone() else { return Ok(()) };
-        if current(state, &found.spec) != found.spec.versions {
+        if current(state, &found.spec) != found.spec.versions && !made(Mistake::StaleDecision) {
             // An edit came in after the decision was taken up: whoever decided hasn't seen it (S29).
             let message = "spec.resolution: the field was changed here since it was decided; look again".to_owned();
             let mut error = info(ErrorClass::Precondition, message, now);
@@ -137,8 +139,13 @@ impl Driver {
             return self.settle_intent(scope, state, &found, &resolution.strategy, changes);
         };
         let theirs = FieldValue::from_owned(observed.unwrap_or(serde_json::Value::Null));
-        state.set_base(&rule, &theirs)?;
+        // The provider has krate's value where it wrote theirs over.
+        if !is_lost_edit(&found) {
+            state.set_base(&rule, &theirs)?;
+        }
         let mine = match &resolution.strategy {
+            ResolutionStrategy::PreferExternal if made(Mistake::ExternalIgnored) => None,
+            ResolutionStrategy::PreferKrate if made(Mistake::KrateIgnored) => Some(theirs),
             ResolutionStrategy::PreferExternal => Some(theirs),
             ResolutionStrategy::Manual => {
                 let value = resolution.value.as_ref();
@@ -194,6 +201,8 @@ impl Driver {
                 }
                 other => intent::Event::Withdrawn { reason: other.to_string() },
             };
+            let taken_back =
+                matches!(event, intent::Event::Withdrawn { .. }).then(|| loaded.object.spec.payload.clone());
             let step = intent::step(&loaded.object, event, &ctx)?;
             changes.audit_all(crate::moves::take(loaded, step));
             if loaded
@@ -206,6 +215,14 @@ impl Driver {
                 let wish = Wish { kind: source.kind.clone(), ..Wish::of(source.actor.clone(), now) };
                 let asked = derived_name("approval", &(name.as_str(), &loaded.object.spec.request_digest))?;
                 state.approvals.push(approval(scope, &loaded.object, &wish, asked));
+            }
+            if let Some(payload) = taken_back.filter(|_| !made(Mistake::WishKept)) {
+                take_back(state, scope, &payload, &found.spec.interface);
+            }
+            // What was wished for since the conflict was held.
+            if !made(Mistake::WishLost) {
+                state.wish_anew();
+                plan(state, scope, &Wish::reconcile(now))?;
             }
         }
         Ok(self.step_conflict(scope, state, found.name(), Event::Applied { intent: Some(name) }, changes)?)
@@ -252,6 +269,20 @@ fn reissue(scope: &Scope, spec: &ExternalWriteIntentSpec) -> Result<Reissue, Pla
         idempotency_key: spec.idempotency_key,
         request_digest: request_digest(&request)?,
     })
+}
+
+/// What `payload` wished for is no longer: its fields are as they were before, but for what was wished for since.
+fn take_back(state: &mut ObjectState, scope: &Scope, payload: &Payload, interface: &Interface) {
+    let Some(kind) = state.local.as_ref().map(|local| local.object.kind()) else { return };
+    for rule in scope.rules(interface, kind) {
+        let Some(value) = before(state, payload, &rule.path) else { continue };
+        let Some(local) = &mut state.local else { return };
+        let newer = payload_value(payload, &rule.path).is_some_and(|wished| local.object.get(&rule.path) != wished);
+        if !newer {
+            local.dirty = true;
+            local.object.set(&rule.path, &value, scope.body_format());
+        }
+    }
 }
 
 fn conflict_named<'s>(state: &'s mut ObjectState, name: &str) -> Option<&'s mut Loaded<ExternalSyncConflict>> {

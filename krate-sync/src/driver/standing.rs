@@ -32,6 +32,10 @@ pub(crate) struct Notes {
     /// When they were computed last, and what the store had then.
     looked: Option<(Time, Revision)>,
     is_new: bool,
+    /// Bindings that didn't work: how often, and until when they aren't tried again.
+    pub(super) held: BTreeMap<String, (i64, Time)>,
+    /// How far the removal of what is over has come.
+    pub(super) round: super::retention::Round,
 }
 
 impl Driver {
@@ -110,13 +114,17 @@ impl Driver {
         let nothing = Seen::default();
         for backend in config.backends() {
             let name = backend.object.name();
-            let seen = seen.get(name).unwrap_or(&nothing);
+            let mut seen = seen.get(name).unwrap_or(&nothing).clone();
             let mut states = Vec::new();
             let scopes: Vec<&Scope> = config.scopes().filter(|scope| scope.backend.object.name() == name).collect();
             for scope in &scopes {
                 let own: Vec<ExternalSyncState> =
                     self.states_of(scope).await?.into_iter().map(|loaded| loaded.object).collect();
-                self.show_binding(scope, &own, &counts, seen, now).await?;
+                let held = scope.binding.status.as_ref().and_then(|status| status.last_error.clone());
+                let held = held.filter(|_| !scope.is_validated());
+                let of_one = Seen { held: held.clone(), ..seen.clone() };
+                self.show_binding(scope, &own, &counts, &of_one, now).await?;
+                seen.held = held.or(seen.held);
                 states.extend(own);
             }
             let bindings: Vec<&str> = scopes.iter().map(|scope| scope.binding_name()).collect();
@@ -128,7 +136,7 @@ impl Driver {
                 let (actor, policy) = (controller(), Policy::default());
                 let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
                 let (next, audit) =
-                    status::of_provider(&loaded.object, &manifest, &bindings, &states, &counts, seen, &ctx)?;
+                    status::of_provider(&loaded.object, &manifest, &bindings, &states, &counts, &seen, &ctx)?;
                 loaded.dirty = next != loaded.object;
                 loaded.object = next;
                 let mut changes = Changes::at(now);

@@ -3,7 +3,7 @@
 use krate_model::Resource;
 use krate_model::audit::{AuditDraft, AuditOutcome};
 use krate_model::kinds::external::{
-    BindingInterfaceStatus, ExternalBackendBinding, ExternalBackendBindingPhase as Phase, HookStatus,
+    BindingInterfaceStatus, BoundTarget, ExternalBackendBinding, ExternalBackendBindingPhase as Phase, HookStatus,
 };
 use krate_model::kinds::shared::{ErrorInfo, Time};
 
@@ -19,6 +19,8 @@ events! {
     TargetValidated {
         /// Uid of the provider.
         provider_uid: Option<String>,
+        /// The external side, as the provider knows it; nothing where the binding is about no single object there.
+        target: Option<BoundTarget>,
     },
     /// The hook that krate owns is registered.
     HookRegistered {
@@ -121,8 +123,10 @@ pub fn step(
     let status = next.status.get_or_insert_with(Default::default);
     match event {
         Event::Started => status.phase = Phase::ValidatingTarget,
-        Event::TargetValidated { provider_uid } => {
+        Event::TargetValidated { provider_uid, target } => {
             status.provider_uid = provider_uid;
+            status.target = target;
+            status.last_error = None;
             status.phase = if owns_hook { Phase::RegisteringWebhook } else { Phase::Backfilling };
             if !owns_hook {
                 mark(&mut status.conditions, "WebhookReady", true, "NotOwned");

@@ -16,9 +16,11 @@ use krate_model::kinds::shared::{Actor, ErrorInfo, Time, Version};
 use krate_model::{Digest, Resource};
 
 use super::{
-    About, Also, Ctx, Due, Gate, Move, Policy, Refused, Step, Transition, Why, condition, events, later, retry_at,
-    table,
+    About, Also, Ctx, Due, Gate, Move, Policy, READ_LAG, Refused, Step, Transition, Why, condition, events, later,
+    retry_at, table,
 };
+
+use crate::mistakes::{Mistake, made};
 
 /// The machine's name in refusals, audit and docs.
 pub const MACHINE: &str = "write intent";
@@ -353,7 +355,9 @@ pub fn step(intent: &ExternalWriteIntent, event: Event, ctx: &Ctx<'_>) -> Result
                 matches!(idempotency, Idempotency::Native | Idempotency::Precondition | Idempotency::VerifyByRead);
             if harmless {
                 status.verify_first = true;
-                status.not_before = Some(retry_at(ctx, &name, status.attempts, &error));
+                let lag = if made(Mistake::LagIgnored) { TimeDelta::zero() } else { READ_LAG };
+                let shown = later(ctx.now, lag);
+                status.not_before = Some(retry_at(ctx, &name, status.attempts, &error).max(shown));
                 status.phase = Phase::Retrying;
                 mark(&mut status.conditions, "Sent", false, "OutcomeUnknown");
             } else {
@@ -467,6 +471,7 @@ pub fn due(intent: &ExternalWriteIntent, policy: &Policy, now: Time) -> Due<Effe
         Phase::PendingApproval | Phase::ReadyToSend if cancelled => Due::Now(Effect::Cancel),
         // Without a time nobody's answer is waited for: an older record, whose approval ends by itself.
         Phase::PendingApproval if not_before.is_some() => Due::after(not_before, now, Effect::Expire),
+        Phase::Sending if made(Mistake::RecoveredAlive) => Due::Now(Effect::Recover),
         Phase::Sending => Due::after(not_before, now, Effect::Recover),
         Phase::Retrying if status.is_some_and(|status| status.attempts >= attempts_for(status, policy)) => {
             Due::Now(Effect::GiveUp)

@@ -28,6 +28,7 @@ use chrono::TimeDelta;
 use krate_model::audit::{AuditDraft, AuditOutcome};
 use krate_model::condition::{ConditionStatus, Finding, set_condition};
 use krate_model::kinds::external::{ExternalBackendSyncPolicySpec, ExternalSyncConflict};
+use krate_model::kinds::sets::ErrorClass;
 use krate_model::kinds::shared::{Actor, Condition, ErrorInfo, ObjectRef, Time, Version};
 use krate_model::{ClosedSet, Digest, Resource};
 
@@ -99,6 +100,10 @@ macro_rules! events {
 }
 
 pub(crate) use {events, table};
+
+/// How long a read of a provider may show what was there before a write: an effect is looked for after this time, not before. A lag that lasts longer can let a write be sent
+/// twice (docs/limits.md).
+pub const READ_LAG: TimeDelta = TimeDelta::seconds(5);
 
 /// What a step is told besides the event: time, who acts, and the numbers of the policy.
 #[derive(Debug, Clone, Copy)]
@@ -416,13 +421,18 @@ fn draft<R: Resource>(record: &R, about: About, ctx: &Ctx<'_>) -> AuditDraft {
 }
 
 /// `now` and `delta`, or the end of time.
-fn later(now: Time, delta: TimeDelta) -> Time {
+pub(crate) fn later(now: Time, delta: TimeDelta) -> Time {
     now.checked_add_signed(delta).unwrap_or(Time::MAX_UTC)
 }
 
+/// How long a limit is respected at least: a time that is over by this clock isn't by the provider's, and a limit costs no attempt that would end it.
+pub(crate) const LIMIT_PAUSE: TimeDelta = TimeDelta::seconds(30);
+
 /// When to try again after a failure: after the backoff, and not before the provider said so.
 fn retry_at(ctx: &Ctx<'_>, name: &str, attempts: i64, error: &ErrorInfo) -> Time {
-    let at = later(ctx.now, ctx.policy.backoff(ctx.seed, name, attempts));
+    let hammered = crate::mistakes::made(crate::mistakes::Mistake::LimitHammered);
+    let limited = if error.class == ErrorClass::RateLimited && !hammered { LIMIT_PAUSE } else { TimeDelta::zero() };
+    let at = later(ctx.now, ctx.policy.backoff(ctx.seed, name, attempts).max(limited));
     error.until.map_or(at, |until| until.max(at))
 }
 

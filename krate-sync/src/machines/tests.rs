@@ -352,7 +352,7 @@ fn s40_every_event_in_every_phase_of_a_binding() {
             let hook = HookStatus { native_id: "h-1".into(), url: "https://k.example/hook".into(), events: Vec::new() };
             let event = match kind {
                 EventKind::Started => Event::Started,
-                EventKind::TargetValidated => Event::TargetValidated { provider_uid: Some("p-1".into()) },
+                EventKind::TargetValidated => Event::TargetValidated { provider_uid: Some("p-1".into()), target: None },
                 EventKind::HookRegistered => Event::HookRegistered { hook },
                 EventKind::Backfilled => Event::Backfilled { at: now() },
                 EventKind::ConflictFound => Event::ConflictFound,

@@ -8,6 +8,8 @@ pub(crate) mod merge;
 pub(crate) mod online;
 pub(crate) mod provider;
 pub(crate) mod replay;
+pub(crate) mod review;
+pub(crate) mod simulate;
 pub(crate) mod validate;
 pub(crate) mod webhook;
 
@@ -26,6 +28,8 @@ pub(crate) fn run(cli: Cli) -> Result<Answer, Error> {
         Command::Merge(args) => merge::run(&args, output),
         Command::Intent(command) => intent::run(command, output),
         Command::Validate(args) => validate::run(&args, output),
+        Command::Review(args) => review::run(&args, output),
+        Command::Simulate(args) => simulate::run(&args, output),
         Command::Crds(args) => crds::run(&args, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Provider(command) => provider::run(&command, output),

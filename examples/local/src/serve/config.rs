@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::stores::{self, StoreConfig};
 use crate::error::Error;
 use crate::input::{self, Document};
 
@@ -37,13 +38,6 @@ pub(crate) struct Config {
     /// Where each key of each secret is.
     #[serde(default)]
     pub(crate) secrets: BTreeMap<String, BTreeMap<String, Source>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct StoreConfig {
-    /// The file of the embedded store.
-    pub(crate) path: PathBuf,
 }
 
 /// What the endpoint bears.
@@ -120,7 +114,6 @@ impl Config {
     }
 
     fn settle_paths(&mut self, folder: &Path) {
-        self.store.path = folder.join(&self.store.path);
         for resource in &mut self.resources {
             *resource = folder.join(&resource);
         }
@@ -132,6 +125,7 @@ impl Config {
     }
 
     fn check(&self, file: &str) -> Result<(), Error> {
+        self.store.check(file)?;
         let at_least = |path: &str, value: usize, least: usize| {
             if value < least {
                 return Err(Error::new(format!("{file}: {path}: {value} is too little, at least {least} is needed")));
@@ -159,6 +153,11 @@ fn problem(file: &str, error: &serde_path_to_error::Error<serde_json::Error>) ->
         return Error::new(format!("{file}: {path}: {{env: VARIABLE}} or {{file: PATH}} is expected"))
             .hint("secrets never stand in the configuration, only where they are");
     }
-    Error::new(format!("{file}: {path}: {}", error.inner()))
+    let message = error.inner().to_string();
+    if path.starts_with("store") && !["unknown field", "missing field"].iter().any(|known| message.starts_with(known)) {
+        // A URL may hold a password.
+        return Error::new(format!("{file}: {path}: isn't as expected")).hint(stores::HINT);
+    }
+    Error::new(format!("{file}: {path}: {message}"))
         .hint("the keys are listen, store, workers, limits, api, objects, resources and secrets")
 }

@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use krate_model::store::Store;
 use krate_providers::contract::{BodyError, HeadError};
 use krate_sync::driver::DriverError;
 use krate_sync::ingest::{AcceptError, Accepted};
@@ -170,5 +169,5 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     app.measure().await;
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], app.metrics.text(&app.store.counters())).into_response()
+    ([(header::CONTENT_TYPE, kind)], app.metrics.text(&app.counters())).into_response()
 }

@@ -1,6 +1,6 @@
-//! `krate serve`: webhook endpoint, API and worker in one process on the embedded store.
+//! `krate serve`: webhook endpoint, API and worker in one process, on a store of its own or one that several processes share.
 //!
-//! `config` reads `krate.yaml`, `objects` puts what it configures into the store, `ports` gives the driver the world, `hooks` and `api` answer
+//! `config` reads `krate.yaml`, `stores` opens the store, `objects` puts what it configures into the store, `ports` gives the driver the world, `hooks` and `api` answer
 //! requests, `worker` does what is due.
 
 mod api;
@@ -9,6 +9,7 @@ mod hooks;
 mod metrics;
 mod objects;
 mod ports;
+mod stores;
 mod worker;
 
 use std::net::SocketAddr;
@@ -23,8 +24,8 @@ use clap::ValueEnum;
 use krate_model::Kind;
 use krate_model::kinds::external::ExternalBackendProvider;
 use krate_model::kinds::shared::Time;
-use krate_model::store::{Index, Query, Store as _, sortable_time};
-use krate_stores::EmbeddedStore;
+use krate_model::store::{Index, Query, Store, sortable_time};
+use krate_stores::Counters;
 use krate_sync::driver::{Config as SyncConfig, DUE, Driver};
 use krate_sync::records;
 use tokio::net::TcpListener;
@@ -38,6 +39,7 @@ use config::{Config, Limits, TokenRef};
 use metrics::Metrics;
 pub(crate) use ports::now;
 use ports::{Client, ConfiguredSecrets, SystemClock};
+use stores::Opened;
 use worker::Worker;
 
 /// Stack of each thread: an object with its intents and conflicts is a large value, above all in a build without optimization.
@@ -73,10 +75,11 @@ enum LogFormat {
 /// What requests and the worker share.
 pub(crate) struct App {
     pub(crate) driver: Driver,
-    pub(crate) store: Arc<EmbeddedStore>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) permits: Semaphore,
+    counters: Box<dyn Fn() -> Counters + Send + Sync>,
     secrets: Arc<ConfiguredSecrets>,
     token: Option<TokenRef>,
     config: RwLock<Arc<SyncConfig>>,
@@ -85,19 +88,19 @@ pub(crate) struct App {
 }
 
 impl App {
-    fn new(config: Config, store: EmbeddedStore) -> Result<Self, Error> {
-        let store = Arc::new(store);
-        let secrets = Arc::new(ConfiguredSecrets::new(config.secrets));
+    fn new(config: Config, opened: Opened, secrets: Arc<ConfiguredSecrets>) -> Result<Self, Error> {
+        let Opened { store, counters, .. } = opened;
         let http = Arc::new(Client::new()?);
         // The jitter of retries has to differ between processes, not to be secret.
         let seed = now().timestamp_micros().cast_unsigned() ^ u64::from(std::process::id());
-        let driver = Driver::new(Arc::clone(&store) as _, http, Arc::new(SystemClock), Arc::clone(&secrets) as _, seed);
+        let driver = Driver::new(Arc::clone(&store), http, Arc::new(SystemClock), Arc::clone(&secrets) as _, seed);
         Ok(Self {
             driver,
             store,
             metrics: Metrics::new(),
             limits: config.limits,
             permits: Semaphore::new(config.limits.max_concurrent),
+            counters,
             secrets,
             token: config.api.token_ref,
             config: RwLock::default(),
@@ -121,6 +124,11 @@ impl App {
 
     fn set_next_due(&self, next: Option<Time>) {
         *self.next_due.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    }
+
+    /// What the store did since it was opened.
+    pub(crate) fn counters(&self) -> Counters {
+        (self.counters)()
     }
 
     pub(crate) fn is_working(&self) -> bool {
@@ -185,20 +193,24 @@ fn start_log(args: &Args) -> Result<(), Error> {
     started.map_err(|error| Error::new(format!("the log: {error}")))
 }
 
-async fn serve(config: Config, objects: &[Document], file: &Path) -> Result<(), Error> {
+async fn serve(mut config: Config, objects: &[Document], file: &Path) -> Result<(), Error> {
     // The signals are caught before anything is opened: a stop while starting ends in order, too.
     let stop = Signals::new()?;
     let listen = config.listen;
-    let store = EmbeddedStore::open(&config.store.path).map_err(|error| opened(&error))?;
-    let app = Arc::new(App::new(config, store)?);
+    let secrets = Arc::new(ConfiguredSecrets::new(std::mem::take(&mut config.secrets)));
+    let opened = config.store.open(file.parent().unwrap_or(Path::new("")), &secrets).await?;
+    let is_shared = opened.is_shared;
+    let app = Arc::new(App::new(config, opened, secrets)?);
     let applied = objects::apply(app.store.as_ref(), objects).await?;
     tracing::info!(written = applied.written, unchanged = applied.unchanged, "configured objects");
     app.check_secrets().await?;
     app.set_config(SyncConfig::load(app.store.as_ref(), now()).await.map_err(Error::new)?);
     let listener = bind(listen, file).await?;
     let address = listener.local_addr().map_err(|error| Error::new(format!("{listen}: {error}")))?;
-    // The store has one process at a time: whoever was sending before is gone.
-    app.driver.take_over().await.map_err(Error::new)?;
+    if !is_shared {
+        // The store has one process at a time: whoever was sending before is gone. Of a shared store the leases tell that, when they run out.
+        app.driver.take_over().await.map_err(Error::new)?;
+    }
     let worker = worker::start(&app);
     let follower = worker::follow_config(&app);
     output::line(&format!("listening on http://{address}"))?;
@@ -207,12 +219,6 @@ async fn serve(config: Config, objects: &[Document], file: &Path) -> Result<(), 
     end(worker).await;
     tracing::info!("stopped");
     served
-}
-
-fn opened(error: &krate_stores::OpenError) -> Error {
-    use std::error::Error as _;
-    let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-    Error::new(format!("{error}{source}")).hint("store.path names the file; one process at a time works on it")
 }
 
 async fn bind(listen: SocketAddr, file: &Path) -> Result<TcpListener, Error> {

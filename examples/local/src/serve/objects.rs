@@ -14,6 +14,9 @@ use crate::commands::validate::built_in_manifests;
 use crate::error::Error;
 use crate::input::Document;
 
+/// How often an object is tried again that somebody else wrote meanwhile: another process that starts at the same time.
+const MAX_RACES: usize = 16;
+
 /// The kinds that a configuration may hold.
 const CONFIGURED: [Kind; 5] = [
     Kind::Organization,
@@ -87,8 +90,18 @@ async fn check(store: &dyn Store, kind: Kind, document: &Document, view: &View) 
 async fn put<T: Resource>(store: &dyn Store, document: &Document) -> Result<bool, Error> {
     let wanted: T = serde_path_to_error::deserialize(&document.value)
         .map_err(|error| Error::new(format!("{}: {}: {}", document.file, error.path(), error.inner())))?;
-    let mut loaded = match records::get::<T>(store, wanted.namespace(), wanted.name()).await.map_err(failed)? {
-        Some(found) if found.object.spec() == wanted.spec() && has_labels(&found.object, &wanted) => return Ok(false),
+    let mut races = 0;
+    loop {
+        match put_once(store, &wanted).await {
+            Err(error) if error.is_conflict() && races < MAX_RACES => races += 1,
+            written => return written.map_err(Error::new),
+        }
+    }
+}
+
+async fn put_once<T: Resource>(store: &dyn Store, wanted: &T) -> Result<bool, RecordError> {
+    let mut loaded = match records::get::<T>(store, wanted.namespace(), wanted.name()).await? {
+        Some(found) if found.object.spec() == wanted.spec() && has_labels(&found.object, wanted) => return Ok(false),
         Some(mut found) => {
             *found.change().spec_mut() = wanted.spec().clone();
             bump_generation(&mut found.object);
@@ -98,15 +111,11 @@ async fn put<T: Resource>(store: &dyn Store, document: &Document) -> Result<bool
     };
     loaded.change().metadata_mut().labels.clone_from(&wanted.metadata().labels);
     let mut changes = Changes::at(now());
-    changes.put(&loaded).map_err(failed)?;
-    changes.commit(store).await.map_err(failed)?;
+    changes.put(&loaded)?;
+    changes.commit(store).await?;
     Ok(true)
 }
 
 fn has_labels<T: Resource>(found: &T, wanted: &T) -> bool {
     found.metadata().labels == wanted.metadata().labels
-}
-
-fn failed(error: RecordError) -> Error {
-    Error::new(error)
 }

@@ -153,6 +153,11 @@ impl ConfiguredSecrets {
         self.read("api.tokenRef", &reference.name, &reference.key)
     }
 
+    /// The store's URL.
+    pub(crate) fn store_url(&self, reference: &TokenRef) -> Result<Vec<u8>, SecretError> {
+        self.read("store.urlRef", &reference.name, &reference.key)
+    }
+
     fn all_webhook_secrets(&self, provider: &ExternalBackendProvider) -> Result<Vec<WebhookSecret>, SecretError> {
         let references = provider.spec.webhook.iter().flat_map(|webhook| &webhook.secret_refs);
         references

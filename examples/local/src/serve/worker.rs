@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use krate_model::Kind;
-use krate_model::store::{Filter, Revision, Store, StoreError};
+use krate_model::store::{Filter, Revision, StoreError};
 use krate_sync::driver::{Config, DriverError, Pass};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;

@@ -83,6 +83,50 @@ async fn a_store_that_cannot_be_opened_is_named_and_left_alone() {
     assert_eq!(fs::read(&file).expect("the store"), bytes);
 }
 
+#[tokio::test]
+async fn s47_a_store_that_is_no_place_is_named_without_what_may_be_its_password() {
+    const CANARY: &str = "canary-store-password-4d2a";
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = taken.local_addr().expect("it is bound").port();
+    drop(taken);
+    let nobody = format!("postgres://krate@127.0.0.1:{port}/forge");
+    let password = format!("postgres://krate:{CANARY}@127.0.0.1:{port}/forge");
+    for (store, says) in [
+        (json!({}), ["krate.yaml: store: names no place", "{urlRef: {name, key}}"]),
+        (json!({"path": "a", "url": "file:b"}), ["krate.yaml: store: names more than one place", "hint: "]),
+        (json!({"uri": "file:b"}), ["krate.yaml: store", "unknown field `uri`"]),
+        (json!(password), ["krate.yaml: store: isn't as expected", "postgres://USER@HOST:PORT/DATABASE"]),
+        (json!({"url": [password]}), ["krate.yaml: store.url: isn't as expected", "hint: "]),
+        (json!({"url": password}), ["krate.yaml: store.url: holds a password", "store.urlRef"]),
+        (json!({"url": format!("{nobody}?password={CANARY}")}), ["store.url: holds a password", "store.urlRef"]),
+        (json!({"url": "mysql://krate@127.0.0.1/forge"}), ["mysql: isn't postgres:", "store.url names the store"]),
+        (json!({"url": nobody}), ["/forge: no answer; check host and port", "store.url names the store"]),
+        (json!({"urlRef": {"name": "store", "key": "none"}}), ["store.urlRef: secrets.store.none", "hint: "]),
+        (json!({"urlRef": {"name": "store", "key": "url"}}), ["/forge: no answer", "store.urlRef names the store"]),
+        (json!({"urlRef": {"name": "store", "key": "bad"}}), ["the store's URL: ", "store.urlRef names the store"]),
+    ] {
+        let mut home = Home::new().with(&json!({"store": store}));
+        home.config["secrets"]["store"] = json!({"url": {"env": "TEST_STORE_URL"}, "bad": {"env": "TEST_STORE_BAD"}});
+        home.env = vec![
+            ("TEST_STORE_URL", password.clone()),
+            ("TEST_STORE_BAD", format!("postgres://krate:{CANARY}@[nowhere/forge")),
+        ];
+        home.args.extend(["--log-filter".into(), "debug".into()]);
+        let ran = home.fails_to_start().await.ends(2);
+        for part in says {
+            assert!(ran.err.contains(part), "{part:?} isn't in: {}", ran.err);
+        }
+        assert!(!ran.err.contains(CANARY) && !ran.out.contains(CANARY), "{store}: {}", ran.err);
+    }
+}
+
+#[tokio::test]
+async fn a_file_can_be_named_by_url() {
+    let home = Home::new().with(&json!({"store": {"url": "file:by-url.redb"}}));
+    home.start().await.stop().await;
+    assert!(home.path("by-url.redb").exists());
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_folder_without_permission_is_named() {

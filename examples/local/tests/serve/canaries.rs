@@ -129,7 +129,8 @@ async fn s47_no_planted_secret_leaves_the_process() {
     let is_at_rest = |record: &Value| ends.iter().any(|phase| record["status"]["phase"] == **phase);
     server.list_until("ExternalWebhookDelivery", |all| all.len() == 4 && all.iter().all(is_at_rest)).await;
     // The provider was asked, and threw the token back.
-    server.list_until("ExternalSyncState", |all| all.iter().any(|state| !state["status"]["error"].is_null())).await;
+    let is_refused = |binding: &Value| binding["status"]["lastError"]["class"] == "Authentication";
+    server.list_until("ExternalBackendBinding", |all| all.iter().any(is_refused)).await;
     said.extend(answers(&server).await);
     said.push(("standard output".to_owned(), server.out.text()));
     let log = server.stop().await;

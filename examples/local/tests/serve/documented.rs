@@ -27,7 +27,7 @@ async fn the_documented_configuration_is_valid_and_serves() {
     assert!(!valid.out.contains("invalid"), "{valid:?}");
 
     home.document = Some(text);
-    home.env = vec![("GITHUB_TOKEN", "documented-token"), ("WEBHOOK_SECRET", WEBHOOK_SECRET)];
+    home.env = vec![("GITHUB_TOKEN", "documented-token".into()), ("WEBHOOK_SECRET", WEBHOOK_SECRET.into())];
     let server = home.start().await;
     assert_eq!(server.get("/readyz").await.status, StatusCode::OK);
     for kind in ["Organization", "ExternalBackendProvider", "Repository", "ExternalBackendBinding"] {

@@ -33,7 +33,7 @@ pub(crate) struct Home {
     /// The text of the configuration, in place of `config`.
     pub(crate) document: Option<String>,
     /// More of the environment.
-    pub(crate) env: Vec<(&'static str, &'static str)>,
+    pub(crate) env: Vec<(&'static str, String)>,
 }
 
 impl Home {
@@ -80,7 +80,11 @@ impl Home {
         let document = self.document.clone().unwrap_or_else(|| self.config.to_string());
         fs::write(self.path("krate.yaml"), document).expect("the configuration is written");
         let mut command = self.krate(["serve", "--config", "krate.yaml"]);
-        command.args(&self.args).envs(self.env.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (*name, value)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -239,13 +243,23 @@ impl Server {
 
     /// Asks for the objects of a kind until they are as wanted.
     pub(crate) async fn list_until(&self, kind: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        self.list_within(PATIENCE, kind, wanted).await
+    }
+
+    /// The same with more patience.
+    pub(crate) async fn list_within(
+        &self,
+        patience: Duration,
+        kind: &str,
+        wanted: impl Fn(&[Value]) -> bool,
+    ) -> Vec<Value> {
         let begin = Instant::now();
         loop {
             let found = self.list(kind).await;
             if wanted(&found) {
                 return found;
             }
-            assert!(begin.elapsed() < PATIENCE, "not in time: {kind} {found:#?}\n{}", self.log.text());
+            assert!(begin.elapsed() < patience, "not in time: {kind} {found:#?}\n{}", self.log.text());
             tokio::time::sleep(ASK_EVERY).await;
         }
     }

@@ -1,7 +1,7 @@
 //! `krate serve` as a real process, asked over real HTTP.
 //!
 //! `harness` starts and stops it; `hook` makes signed deliveries; `simulated` and `told_forge` are providers. The stories:
-//! `bad_input`, `bad_start`, `canaries`, `cli`, `documented`, `lifecycle`, `replay`.
+//! `bad_input`, `bad_start`, `canaries`, `cli`, `documented`, `lifecycle`, `replay`, `shared`.
 
 mod bad_input;
 mod bad_start;
@@ -14,5 +14,6 @@ mod lifecycle;
 #[path = "../../../../krate-providers/tests/support/mod.rs"]
 mod payloads;
 mod replay;
+mod shared;
 mod simulated;
 mod told_forge;

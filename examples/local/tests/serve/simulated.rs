@@ -11,7 +11,9 @@ use krate_model::kinds::shared::Time;
 use krate_providers::simulator::{Forge, NewIssue, Urls};
 use serde_json::{Value, json};
 
-use crate::harness::{Home, PROVIDER_TOKEN, Server, WEBHOOK_SECRET, object, provider};
+use tokio::sync::watch;
+
+use crate::harness::{Home, PATIENCE, PROVIDER_TOKEN, Server, WEBHOOK_SECRET, object, provider};
 
 pub(crate) const REPOSITORY: &str = "acme/site";
 
@@ -21,7 +23,31 @@ pub(crate) fn now() -> Time {
 
 /// A forge that answers on loopback.
 #[derive(Clone)]
-pub(crate) struct Simulated(Arc<Mutex<Forge>>);
+pub(crate) struct Simulated {
+    forge: Arc<Mutex<Forge>>,
+    /// What was sent to change something, in the order of its arrival.
+    writes: watch::Sender<Vec<Sent>>,
+    /// The write, by its place in that order, that gets no answer for now.
+    held: watch::Sender<Option<Held>>,
+}
+
+/// A request that changes something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// Method, path and body.
+    pub(crate) what: String,
+    /// The token that it came with.
+    pub(crate) token: String,
+}
+
+/// A write that is held up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// It happens, and its answer waits.
+    Answer(usize),
+    /// It waits before anything happens.
+    Request(usize),
+}
 
 impl Simulated {
     /// With these issues; and the folder of a server that syncs them both ways, and asks before it writes a comment.
@@ -38,7 +64,8 @@ impl Simulated {
         }
         forge.add_hook(REPOSITORY, "http://127.0.0.1/", Some(WEBHOOK_SECRET), now()).expect("hooked");
         forge.take_deliveries();
-        let served = Self(Arc::new(Mutex::new(forge)));
+        let (writes, held) = (watch::Sender::new(Vec::new()), watch::Sender::new(None));
+        let served = Self { forge: Arc::new(Mutex::new(forge)), writes, held };
         let app = axum::Router::new().fallback(answer).with_state(served.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
 
@@ -62,7 +89,45 @@ impl Simulated {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Forge> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.forge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another token that the forge accepts.
+    pub(crate) fn add_token(&self, token: &str) {
+        self.lock().add_token(token, "krate-bot");
+    }
+
+    /// What was sent to change something so far.
+    pub(crate) fn writes(&self) -> Vec<Sent> {
+        self.writes.borrow().clone()
+    }
+
+    /// Holds a write up, or lets go the one that is.
+    pub(crate) fn hold(&self, held: Option<Held>) {
+        self.held.send_replace(held);
+    }
+
+    /// Waits until so many writes have arrived, and returns the last of them.
+    pub(crate) async fn write_arrived(&self, count: usize) -> Sent {
+        let mut writes = self.writes.subscribe();
+        let arrived = tokio::time::timeout(PATIENCE, writes.wait_for(|writes| writes.len() >= count)).await;
+        arrived.expect("a write arrives in time").expect("the forge is there")[count - 1].clone()
+    }
+
+    /// Sends the webhooks that wait to these servers in turns, and each again to another one at the same time: one of both takes it (S11).
+    pub(crate) async fn deliver_among(&self, servers: &[&Server]) {
+        let deliveries = self.lock().take_deliveries();
+        for (number, delivery) in deliveries.into_iter().enumerate() {
+            let (parts, body) = delivery.to_request().into_parts();
+            let post = |number: usize| {
+                let server = servers[number % servers.len()];
+                server.send(Method::POST, "/webhooks/gh", parts.headers.clone(), body.to_vec())
+            };
+            let (one, other) = tokio::join!(post(number), post(number + 1));
+            let mut statuses = [one.status, other.status];
+            statuses.sort();
+            assert_eq!(statuses, [StatusCode::OK, StatusCode::ACCEPTED], "{one:?} {other:?}");
+        }
     }
 
     /// Sends the webhooks that wait.
@@ -84,8 +149,25 @@ impl Simulated {
 async fn answer(State(served): State<Simulated>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 1024 * 1024).await.unwrap_or_default();
-    let response = served.lock().handle(&http::Request::from_parts(parts, body), now());
-    response.map(Body::from)
+    let handle = |body| served.lock().handle(&http::Request::from_parts(parts.clone(), body), now()).map(Body::from);
+    if parts.method == Method::GET {
+        return handle(body);
+    }
+    let token = parts.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let what = format!("{} {} {}", parts.method, parts.uri.path(), String::from_utf8_lossy(&body));
+    let sent = Sent { what, token: token.rsplit(' ').next().unwrap_or_default().to_owned() };
+    // It counts as sent when it is here, whatever becomes of it.
+    let mut number = 0;
+    served.writes.send_modify(|writes| {
+        number = writes.len();
+        writes.push(sent);
+    });
+    let mut held = served.held.subscribe();
+    // The forge outlives the wait; a sender that went away ends it by ending this function.
+    let _ = held.wait_for(|held| *held != Some(Held::Request(number))).await;
+    let response = handle(body);
+    let _ = held.wait_for(|held| *held != Some(Held::Answer(number))).await;
+    response
 }
 
 /// The name of an object.

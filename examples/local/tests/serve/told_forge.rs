@@ -22,6 +22,8 @@ type Told = BTreeMap<(String, &'static str, i64), Vec<(String, Value)>>;
 pub(crate) struct ToldForge {
     told: Told,
     gone: BTreeSet<(String, &'static str, i64)>,
+    /// How often each repository's name stands with each id. The recorded payloads know some names with several: others had them before.
+    ids: BTreeMap<String, BTreeMap<i64, usize>>,
 }
 
 impl ToldForge {
@@ -30,6 +32,9 @@ impl ToldForge {
         for payload in payloads {
             let Ok(value) = serde_json::from_slice::<Value>(&payload.body) else { continue };
             let Some(repository) = value["repository"]["full_name"].as_str() else { continue };
+            if let Some(id) = value["repository"]["id"].as_i64() {
+                *forge.ids.entry(repository.to_owned()).or_default().entry(id).or_default() += 1;
+            }
             let (kind, member) = match payload.event_type.as_str() {
                 "issues" => ("issues", "issue"),
                 "issue_comment" => ("comments", "comment"),
@@ -62,6 +67,15 @@ impl ToldForge {
         self.told.keys().map(|(repository, ..)| repository.clone()).collect()
     }
 
+    /// The id of the repository that has the name now: the one that most payloads are about.
+    fn id(&self, repository: &str) -> Option<i64> {
+        self.ids.get(repository)?.iter().max_by_key(|(_, count)| **count).map(|(id, _)| *id)
+    }
+
+    fn named(&self, id: i64) -> Option<&str> {
+        self.ids.keys().find(|name| self.id(name) == Some(id)).map(String::as_str)
+    }
+
     fn list(&self, repository: &str, kind: &str) -> Vec<&Value> {
         let here = self.told.iter().filter(|((name, of, _), _)| name == repository && *of == kind);
         here.filter_map(|(key, versions)| if self.gone.contains(key) { versions.last() } else { versions.first() })
@@ -78,6 +92,10 @@ impl ToldForge {
     fn answer(&self, repository: &str, path: &[&str]) -> Option<Value> {
         let number = |text: &str| text.parse::<i64>().ok();
         match path {
+            [] => {
+                let (owner, name) = repository.split_once('/')?;
+                Some(json!({"id": self.id(repository)?, "name": name, "owner": {"login": owner}}))
+            }
             ["issues", "comments"] => Some(json!(self.list(repository, "comments"))),
             ["labels"] => Some(json!([])),
             [kind @ ("issues" | "pulls")] => Some(json!(self.list(repository, kind))),
@@ -98,19 +116,34 @@ impl ToldForge {
     pub(crate) async fn serve(self) -> String {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let origin = format!("http://{}/api/v3", listener.local_addr().expect("it is bound"));
-        let path = "/api/v3/repos/{owner}/{repository}/{*rest}";
-        let app = axum::Router::new().route(path, axum::routing::get(asked)).with_state(Arc::new(self));
+        let app = axum::Router::new()
+            .route("/api/v3/repos/{owner}/{repository}", axum::routing::get(asked_by_name))
+            .route("/api/v3/repositories/{id}", axum::routing::get(asked_for_itself))
+            .route("/api/v3/repositories/{id}/{*rest}", axum::routing::get(asked))
+            .with_state(Arc::new(self));
         tokio::spawn(async move { axum::serve(listener, app).await });
         origin
     }
 }
 
-async fn asked(
+async fn asked_by_name(
     State(forge): State<Arc<ToldForge>>,
-    Path((owner, repository, rest)): Path<(String, String, String)>,
+    Path((owner, repository)): Path<(String, String)>,
 ) -> Response {
+    answered(forge.answer(&format!("{owner}/{repository}"), &[]))
+}
+
+async fn asked_for_itself(State(forge): State<Arc<ToldForge>>, Path(id): Path<i64>) -> Response {
+    answered(forge.named(id).and_then(|repository| forge.answer(repository, &[])))
+}
+
+async fn asked(State(forge): State<Arc<ToldForge>>, Path((id, rest)): Path<(i64, String)>) -> Response {
     let path: Vec<&str> = rest.split('/').collect();
-    match forge.answer(&format!("{owner}/{repository}"), &path) {
+    answered(forge.named(id).and_then(|repository| forge.answer(repository, &path)))
+}
+
+fn answered(found: Option<Value>) -> Response {
+    match found {
         Some(value) => Json(value).into_response(),
         None => (StatusCode::NOT_FOUND, Json(json!({"message": "Not Found"}))).into_response(),
     }

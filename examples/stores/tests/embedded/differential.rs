@@ -66,7 +66,7 @@ fn any_draft() -> impl Strategy<Value = AuditDraft> {
 
 fn any_deed() -> impl Strategy<Value = Deed> {
     let changes = (prop::collection::vec(any_write(), 0..4), prop::collection::vec(any_draft(), 0..3))
-        .prop_map(|(writes, audit)| Deed::Commit(ChangeSet { writes, audit }));
+        .prop_map(|(writes, audit)| Deed::Commit(ChangeSet { writes, audit, retired: Vec::new() }));
     prop_oneof![20 => changes, 1 => Just(Deed::Restart)]
 }
 

@@ -8,7 +8,8 @@ use krate_model::store::{CommitError, Store, StoreError};
 use krate_stores::{EmbeddedStore, OpenError, Options};
 
 use super::disk::{Disk, Rng};
-use super::story::{Worker, verify};
+use super::story::Worker;
+use super::verify;
 
 fn open_on(disk: &Disk) -> Result<EmbeddedStore, OpenError> {
     let disk = disk.clone();

@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use krate_stores::{EmbeddedStore, OpenError};
 
 use super::disk::Rng;
-use super::story::{Worker, verify};
+use super::story::Worker;
+use super::verify;
 
 const STORE: &str = "KRATE_TEST_STORE";
 const WORKERS: usize = 4;

@@ -4,5 +4,13 @@ mod differential;
 mod disk;
 mod faults;
 mod kill;
+#[path = "../story/mod.rs"]
 mod story;
 mod suite;
+
+/// Checks the story, and that objects and index rows agree.
+fn verify(store: &krate_stores::EmbeddedStore, acknowledged: &[u64]) {
+    story::verify(store, acknowledged);
+    let agreement = store.agreement().unwrap();
+    assert!(agreement.is_whole(), "{agreement:?}");
+}

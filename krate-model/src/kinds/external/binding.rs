@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::provider::LastDelivery;
 use crate::kinds::sets::{ErrorClass, Interface, Mode, Strategy};
 use crate::kinds::shared::{CrossOrgRef, ErrorInfo, PathFilter, Time};
-use crate::resource::resource;
+use crate::resource::{native_index, resource};
 use crate::store::Index;
 
 crate::closed_set! {
@@ -284,6 +284,9 @@ pub struct ExternalBackendBindingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub provider_uid: Option<String>,
+    /// The external side, as the provider knows it; absent until it was read, and where the binding is about no single object there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<BoundTarget>,
     /// The hook that krate owns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<HookStatus>,
@@ -308,6 +311,25 @@ pub struct ExternalBackendBindingStatus {
     /// The generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+}
+
+/// The external side of a binding: the id that stays with it, and what it is called now. Names move to other objects, ids don't.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BoundTarget {
+    /// The provider's own kind.
+    #[schemars(length(max = 253))]
+    pub native_kind: String,
+    /// The provider's id.
+    #[schemars(length(max = 253))]
+    pub native_id: String,
+    /// The keys of `externalRef` that name it, with its names of now.
+    #[schemars(extend("maxProperties" = 16))]
+    pub container: BTreeMap<String, String>,
+    /// Full names that it had, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 253)))]
+    pub former_names: Vec<String>,
 }
 
 /// The hook that krate owns.
@@ -385,5 +407,9 @@ resource!(
             add(Index::Provider, provider.clone());
         }
         add(Index::Local, format!("{}/{}", object.spec.target_ref.kind, object.spec.target_ref.name));
+        let Some(target) = object.status.as_ref().and_then(|status| status.target.as_ref()) else { return };
+        if let Some(provider) = &object.spec.provider_ref {
+            add(Index::Native, native_index(provider, &target.native_kind, &target.native_id));
+        }
     }
 );

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kinds::sets::{ConflictReason, Interface, ResolutionStrategy, Strategy};
 use crate::kinds::shared::{Actor, ErrorInfo, ObjectRef, Time, Value, Version};
-use crate::resource::resource;
+use crate::resource::{index_ended, resource};
 use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
@@ -183,6 +183,13 @@ resource!(
         };
         if due {
             add(Index::Due, sortable_time(Time::UNIX_EPOCH));
+        }
+        let ended = object.status.as_ref().filter(|status| {
+            use ExternalSyncConflictPhase::{Ignored, Resolved, Superseded};
+            matches!(status.phase, Ignored | Resolved | Superseded)
+        });
+        if let Some(status) = ended {
+            index_ended(&object.metadata, &status.conditions, [status.resolved_at], add);
         }
     }
 );

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kinds::sets::{Interface, WebhookSignature};
 use crate::kinds::shared::{BlobRef, ErrorInfo, Time};
-use crate::resource::resource;
+use crate::resource::{index_ended, resource};
 use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
@@ -188,6 +188,14 @@ resource!(
             ExternalWebhookDeliveryPhase::SignatureRejected | ExternalWebhookDeliveryPhase::Succeeded => false,
             _ => true,
         };
+        let ended = status.filter(|status| {
+            use ExternalWebhookDeliveryPhase::{SignatureRejected, Succeeded};
+            matches!(status.phase, SignatureRejected | Succeeded)
+        });
+        if let Some(status) = ended {
+            let times = [status.processed_at, Some(object.spec.received_at)];
+            index_ended(&object.metadata, &status.conditions, times, add);
+        }
         if due {
             let at = status.and_then(|status| status.not_before).unwrap_or(Time::UNIX_EPOCH);
             add(Index::Due, sortable_time(at));

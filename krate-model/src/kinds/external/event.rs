@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::kinds::sets::{EventAction, Interface};
 use crate::kinds::shared::{Actor, ErrorInfo, Time, Version};
 use crate::observation::{Normalized, ResourceKind};
-use crate::resource::{native_index, resource};
+use crate::resource::{index_ended, native_index, resource};
 use crate::store::Index;
 
 crate::closed_set! {
@@ -145,6 +145,9 @@ resource!(
         add(Index::Native, native_index(&object.spec.provider_ref, &object.spec.native_kind, &object.spec.native_id));
         if let Some(delivery) = &object.spec.source_delivery {
             add(Index::Parent, format!("ExternalWebhookDelivery/{delivery}"));
+        }
+        if let Some(status) = object.status.as_ref().filter(|status| status.phase != ExternalSyncEventPhase::Pending) {
+            index_ended(&object.metadata, &status.conditions, [status.applied_at], add);
         }
     }
 );

@@ -9,7 +9,7 @@ use crate::Digest;
 use crate::kinds::payload::Payload;
 use crate::kinds::sets::{AuthMode, Interface, Operation};
 use crate::kinds::shared::{Actor, ApprovalRule, ErrorInfo, NativeTarget, ObjectRef, Time, Version};
-use crate::resource::resource;
+use crate::resource::{index_ended, resource};
 use crate::store::{Index, sortable_time};
 
 crate::closed_set! {
@@ -312,6 +312,15 @@ resource!(
         };
         if let Some(at) = due {
             add(Index::Due, sortable_time(at));
+        }
+        let ended = status.filter(|status| {
+            use ExternalWriteIntentPhase::{Failed, Rejected, Succeeded};
+            matches!(status.phase, Failed | Rejected | Succeeded)
+        });
+        if let Some(status) = ended {
+            let seen = status.confirmation.as_ref().map(|confirmation| confirmation.at);
+            let failed = status.error.as_ref().map(|error| error.at);
+            index_ended(&object.metadata, &status.conditions, [seen, failed, status.sent_at], add);
         }
     }
 );

@@ -64,6 +64,32 @@ pub struct Tombstone {
     pub at: Time,
 }
 
+/// A write of krate's own, and what it wrote over as far as krate could see: what comes to light later and is neither was lost under it (S27).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnWrite {
+    /// The newest version that was known before it.
+    pub looked: Version,
+    /// The version that showed it.
+    pub shown: Version,
+    /// The fields that it wrote.
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub fields: Vec<OwnWriteField>,
+}
+
+/// One field of an [`OwnWrite`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnWriteField {
+    /// The field.
+    #[schemars(length(max = 253))]
+    pub path: String,
+    /// Digest of the value before.
+    pub before: Digest,
+    /// Digest of the value that was written.
+    pub wrote: Digest,
+}
+
 /// Native identity and local object, with the merge base and the tombstone.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
@@ -114,6 +140,10 @@ pub struct ExternalObjectLinkStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["path"]))]
     pub base: Vec<BaseField>,
+    /// The last writes of krate's own, the newest last (S27).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
+    pub own_writes: Vec<OwnWrite>,
     /// Generation on which both agreed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_agreed_generation: Option<i64>,
@@ -177,6 +207,9 @@ resource!(
         let Some(status) = &object.status else { return };
         if let Some(number) = status.external.as_ref().and_then(|external| external.native_number) {
             add(Index::Subject, numbered_index(&object.spec.binding_ref, number));
+        }
+        if let Some(tombstone) = &status.tombstone {
+            add(Index::Ended, sortable_time(tombstone.at));
         }
         if status.needs_hydration {
             add(Index::Due, sortable_time(status.not_before.unwrap_or(Time::UNIX_EPOCH)));

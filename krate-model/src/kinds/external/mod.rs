@@ -21,9 +21,9 @@ pub use super::payload::{
     BodyText, Changes, Close, Labels, Merge, NewIssue, NewLineComment, NewPullRequest, NewReview, Nothing, Payload,
 };
 pub use binding::{
-    BindingFilter, BindingInterface, BindingInterfaceStatus, BindingTarget, BindingTargetKind, DeletionPolicy,
-    ExternalBackendBinding, ExternalBackendBindingPhase, ExternalBackendBindingSpec, ExternalBackendBindingStatus,
-    FieldOverride, HookStatus, KindOverride, RefValue,
+    BindingFilter, BindingInterface, BindingInterfaceStatus, BindingTarget, BindingTargetKind, BoundTarget,
+    DeletionPolicy, ExternalBackendBinding, ExternalBackendBindingPhase, ExternalBackendBindingSpec,
+    ExternalBackendBindingStatus, FieldOverride, HookStatus, KindOverride, RefValue,
 };
 pub use conflict::{
     ExternalSyncConflict, ExternalSyncConflictPhase, ExternalSyncConflictSpec, ExternalSyncConflictStatus, Resolution,
@@ -41,7 +41,7 @@ pub use intent::{
 };
 pub use link::{
     BaseField, ExternalObjectLink, ExternalObjectLinkPhase, ExternalObjectLinkSpec, ExternalObjectLinkStatus,
-    NativeIdentity, Tombstone, TombstoneReason, numbered_index,
+    NativeIdentity, OwnWrite, OwnWriteField, Tombstone, TombstoneReason, numbered_index,
 };
 pub use manifest::{
     ApiSupport, AuthModeSpec, CredentialKey, ExternalProviderCapabilityManifest,

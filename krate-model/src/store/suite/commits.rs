@@ -5,8 +5,8 @@ use super::super::{
     StoreError, Write,
 };
 use super::{
-    BoxFuture, Factory, HISTORY, abandon, all_pages, audited, body, draft, issue, names, put, revision_of, step_aside,
-    tagged, text_of, together,
+    BoxFuture, Factory, HISTORY, abandon, all_pages, audited, body, draft, issue, names, put, revision_of, tagged,
+    text_of, together,
 };
 use crate::Kind;
 
@@ -137,7 +137,55 @@ pub(super) async fn r22_r44_what_no_store_may_apply_is_refused(factory: &dyn Fac
             other => panic!("{other:?} in the place of a refusal"),
         }
     }
+    for (name, value) in [(2000, 500), (2000, 499), (2500, 0)] {
+        // "ns" has two bytes.
+        let key = Key::new(Kind::Issue, "ns", random(name));
+        let over = store.commit(ChangeSet::new().put(key, Expect::Any, body("x"), tagged(&random(value)))).await;
+        assert!(matches!(over, Err(CommitError::Refused(Refusal::TooLong { .. }))), "{name} and {value}: {over:?}");
+    }
+    for (name, value) in [(1998, 500), (2498, 0), (1, 2497)] {
+        let key = Key::new(Kind::Issue, "ns", random(name));
+        store.commit(ChangeSet::new().put(key, Expect::Any, body("x"), tagged(&random(value)))).await.expect("fits");
+    }
     assert_eq!(text_of(&*store, &key).await, None);
+}
+
+/// Text that no database makes much shorter.
+fn random(length: usize) -> String {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(
+            b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
+                [usize::from(state.to_le_bytes()[3] % 64)],
+        )
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+pub(super) async fn r44_a_cut_audit_chain_is_still_proven_and_only_a_whole_beginning_goes(factory: &dyn Factory) {
+    let store = factory.open(HISTORY).await;
+    let key = issue("a");
+    for _ in 0..5 {
+        store.commit(ChangeSet::new().audited(draft("ns", &key))).await.expect("an audit event");
+    }
+    let cut = |after: i64, upto: i64| store.commit(ChangeSet::new().retiring("ns", after, upto));
+    for (after, upto) in [(0, 0), (0, 6), (1, 3), (0, i64::MAX), (i64::MIN, 2)] {
+        let refused = cut(after, upto).await;
+        assert!(matches!(refused, Err(CommitError::Refused(Refusal::Retire { .. }))), "{after} {upto}: {refused:?}");
+    }
+    cut(0, 2).await.expect("the beginning goes");
+    assert_eq!(all_pages(&*store, Query::new(Kind::AuditEvent)).await.len(), 3);
+    assert_eq!(audited(&*store, "ns").await, 5);
+    let again = cut(0, 2).await;
+    assert!(matches!(again, Err(CommitError::Refused(Refusal::Retire { .. }))), "{again:?}");
+    // In one step with growth, and down to the last.
+    store.commit(ChangeSet::new().audited(draft("ns", &key)).retiring("ns", 2, 5)).await.expect("both");
+    cut(5, 6).await.expect("all of it");
+    store.commit(ChangeSet::new().audited(draft("ns", &key))).await.expect("it goes on");
+    assert_eq!(audited(&*store, "ns").await, 7);
 }
 
 pub(super) async fn an_empty_change_set_changes_nothing(factory: &dyn Factory) {
@@ -168,15 +216,20 @@ pub(super) async fn one_of_two_workers_wins(factory: &dyn Factory) {
     let record = issue("record");
     let mut last = put(&*store, &record, "start").await;
     for round in 0..ROUNDS {
-        let claims = (0..3).map(|worker| -> BoxFuture<'_, Result<Revision, CommitError>> {
-            let (store, record) = (&*store, &record);
-            Box::pin(async move {
-                let seen = revision_of(store, record).await.expect("the record is there");
-                step_aside().await;
-                let claim = format!("{round}/{worker}");
-                store.commit(ChangeSet::new().put(record.clone(), Expect::At(seen), body(&claim), tagged(&claim))).await
-            })
-        });
+        // All have seen the same before the first one writes, however long a read takes.
+        let looks = (0..3).map(|_| -> BoxFuture<'_, Option<Revision>> { Box::pin(revision_of(&*store, &record)) });
+        let seen = together(looks.collect()).await;
+        let claims =
+            seen.into_iter().enumerate().map(|(worker, seen)| -> BoxFuture<'_, Result<Revision, CommitError>> {
+                let (store, record) = (&*store, &record);
+                Box::pin(async move {
+                    let seen = seen.expect("the record is there");
+                    let claim = format!("{round}/{worker}");
+                    store
+                        .commit(ChangeSet::new().put(record.clone(), Expect::At(seen), body(&claim), tagged(&claim)))
+                        .await
+                })
+            });
         let outcomes = together(claims.collect()).await;
         let (won, others): (Vec<_>, Vec<_>) =
             outcomes.into_iter().enumerate().partition(|(_, outcome)| outcome.is_ok());

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::{ChangeSet, Expect, Index, IndexEntry, Key, Page, Query, Revision, Store};
-use crate::audit::{AuditDraft, AuditEventSpec, ChainHead};
+use crate::audit::{AuditDraft, AuditEventSpec};
 use crate::kinds::sets::ActorKind;
 use crate::kinds::shared::{Actor, ObjectRef, Time};
 use crate::{Kind, audit};
@@ -84,6 +84,7 @@ checks! {
         a_change_set_is_whole_or_not_at_all,
         a_kept_object_must_be_as_expected,
         r22_r44_what_no_store_may_apply_is_refused,
+        r44_a_cut_audit_chain_is_still_proven_and_only_a_whole_beginning_goes,
         an_empty_change_set_changes_nothing,
         revisions_grow_with_every_commit,
         one_of_two_workers_wins,
@@ -240,9 +241,7 @@ async fn audited(store: &dyn Store, namespace: &str) -> i64 {
             None => break,
         }
     }
-    let head = store.get(&super::plan::head_key(namespace.into())).await.expect("a read");
-    let start = ChainHead::start(namespace);
-    let head = head.map_or_else(|| start.clone(), |head| ChainHead::from_json(&head.body).expect("a head"));
+    let (start, head) = super::chain_ends(store, namespace).await.expect("a chain");
     audit::verify_chain(&start, &events, &head).expect("the audit chain is whole");
     head.sequence
 }

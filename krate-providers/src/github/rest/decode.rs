@@ -10,10 +10,10 @@ use krate_model::kinds::shared::Time;
 use krate_model::observation::{CanonicalEvent, Text};
 
 use super::super::decode::parse;
-use super::super::forge::Label;
+use super::super::forge::{Label, Repository};
 use super::super::native::{Named, names};
 use super::super::work::{Comment, Issue, PullRequest, Subject};
-use super::encode::is_written_as_issue;
+use super::encode::{is_by_time, is_written_as_issue};
 use super::failure::{self, header_text};
 use super::page;
 use crate::contract::{Call, Decoded, Outcome, ProviderError};
@@ -63,6 +63,7 @@ fn success<'a>(call: &Call<'_>, response: &'a Response<Bytes>) -> Result<Outcome
         Operation::GetIssue | Operation::CreateIssue | Operation::UpdateIssue | Operation::CloseIssue => {
             return Ok(object(parse::<Issue<'_>>(body)?.event(None), etag));
         }
+        Operation::GetRepository => return Ok(object(parse::<Repository<'_>>(body)?.event(None, None), etag)),
         Operation::UpdatePullRequest if written_as_issue(call) => {
             return Ok(object(parse::<Issue<'_>>(body)?.event(None), None));
         }
@@ -99,6 +100,13 @@ fn success<'a>(call: &Call<'_>, response: &'a Response<Bytes>) -> Result<Outcome
     };
     let next =
         page::next(response.headers()).map_err(|why| ProviderError::new(ErrorClass::Decode, why).at("header Link"))?;
+    let next = next.map(|next| {
+        if !is_by_time(call) {
+            return next;
+        }
+        let from = call.cursor.and_then(page::since_of).or_else(|| call.since.map(page::since_text));
+        page::after(next, from.as_deref(), objects.last().and_then(|last| last.observed_version.updated_at))
+    });
     let etag: Option<Text<'a>> = etag.map(Cow::Borrowed);
     Ok(Outcome::Page { objects, next, etag })
 }

@@ -1,7 +1,6 @@
 //! From a call to a request.
 
 use bytes::Bytes;
-use chrono::SecondsFormat;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, USER_AGENT};
 use http::{HeaderValue, Method, Request};
 use krate_model::kinds::external::{Changes, Payload};
@@ -13,7 +12,7 @@ use url::Url;
 
 use super::super::manifest::{MAX_PAGE_SIZE, PROVIDER_TYPE};
 use super::page;
-use crate::contract::{Call, EncodeError, Endpoint, marker};
+use crate::contract::{Call, EncodeError, Endpoint, REPOSITORY_ID, marker};
 
 const API_VERSION: &str = "2022-11-28";
 const AGENT: &str = concat!("krate/", env!("CARGO_PKG_VERSION"));
@@ -93,14 +92,19 @@ fn address(base: &Url, call: &Call<'_>, ask: &Ask) -> Result<Url, EncodeError> {
         return Err(refused("it has user info, a query or a fragment"));
     }
     let mut url = base.clone();
-    url.path_segments_mut()
-        .map_err(|()| refused("it can't have a path"))?
-        .pop_if_empty()
-        .extend([
+    // Where GitHub sends the readers of a renamed repository: an id names no other repository, whoever takes the name (S5).
+    let repository = match call.target.container.get(REPOSITORY_ID) {
+        Some(known) => vec!["repositories", digits(call, known, "target.container.repositoryId")?],
+        None => vec![
             "repos",
             name(call, "owner", "target.container.owner")?,
             name(call, "repository", "target.container.repository")?,
-        ])
+        ],
+    };
+    url.path_segments_mut()
+        .map_err(|()| refused("it can't have a path"))?
+        .pop_if_empty()
+        .extend(repository)
         .extend(&ask.path);
     if !ask.query.is_empty() {
         url.query_pairs_mut().extend_pairs(&ask.query);
@@ -125,8 +129,12 @@ fn number(call: &Call<'_>) -> Result<String, EncodeError> {
 
 fn id<'c>(call: &Call<'c>) -> Result<&'c str, EncodeError> {
     let id = call.target.native_id.as_deref().ok_or_else(|| missing(call, "target.nativeId"))?;
+    digits(call, id, "target.nativeId")
+}
+
+fn digits<'c>(call: &Call<'c>, id: &'c str, field: &'static str) -> Result<&'c str, EncodeError> {
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(unrepresentable(call, "target.nativeId", "GitHub's ids are digits"));
+        return Err(unrepresentable(call, field, "GitHub's ids are digits"));
     }
     Ok(id)
 }
@@ -257,11 +265,12 @@ pub(super) fn is_written_as_issue(changes: &Changes) -> bool {
 fn read(call: &Call<'_>) -> Result<Ask, EncodeError> {
     let by_update = [("sort", "updated"), ("direction", "asc")];
     let (ask, query): (Ask, Vec<(&str, &str)>) = match call.operation {
+        Operation::GetRepository => return Ok(Ask::get(&[])),
         Operation::GetIssue => return Ok(Ask::get(&["issues", &number(call)?])),
         Operation::GetPullRequest => return Ok(Ask::get(&["pulls", &number(call)?])),
         Operation::ListIssues => (Ask::get(&["issues"]), [("state", "all")].into_iter().chain(by_update).collect()),
         Operation::ListPullRequests => {
-            (Ask::get(&["pulls"]), [("state", "all")].into_iter().chain(by_update).collect())
+            (Ask::get(&["pulls"]), [("state", "all"), ("sort", "created"), ("direction", "asc")].to_vec())
         }
         Operation::ListComments if call.target.native_number.is_some() => {
             (Ask::get(&["issues", &number(call)?, "comments"]), Vec::new())
@@ -277,8 +286,9 @@ fn read(call: &Call<'_>) -> Result<Ask, EncodeError> {
     ask.query = query.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     // Pull requests and labels can't be asked for by time; decoding leaves out what is older.
     let by_time = matches!(call.operation, Operation::ListIssues | Operation::ListComments);
-    if let Some(since) = call.since.filter(|_| by_time) {
-        ask.query.push(("since".to_owned(), since.to_rfc3339_opts(SecondsFormat::Secs, true)));
+    let goes_on = call.cursor.and_then(page::since_of).is_some();
+    if let Some(since) = call.since.filter(|_| by_time && !goes_on) {
+        ask.query.push((page::SINCE.to_owned(), page::since_text(since)));
     }
     let page_size = call.page_size.unwrap_or(MAX_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE);
     ask.query.push(("per_page".to_owned(), page_size.to_string()));
@@ -288,6 +298,15 @@ fn read(call: &Call<'_>) -> Result<Ask, EncodeError> {
         ask.query.extend(parameters);
     }
     Ok(ask)
+}
+
+/// Whether the list is sorted by update time, and can be asked for from a time on.
+pub(super) fn is_by_time(call: &Call<'_>) -> bool {
+    match call.operation {
+        Operation::ListIssues => true,
+        Operation::ListComments => call.target.native_number.is_none(),
+        _ => false,
+    }
 }
 
 fn marked(call: &Call<'_>, body: &str) -> String {

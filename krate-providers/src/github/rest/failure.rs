@@ -124,7 +124,12 @@ fn limit(
     pause: Option<Time>,
     received_at: Time,
 ) -> Option<Time> {
-    let primary = quota(headers).filter(|quota| quota.remaining == 0).map(|quota| quota.reset_at);
+    // The end of the hour is told by GitHub's clock, and waited for by this one: the answer's own date says how far they are apart.
+    let left = |reset: Time| {
+        let sent = header_text(headers, header::DATE.as_str()).and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+        sent.and_then(|sent| received_at.checked_add_signed(reset - sent.to_utc())).unwrap_or(reset)
+    };
+    let primary = quota(headers).filter(|quota| quota.remaining == 0).map(|quota| left(quota.reset_at));
     let lower = message.to_ascii_lowercase();
     let told =
         ["secondary rate limit", "abuse detection", "rate limit exceeded"].iter().any(|word| lower.contains(word));

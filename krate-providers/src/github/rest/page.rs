@@ -1,13 +1,21 @@
 //! Paging: from a `Link` header to an opaque cursor, and from a cursor to parameters.
+//!
+//! Pages that are counted shift: an object that is updated while a list by update time is read moves to its end, all after it move up by one, and
+//! the first of the next page is never seen. Lists that can be asked for by time go on from the time of the last row instead (S24); those of pull requests,
+//! which can't, are sorted by age, which no update changes.
 
+use chrono::SecondsFormat;
 use http::{HeaderMap, header};
+use krate_model::kinds::shared::Time;
 use url::Url;
 use url::form_urlencoded::{self, Serializer};
 
 use crate::contract::Cursor;
 
 /// The parameters by which GitHub pages. Nothing else of a link is kept: a cursor can't name a host or a path.
-const PAGING: &[&str] = &["page", "after", "before", "cursor"];
+const PAGING: &[&str] = &["page", "after", "before", "cursor", SINCE];
+/// From which time on a list goes, in whole seconds.
+pub(super) const SINCE: &str = "since";
 const MAX_CURSOR_BYTES: usize = 4096;
 
 /// Where the list goes on, by the answer's headers.
@@ -27,6 +35,33 @@ pub(super) fn next(headers: &HeaderMap) -> Result<Option<Cursor>, &'static str> 
         return Err("the link to the next page has no known paging parameter");
     }
     Ok(Some(Cursor(cursor)))
+}
+
+/// The text of a time in a query.
+pub(super) fn since_text(since: Time) -> String {
+    since.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Where a list by update time goes on behind `last`, the time of its last row, where `next` says that there is more. `from` is where this page began.
+pub(super) fn after(next: Cursor, from: Option<&str>, last: Option<Time>) -> Cursor {
+    let mut by_time = Serializer::new(String::new());
+    match last.map(since_text) {
+        Some(last) if from.is_none_or(|from| *from != *last) => Cursor(by_time.append_pair(SINCE, &last).finish()),
+        // A whole page of one second: only its count leads on.
+        _ => match from {
+            Some(from) => {
+                let counted = parameters(&next).unwrap_or_default();
+                let counted = counted.into_iter().filter(|(name, _)| name != SINCE);
+                Cursor(by_time.append_pair(SINCE, from).extend_pairs(counted).finish())
+            }
+            None => next,
+        },
+    }
+}
+
+/// The time that a cursor begins from.
+pub(super) fn since_of(cursor: &Cursor) -> Option<String> {
+    parameters(cursor)?.into_iter().find_map(|(name, value)| (name == SINCE).then_some(value))
 }
 
 /// The address in `<address>; rel="next"`.
@@ -50,6 +85,7 @@ pub(super) fn parameters(cursor: &Cursor) -> Option<Vec<(String, String)>> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use http::HeaderValue;
 
     use super::*;
@@ -80,5 +116,19 @@ mod tests {
         for text in ["", "https://evil.example/?page=2", "page", "page=", "page=2&state=all", "//evil.example"] {
             assert_eq!(parameters(&Cursor(text.to_owned())), None, "{text}");
         }
+    }
+
+    #[test]
+    fn s24_a_list_by_time_goes_on_from_its_last_row() {
+        let (first, last) = (DateTime::from_timestamp(1_780_000_000, 0), DateTime::from_timestamp(1_780_000_009, 0));
+        let next = || Cursor("page=2".to_owned());
+        assert_eq!(after(next(), None, last), Cursor("since=2026-05-28T20%3A26%3A49Z".to_owned()));
+        let from = first.map(since_text);
+        assert_eq!(after(next(), from.as_deref(), last), Cursor("since=2026-05-28T20%3A26%3A49Z".to_owned()));
+        // A page of one second only is counted on, or it would be read for ever.
+        let counted = Cursor("since=2026-05-28T20%3A26%3A40Z&page=2".to_owned());
+        assert_eq!(after(next(), from.as_deref(), first), counted);
+        assert_eq!(since_of(&counted), from);
+        assert_eq!(after(next(), None, None), next());
     }
 }

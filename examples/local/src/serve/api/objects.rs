@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use krate_model::kinds::sets::SourceFormat;
 use krate_model::kinds::shared::ObjectRef;
-use krate_model::store::{Index, Key, Page, Position, Query, Store, Stored};
+use krate_model::store::{Index, Key, Page, Position, Query, Stored};
 use krate_model::validate::{Report, Request as Write, View, Writer, validate};
 use krate_model::{API_VERSION, Kind};
 use krate_sync::local::{Local, spec_fields};

@@ -10,7 +10,7 @@ use krate_model::kinds::external::{
 };
 use krate_model::kinds::sets::Mode;
 use krate_model::kinds::shared::{MAX_VALUE_BYTES, Value as FieldText};
-use krate_model::store::{Index, Query, Store};
+use krate_model::store::{Index, Query};
 use krate_model::{Kind, Resource};
 use krate_sync::local::{Local, spec_fields};
 use krate_sync::machines::{Due, Policy, intent};

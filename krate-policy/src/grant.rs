@@ -1,0 +1,246 @@
+//! Grants of Secrets and ConfigMaps, read once when they come into a snapshot (permission-review.md section 5, P19 to P24).
+
+use krate_model::kinds::grants::{
+    AgentConfigGrantPhase, AgentSecretGrantPhase, GrantSubject, GrantTarget, RequiredApproval, SecretMount,
+};
+use krate_model::kinds::shared::{RefFilter, Time};
+use krate_model::{Kind, Resource};
+use std::collections::BTreeSet;
+
+use crate::decision::Version;
+use crate::pattern::{Domain, Filter, Selection};
+use crate::reason::Code;
+use crate::snapshot::{GrantKey, Item};
+
+/// Where a grant stands in its life, whatever it is a grant of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Active,
+    Pending,
+    Expired,
+    Revoked,
+    Exhausted,
+}
+
+/// A grant as it is judged.
+#[derive(Debug, Clone)]
+pub(crate) struct Grant {
+    pub(crate) version: Version,
+    subject: GrantSubject,
+    keys: BTreeSet<String>,
+    purpose: Box<str>,
+    repositories: BTreeSet<String>,
+    /// `None` when the lists can't be read: they fit nothing then.
+    refs: Option<Filter>,
+    has_refs: bool,
+    environments: BTreeSet<String>,
+    sources: BTreeSet<String>,
+    allow_forks: bool,
+    pub(crate) by_reference: bool,
+    required: RequiredApproval,
+    not_before: Option<Time>,
+    expires_at: Option<Time>,
+    max_uses: Option<i64>,
+    pub(crate) uses: i64,
+    phase: Phase,
+    subject_uid: Option<Box<str>>,
+    pub(crate) target_uid: Option<Box<str>>,
+}
+
+/// What a grant is compared with.
+pub(crate) struct Wanted<'a> {
+    pub(crate) uid: &'a str,
+    pub(crate) service_account: Option<&'a str>,
+    pub(crate) stack: Option<&'a str>,
+    pub(crate) key: &'a str,
+    pub(crate) purpose: &'a str,
+    pub(crate) repository: Option<&'a str>,
+    pub(crate) git_ref: Option<&'a str>,
+    pub(crate) environment: Option<&'a str>,
+    pub(crate) source: Option<&'a str>,
+    pub(crate) now: Time,
+    pub(crate) is_fork: bool,
+    pub(crate) is_untrusted: bool,
+}
+
+/// What a grant says of a need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fit {
+    /// It gives it.
+    Full,
+    /// It gives it once a person agrees.
+    AfterApproval,
+    /// It fails at that check: the further, the nearer (P19). Then the code and the field.
+    Miss(std::cmp::Reverse<u8>, Code, &'static str),
+}
+
+impl Grant {
+    /// The grant of an item, and what it is looked up by.
+    pub(crate) fn of(item: &Item) -> Option<(GrantKey, Self)> {
+        macro_rules! read {
+            ($grant:ident, $target:expr, $phase:ident, $by_reference:expr) => {{
+                let spec = &$grant.spec;
+                let status = $grant.status.clone().unwrap_or_default();
+                let phase = match status.phase {
+                    $phase::Active => Phase::Active,
+                    $phase::Revoked => Phase::Revoked,
+                    $phase::Expired => Phase::Expired,
+                    $phase::Exhausted => Phase::Exhausted,
+                    _ => Phase::Pending,
+                };
+                let refs = match &spec.allowed_refs {
+                    Some(RefFilter { include, exclude }) => Filter::new(Some(include), exclude, Domain::Ref).ok(),
+                    None => None,
+                };
+                let kind = kind_of(&**$grant);
+                let grant = Self {
+                    version: version(kind, $grant.metadata()),
+                    subject: spec.subject.clone(),
+                    keys: $target.keys.clone(),
+                    purpose: spec.purpose.as_str().into(),
+                    repositories: spec.allowed_repositories.clone(),
+                    refs,
+                    has_refs: spec.allowed_refs.is_some(),
+                    environments: spec.allowed_environments.clone(),
+                    sources: spec.allowed_trigger_sources.clone(),
+                    allow_forks: spec.allow_fork_causes,
+                    by_reference: $by_reference,
+                    required: spec.required_approval.clone(),
+                    not_before: spec.not_before,
+                    expires_at: spec.expires_at,
+                    max_uses: spec.max_uses,
+                    uses: status.uses,
+                    phase: if spec.revoked { Phase::Revoked } else { phase },
+                    subject_uid: status.subject_uid.map(Into::into),
+                    target_uid: status.target_uid.map(Into::into),
+                };
+                Some((key(kind, $grant.namespace(), &spec.subject, $target), grant))
+            }};
+        }
+        match item {
+            Item::AgentSecretGrant(grant) => {
+                read!(
+                    grant,
+                    &grant.spec.secret_ref,
+                    AgentSecretGrantPhase,
+                    grant.spec.mount_policy == SecretMount::ByReference
+                )
+            }
+            // A configuration by reference is no different (section 7).
+            Item::AgentConfigGrant(grant) => read!(grant, &grant.spec.config_map_ref, AgentConfigGrantPhase, true),
+            _ => None,
+        }
+    }
+
+    /// What the grant says of the need, each check in the order of P19.
+    pub(crate) fn fit(&self, wanted: &Wanted<'_>) -> Fit {
+        let miss = |at: u8, code, field| Fit::Miss(std::cmp::Reverse(at), code, field);
+        let scope = |at, field| miss(at, Code::GrantScopeMismatch, field);
+        if self.subject_uid.as_deref().is_some_and(|uid| uid != wanted.uid) {
+            return scope(0, "subject.uid");
+        }
+        if self.subject.stack_ref.is_some() && self.subject.stack_ref.as_deref() != wanted.stack {
+            return scope(0, "subject.stackRef");
+        }
+        if self.subject.service_account_ref.is_some()
+            && self.subject.service_account_ref.as_deref() != wanted.service_account
+        {
+            return scope(0, "subject.serviceAccountRef");
+        }
+        if !self.keys.contains(wanted.key) {
+            return scope(1, "keys");
+        }
+        if *self.purpose != *wanted.purpose {
+            return scope(2, "purpose");
+        }
+        if !wanted.repository.is_some_and(|repository| self.repositories.contains(repository)) {
+            return scope(3, "allowedRepositories");
+        }
+        let ref_fits = match (wanted.git_ref, &self.refs) {
+            // P15: absent lists fit only a request without a ref.
+            (None, _) => !self.has_refs,
+            (Some(git_ref), Some(refs)) => matches!(refs.select(git_ref), Selection::Included(_)),
+            (Some(_), None) => false,
+        };
+        if !ref_fits {
+            return scope(4, "allowedRefs");
+        }
+        if !listed(&self.environments, wanted.environment) {
+            return scope(5, "allowedEnvironments");
+        }
+        if !listed(&self.sources, wanted.source) {
+            return scope(6, "allowedTriggerSources");
+        }
+        match self.phase {
+            // Without the uid nobody knows whose the grant is (P20).
+            Phase::Active if self.subject_uid.is_some() => {}
+            Phase::Active | Phase::Pending => return miss(7, Code::GrantNotReady, "status.phase"),
+            Phase::Revoked => return miss(8, Code::GrantRevoked, "revoked"),
+            Phase::Expired => return miss(9, Code::GrantExpired, "expiresAt"),
+            Phase::Exhausted => return miss(10, Code::GrantExhausted, "maxUses"),
+        }
+        if self.not_before.is_some_and(|from| wanted.now < from) {
+            return miss(9, Code::GrantNotReady, "notBefore");
+        }
+        if self.expires_at.is_some_and(|end| end <= wanted.now) {
+            return miss(9, Code::GrantExpired, "expiresAt");
+        }
+        if self.max_uses.is_some_and(|most| self.uses >= most) {
+            return miss(10, Code::GrantExhausted, "maxUses");
+        }
+        if wanted.is_fork && !self.allow_forks {
+            return miss(11, Code::UntrustedCause, "allowForkCauses");
+        }
+        if wanted.is_fork && !self.by_reference {
+            return miss(11, Code::UntrustedCause, "mountPolicy");
+        }
+        match &self.required {
+            // P24: a fork gets it after an approval only, whatever is written.
+            _ if wanted.is_fork => Fit::AfterApproval,
+            RequiredApproval::Never if !wanted.is_untrusted || self.by_reference => Fit::Full,
+            RequiredApproval::OnUntrustedRef if !wanted.is_untrusted => Fit::Full,
+            _ => Fit::AfterApproval,
+        }
+    }
+
+    /// Until when the grant can be used.
+    pub(crate) const fn expires_at(&self) -> Option<Time> {
+        self.expires_at
+    }
+
+    /// Whether uses are counted (P22).
+    pub(crate) const fn is_counted(&self) -> bool {
+        self.max_uses.is_some()
+    }
+}
+
+/// A list of names: an empty one fits only a request without (P15).
+fn listed(list: &BTreeSet<String>, found: Option<&str>) -> bool {
+    match found {
+        None => list.is_empty(),
+        Some(found) => list.contains(found),
+    }
+}
+
+fn key(kind: Kind, namespace: &str, subject: &GrantSubject, target: &GrantTarget) -> GrantKey {
+    GrantKey {
+        kind,
+        namespace: namespace.into(),
+        user_kind: subject.kind.as_str().into(),
+        user: subject.name.as_str().into(),
+        target: format!("{}/{}", target.namespace.as_deref().unwrap_or(namespace), target.name).into(),
+    }
+}
+
+/// A resource that decided.
+pub(crate) fn version(kind: Kind, metadata: &krate_model::kinds::shared::ObjectMeta) -> Version {
+    Version {
+        name: format!("{kind}/{}", metadata.name.as_deref().unwrap_or_default()).into(),
+        uid: metadata.uid.as_deref().unwrap_or_default().into(),
+        version: metadata.resource_version.as_deref().unwrap_or_default().into(),
+    }
+}
+
+const fn kind_of<R: Resource>(_: &R) -> Kind {
+    R::KIND
+}

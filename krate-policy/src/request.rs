@@ -1,0 +1,408 @@
+//! What is asked: facts only, each with the field names of permission-review.md section 2. Nothing in it is believed but compared.
+
+use krate_model::kinds::grants::{ConfigPurpose, GrantSubjectKind, SecretPurpose};
+use krate_model::kinds::shared::Time;
+use krate_model::{Digest, NotCanonical, canonical_digest};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+krate_model::closed_set! {
+    /// Who acts.
+    SubjectKind {
+        User = "user", Team = "team", AgentStack = "agent-stack", Subagent = "subagent", Tool = "tool",
+        McpServer = "mcp-server", Skill = "skill", Runner = "runner", Controller = "controller",
+    }
+}
+
+krate_model::closed_set! {
+    /// What is done to an object (permission-review.md section 8).
+    Verb {
+        Get = "get", List = "list", Watch = "watch", Create = "create", Update = "update", Patch = "patch",
+        Delete = "delete", Dispatch = "dispatch", Cancel = "cancel", Decide = "decide", Resolve = "resolve",
+        Replay = "replay", Use = "use", Query = "query", Propose = "propose", Merge = "merge", Bind = "bind",
+        Escalate = "escalate", BreakGlass = "break-glass",
+    }
+}
+
+/// A subject, by identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Subject {
+    /// What it is.
+    pub kind: SubjectKind,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its uid; another one is another subject (P20).
+    pub uid: Box<str>,
+}
+
+/// An account at a provider, by its stable id (P64).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccountRef {
+    /// The provider.
+    pub provider: Box<str>,
+    /// The stable id.
+    pub id: Box<str>,
+}
+
+krate_model::closed_set! {
+    /// By what right a link of the actor chain acts for the next.
+    LinkBy { Rule = "rule", Token = "token", Delegation = "delegation" }
+}
+
+/// One link of the actor chain, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Link {
+    /// What it is.
+    pub kind: SubjectKind,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its uid.
+    pub uid: Box<str>,
+    /// Its account at a provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountRef>,
+    /// By what right it acts for the next link; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<LinkBy>,
+}
+
+krate_model::closed_set! {
+    /// How an account steers (permission-review.md section 7).
+    SteeringRole {
+        Author = "author", LastEditor = "last-editor", Pusher = "pusher", CommitAuthor = "commit-author",
+        Reviewer = "reviewer", BundlePart = "bundle-part",
+    }
+}
+
+/// Somebody whose act or text is part of a cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CauseActor {
+    /// In which role.
+    pub role: SteeringRole,
+    /// Which account; absent where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountRef>,
+    /// The provider's word for the account's association with the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub association: Option<Box<str>>,
+    /// The provider's level of access, where it has numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission: Option<u8>,
+}
+
+/// What a change comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HeadRef {
+    /// The repository, by the provider's id; absent where it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository_id: Option<Box<str>>,
+    /// The commit.
+    pub sha: Box<str>,
+}
+
+/// What a change is meant for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BaseRef {
+    /// The repository, by the provider's id.
+    pub repository_id: Box<str>,
+}
+
+/// One event of the cause chain, newest first: facts only (P35).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CauseEvent {
+    /// The trigger source.
+    pub event: Box<str>,
+    /// The system that it came from: a provider, or krate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Box<str>>,
+    /// When.
+    pub at: Time,
+    /// Whether its signature was verified.
+    #[serde(default)]
+    pub verified: bool,
+    /// Who started it.
+    pub gate: CauseActor,
+    /// Whose texts steer it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steering: Vec<CauseActor>,
+    /// The rule that took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Box<str>>,
+    /// The object it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<Box<str>>,
+    /// The run that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Box<str>>,
+    /// Where the change comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<HeadRef>,
+    /// Where it is to go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseRef>,
+}
+
+/// What is to be done: a verb on a kind, or an operation of an interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Action {
+    /// The verb.
+    pub verb: Verb,
+    /// The kind.
+    pub kind: Box<str>,
+    /// The subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subresource: Option<Box<str>>,
+    /// The provider operation that it comes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Box<str>>,
+}
+
+/// An object, by name and uid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Target {
+    /// Its kind.
+    pub kind: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its organization; absent means the request's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<Box<str>>,
+    /// Its uid, where it is there already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<Box<str>>,
+}
+
+/// A named resource, by uid too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Named {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its uid.
+    pub uid: Box<str>,
+    /// Digest of its snapshot: of a stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_digest: Option<Digest>,
+}
+
+/// Who uses a secret or a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct User {
+    /// What it is.
+    pub kind: GrantSubjectKind,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its uid.
+    pub uid: Box<str>,
+    /// The account it runs as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<Box<str>>,
+}
+
+/// One thing that an action requires.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Need {
+    /// A key of a Secret.
+    Secret {
+        /// Who uses it.
+        user: User,
+        /// The Secret.
+        name: Box<str>,
+        /// Its namespace, where it is the platform's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<Box<str>>,
+        /// The key.
+        key: Box<str>,
+        /// For what.
+        purpose: SecretPurpose,
+    },
+    /// A key of a ConfigMap.
+    Config {
+        /// Who uses it.
+        user: User,
+        /// The ConfigMap.
+        name: Box<str>,
+        /// Its namespace, where it is the platform's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<Box<str>>,
+        /// The key.
+        key: Box<str>,
+        /// For what.
+        purpose: ConfigPurpose,
+    },
+    /// A tool.
+    Tool {
+        /// Its name.
+        name: Box<str>,
+    },
+    /// An MCP server.
+    McpServer {
+        /// Its name.
+        name: Box<str>,
+    },
+    /// A skill.
+    Skill {
+        /// Its name.
+        name: Box<str>,
+    },
+    /// A host of the network.
+    Host {
+        /// The host, with port where it isn't 443.
+        host: Box<str>,
+    },
+    /// A path of the workspace.
+    Path {
+        /// The path.
+        path: Box<str>,
+    },
+    /// A runner pool.
+    Pool {
+        /// Its name.
+        name: Box<str>,
+    },
+    /// A path of a memory source.
+    Memory {
+        /// The source.
+        source: Box<str>,
+        /// The path.
+        path: Box<str>,
+    },
+    /// A write-back target.
+    Target {
+        /// The write-back action, such as `issue-comment`.
+        action: Box<str>,
+    },
+}
+
+/// A question to [`review`](crate::review::review).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Request {
+    /// The organization that everything happens in.
+    pub organization: Box<str>,
+    /// Who acts.
+    pub subject: Subject,
+    /// The time of the question.
+    pub now: Time,
+    /// The snapshot to be used is at least this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_version: Option<u64>,
+    /// The subject and everyone it acts for, newest first.
+    pub actor_chain: Vec<Link>,
+    /// What led to the action, newest first.
+    pub cause_chain: Vec<CauseEvent>,
+    /// What is to be done.
+    pub action: Action,
+    /// To which object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<Target>,
+    /// In which repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Named>,
+    /// At which full ref.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<Box<str>>,
+    /// At which path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<Box<str>>,
+    /// In which environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Box<str>>,
+    /// From which trigger source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger_source: Option<Box<str>>,
+    /// Which kind of task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_kind: Option<Box<str>>,
+    /// With which stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_stack: Option<Named>,
+    /// On which pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner_pool: Option<Named>,
+    /// What it needs; the review collects more (P51).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Need>,
+    /// What is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_digest: Option<Digest>,
+    /// What must still hold.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub preconditions: Map<String, Value>,
+    /// As whom at the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Box<str>>,
+    /// With which context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle_digest: Option<Digest>,
+    /// For which run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Box<str>>,
+    /// Names of the approvals that are presented.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Box<str>>,
+    /// Answers of access reviews.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub native: Vec<NativeAnswer>,
+    /// Counters for limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// An access review's answer, asked outside and handed in (P63).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NativeAnswer {
+    /// For whom: the native user name.
+    pub user: Box<str>,
+    /// The verb that was asked about.
+    pub verb: Verb,
+    /// The kind that was asked about.
+    pub kind: Box<str>,
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// When it was answered.
+    pub at: Time,
+}
+
+/// What the subject uses at the moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Usage {
+    /// Runs of the stack that have not ended.
+    pub concurrent_runs: u64,
+    /// Actions of the subject in the last minute.
+    pub actions_per_minute: u64,
+    /// Spent of the budget, in millionths of a US dollar.
+    pub cost_micros: u64,
+    /// Spent of the budget, in tokens.
+    pub tokens: u64,
+}
+
+impl Request {
+    /// The digest that a decision is for: all but `now`, `snapshotVersion`, `native` and `usage` (P55).
+    ///
+    /// # Errors
+    /// [`NotCanonical`] where a precondition holds a number that canonical JSON has no form for.
+    pub fn digest(&self) -> Result<Digest, NotCanonical> {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = value.as_object_mut() {
+            for field in ["now", "snapshotVersion", "native", "usage"] {
+                fields.remove(field);
+            }
+        }
+        canonical_digest(&value)
+    }
+}

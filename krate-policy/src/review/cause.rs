@@ -1,0 +1,144 @@
+//! Step 5: what led to the action holds still, doesn't loop, and is trusted as far as a cause must be (section 7).
+
+use krate_model::Kind;
+use krate_model::kinds::members::{IdentityMappingPhase, Permission};
+
+use super::{Review, role};
+use crate::decision::TrustReport;
+use crate::reason::Code;
+use crate::request::{CauseActor, CauseEvent, SteeringRole as Role};
+use crate::snapshot::Item;
+use crate::trust::{
+    Account, Association, Because, Cause, Head, Level, Source, Standing, Steering, SteeringRole, assess,
+};
+
+pub(super) fn step(review: &mut Review<'_>) {
+    let causes: Vec<Cause> = review.request.cause_chain.iter().map(cause).collect();
+    let trust = assess(&causes, |account| standing(review, account));
+    if trust.is_loop {
+        review.deny(
+            Code::CauseLoop,
+            "causeChain",
+            "meets a rule on the same object twice without a person's act in between (P38)",
+        );
+    }
+    review.decision.trust = Some(TrustReport {
+        gate: trust.gate,
+        steering: trust.steering,
+        fork: trust.is_fork,
+        because: trust.because.iter().map(say).collect(),
+    });
+    if review.request.cause_chain.iter().any(|cause| source(&cause.event).is_none()) {
+        // An event of a kind that nobody knows can't be trusted at all.
+        review.deny(Code::UntrustedCause, "causeChain", "holds an event of no known source");
+    }
+    if trust.gate < Level::External {
+        review.deny(Code::UntrustedCause, "causeChain", "was started by nobody that is known");
+    }
+    review.trust = trust;
+}
+
+fn say(because: &Because) -> String {
+    match because {
+        Because::Actor { cause, account: Some(Account { provider, id }), level, .. } => {
+            format!("causeChain[{cause}]: {provider}/{id} is {level}")
+        }
+        Because::Actor { cause, account: None, level, .. } => {
+            format!("causeChain[{cause}]: an actor without account is {level}")
+        }
+        Because::Unverified { cause } => format!("causeChain[{cause}]: is not verified"),
+        Because::MissingAuthor { cause } => format!("causeChain[{cause}]: doesn't say whose text it is about"),
+        Because::NoCause => "the chain ends at no person".to_owned(),
+    }
+}
+
+fn source(event: &str) -> Option<Source> {
+    Some(match event {
+        "push" | "tag" | "release" => Source::Push,
+        "pull-request" | "review" => Source::PullRequest,
+        "issue" | "issue-comment" | "pull-request-comment" => Source::Issue,
+        "label" => Source::Label,
+        "ci" => Source::Ci,
+        "schedule" => Source::Schedule,
+        "manual" => Source::Manual,
+        "webhook" => Source::Webhook,
+        "agent" | "external-sync" | "memory" => Source::Automation,
+        _ => return None,
+    })
+}
+
+fn cause(event: &CauseEvent) -> Cause {
+    Cause {
+        source: source(&event.event).unwrap_or(Source::Webhook),
+        verified: event.verified,
+        gate: steering(&event.gate),
+        steering: event.steering.iter().map(steering).collect(),
+        rule: event.rule.clone(),
+        object: event.object.clone(),
+        head: head(event),
+        declared: None,
+    }
+}
+
+/// Where the change comes from. A head without a base, or the other way round, is one whose repository nobody knows: a fork (P23).
+fn head(event: &CauseEvent) -> Option<Head> {
+    match (&event.head, &event.base) {
+        (None, None) => None,
+        (head, base) => Some(Head {
+            repository_id: head.as_ref().filter(|_| base.is_some()).and_then(|head| head.repository_id.clone()),
+            base_repository_id: base.as_ref().map(|base| base.repository_id.clone()).unwrap_or_default(),
+            sha: head.as_ref().map(|head| head.sha.clone()).unwrap_or_default(),
+        }),
+    }
+}
+
+fn steering(actor: &CauseActor) -> Steering {
+    Steering {
+        role: match actor.role {
+            Role::LastEditor => SteeringRole::LastEditor,
+            Role::Pusher => SteeringRole::Pusher,
+            Role::CommitAuthor => SteeringRole::CommitAuthor,
+            Role::Reviewer => SteeringRole::Reviewer,
+            Role::BundlePart => SteeringRole::BundlePart,
+            _ => SteeringRole::Author,
+        },
+        account: actor
+            .account
+            .as_ref()
+            .map(|account| Account { provider: account.provider.clone(), id: account.id.clone() }),
+        association: match (&actor.association, actor.permission) {
+            (Some(word), None) => Some(Association::from_github(word)),
+            (None, Some(level)) => Some(Association::AccessLevel(level)),
+            // Two answers for one question are no answer.
+            _ => None,
+        },
+    }
+}
+
+/// How far krate knows an account: by a verified mapping to a person, and that person's permission on the repository (P35).
+fn standing(review: &Review<'_>, account: &Account) -> Standing {
+    let Some(user) = person_of(review, &account.provider, &account.id) else { return Standing::Unmapped };
+    let Some(repository) = &review.request.repository else { return Standing::Read };
+    match role::permission(review, user, repository) {
+        Some(Permission::Admin | Permission::Maintain) => Standing::Maintain,
+        Some(Permission::Write) => Standing::Write,
+        Some(_) => Standing::Read,
+        None => Standing::Unmapped,
+    }
+}
+
+/// The person that an account is, by a verified mapping.
+pub(super) fn person_of<'a>(review: &Review<'a>, provider: &str, id: &str) -> Option<&'a str> {
+    let snapshot = review.snapshot;
+    let at = [review.namespace.into(), provider.into(), id.into()];
+    let mut names = snapshot.accounts.get(&at)?.iter();
+    let (name, None) = (names.next()?, names.next()) else { return None };
+    match snapshot.item(Kind::IdentityMapping, review.namespace, name) {
+        Some(Item::IdentityMapping(mapping))
+            if mapping.status.as_ref().is_some_and(|status| status.phase == IdentityMappingPhase::Verified) =>
+        {
+            Some(&mapping.spec.user)
+        }
+        _ => None,
+    }
+}

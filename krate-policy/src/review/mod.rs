@@ -1,0 +1,104 @@
+//! The review: ten steps, in order (permission-review.md section 3). One file a step; this one says in which order, and what a hard
+//! block stops (P2, P52).
+//!
+//! What a step can't find out is a no (P11), and there is no yes without a name (P5): a need that no step settled is denied.
+
+mod approvals;
+mod cause;
+mod identity;
+mod needs;
+mod role;
+mod scope;
+mod shape;
+
+use krate_model::kinds::shared::Time;
+
+use crate::decision::{Decision, Outcome, Version};
+use crate::reason::{Code, Reason, Severity};
+use crate::request::Request;
+use crate::snapshot::Snapshot;
+use crate::trust::Trust;
+
+pub use shape::{MAX_ACTORS, MAX_NEEDS, MAX_REQUEST_BYTES, read};
+
+/// How long a decision holds at most (P4).
+const MAX_VALID_MINUTES: i64 = 5;
+
+/// A request under review.
+struct Review<'a> {
+    request: &'a Request,
+    snapshot: &'a Snapshot,
+    /// Namespace of the organization; known after step 1.
+    namespace: &'a str,
+    /// Known after step 5.
+    trust: Trust,
+    decision: Decision,
+}
+
+/// The answer to `request` by `snapshot`. Pure and total (P1).
+pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
+    let limit = chrono::TimeDelta::try_minutes(MAX_VALID_MINUTES).unwrap_or_default();
+    let decision = Decision {
+        outcome: Outcome::Denied,
+        reasons: Vec::new(),
+        by: None,
+        per_need: Vec::new(),
+        missing_grants: Vec::new(),
+        required_approvals: Vec::new(),
+        trust: None,
+        reservations: Vec::new(),
+        versions: Vec::new(),
+        native: "off",
+        snapshot_version: snapshot.version(),
+        // A time at the end of the calendar gets no five minutes more: the decision is over at once.
+        expires_at: request.now.checked_add_signed(limit).unwrap_or(request.now),
+    };
+    let trust = Trust {
+        gate: crate::trust::Level::Anonymous,
+        steering: crate::trust::Level::Anonymous,
+        is_fork: false,
+        is_loop: false,
+        because: Vec::new(),
+    };
+    let mut review = Review { request, snapshot, namespace: "", trust, decision };
+    // P52: what these hide stays hidden.
+    for step in [shape::step, scope::step, identity::step] {
+        step(&mut review);
+        if review.is_blocked() {
+            return review.end();
+        }
+    }
+    for step in [cause::step, role::step, needs::step, approvals::step] {
+        step(&mut review);
+    }
+    review.end()
+}
+
+impl Review<'_> {
+    fn say(&mut self, reason: Reason) {
+        self.decision.reasons.push(reason);
+    }
+
+    fn deny(&mut self, code: Code, field: &str, text: impl Into<Box<str>>) {
+        self.say(Reason::new(code, field, text));
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.decision.reasons.iter().any(|reason| reason.severity == Severity::Hard)
+    }
+
+    /// Notes a resource that decided, and that the decision ends with it (P4).
+    fn used(&mut self, version: Version, ends: Option<Time>) {
+        if let Some(end) = ends {
+            self.decision.expires_at = self.decision.expires_at.min(end);
+        }
+        if let Err(at) = self.decision.versions.binary_search(&version) {
+            self.decision.versions.insert(at, version);
+        }
+    }
+
+    fn end(mut self) -> Decision {
+        self.decision.settle();
+        self.decision
+    }
+}

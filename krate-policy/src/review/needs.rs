@@ -1,0 +1,182 @@
+//! Step 7: each need has a grant that fits (P19 to P24, P53, P67). What nothing gives is denied with the least grant that would.
+
+use krate_model::Kind;
+
+use super::Review;
+use crate::decision::{MissingGrant, NeedOutcome, Outcome, Reservation};
+use crate::grant::{Fit, Grant, Wanted};
+use crate::reason::{Code, Reason};
+use crate::request::{Need, Request, User};
+use crate::snapshot::{GrantKey, Metadata};
+
+pub(super) fn step(review: &mut Review<'_>) {
+    for need in &review.request.needs {
+        match need {
+            Need::Secret { user, name, namespace, key, purpose } => {
+                let ask =
+                    Ask { need, kind: Kind::AgentSecretGrant, user, name, namespace, key, purpose: purpose.as_str() };
+                granted(review, &ask);
+            }
+            Need::Config { user, name, namespace, key, purpose } => {
+                let ask =
+                    Ask { need, kind: Kind::AgentConfigGrant, user, name, namespace, key, purpose: purpose.as_str() };
+                granted(review, &ask);
+            }
+            // Stacks, profiles and pools are not kept in snapshots yet, and what isn't known is a no (P11, P51).
+            Need::Tool { name } => refuse(review, need, Code::ToolDenied, name),
+            Need::McpServer { name } => refuse(review, need, Code::McpServerNotReady, name),
+            Need::Skill { name } => refuse(review, need, Code::SkillDenied, name),
+            Need::Host { host } => refuse(review, need, Code::NetworkDenied, host),
+            Need::Path { path } => refuse(review, need, Code::PathDenied, path),
+            Need::Pool { name } => refuse(review, need, Code::PoolDenied, name),
+            Need::Memory { path, .. } => refuse(review, need, Code::MemoryScopeDenied, path),
+            Need::Target { action } => refuse(review, need, Code::TargetDenied, action),
+        }
+    }
+}
+
+struct Ask<'a> {
+    need: &'a Need,
+    kind: Kind,
+    user: &'a User,
+    name: &'a str,
+    namespace: &'a Option<Box<str>>,
+    key: &'a str,
+    purpose: &'a str,
+}
+
+fn refuse(review: &mut Review<'_>, need: &Need, code: Code, name: &str) {
+    review.deny(code, "needs", format!("nothing gives {name}"));
+    review.decision.per_need.push(NeedOutcome { need: need.clone(), outcome: Outcome::Denied, by: None });
+}
+
+fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
+    let (request, snapshot) = (review.request, review.snapshot);
+    let home = ask.namespace.as_deref().unwrap_or(review.namespace);
+    let at = GrantKey {
+        kind: ask.kind,
+        namespace: review.namespace.into(),
+        user_kind: ask.user.kind.as_str().into(),
+        user: ask.user.name.clone(),
+        target: format!("{home}/{}", ask.name).into(),
+    };
+    let wanted = Wanted {
+        uid: &ask.user.uid,
+        service_account: ask.user.service_account.as_deref(),
+        stack: request.agent_stack.as_ref().map(|stack| &*stack.name),
+        key: ask.key,
+        purpose: ask.purpose,
+        repository: request.repository.as_ref().map(|repository| &*repository.name),
+        git_ref: request.git_ref.as_deref(),
+        environment: request.environment.as_deref(),
+        source: request.trigger_source.as_deref(),
+        now: request.now,
+        is_fork: review.trust.is_fork,
+        is_untrusted: review.trust.is_untrusted(),
+    };
+    let targets = if ask.kind == Kind::AgentSecretGrant { &snapshot.secrets } else { &snapshot.config_maps };
+    let metadata = targets.get(&[home.into(), ask.name.into()]);
+    // P53: the best outcome counts, then the name; the map is in the order of names, and the first of equals stays.
+    let fits = snapshot.grants.get(&at).into_iter().flat_map(|grants| grants.values());
+    let best = fits
+        .map(|grant| (no_fork(&wanted, with_target(grant, grant.fit(&wanted), metadata, ask.key)), grant))
+        .min_by_key(|(fit, _)| *fit);
+    let missing = if ask.kind == Kind::AgentSecretGrant { Code::MissingSecretGrant } else { Code::MissingConfigGrant };
+    match best {
+        Some((fit @ (Fit::Full | Fit::AfterApproval), grant)) => give(review, ask, grant, fit),
+        Some((Fit::Miss(_, code, field), grant)) => {
+            let text =
+                format!("{} would give key {} of {}, but for its {field}", grant.version.name, ask.key, ask.name);
+            miss(review, ask, Reason::new(code, field, text).by(grant.version.name.clone()));
+        }
+        None => {
+            let text = format!("no grant gives {} {} key {} of {}", ask.user.kind, ask.user.name, ask.key, ask.name);
+            miss(review, ask, Reason::new(missing, "needs", text));
+        }
+    }
+}
+
+/// P24: a secret for a fork needs the stack's word, too. Snapshots hold no stacks yet, and what isn't known is a no (P11).
+fn no_fork(wanted: &Wanted<'_>, fit: Fit) -> Fit {
+    if wanted.is_fork && !matches!(fit, Fit::Miss(..)) {
+        return Fit::Miss(std::cmp::Reverse(13), Code::UntrustedCause, "stack's secretPolicy.allowOnForks");
+    }
+    fit
+}
+
+/// P67, P20: the target is there, the same one as when it was granted, and has the key.
+fn with_target(grant: &Grant, fit: Fit, metadata: Option<&Metadata>, key: &str) -> Fit {
+    if matches!(fit, Fit::Miss(..)) {
+        return fit;
+    }
+    let miss = |code, field| Fit::Miss(std::cmp::Reverse(12), code, field);
+    let Some(metadata) = metadata else { return miss(Code::GrantNotReady, "target") };
+    if grant.target_uid.as_deref() != Some(&*metadata.uid) {
+        return miss(Code::GrantScopeMismatch, "target.uid");
+    }
+    match &metadata.keys {
+        None => miss(Code::MetadataUnavailable, "target.keys"),
+        Some(keys) if !keys.contains(key) => miss(Code::SecretKeyMissing, "target.keys"),
+        Some(_) => fit,
+    }
+}
+
+fn give(review: &mut Review<'_>, ask: &Ask<'_>, grant: &Grant, fit: Fit) {
+    let outcome = if fit == Fit::Full { Outcome::Allowed } else { Outcome::RequiresApproval };
+    review.decision.per_need.push(NeedOutcome {
+        need: ask.need.clone(),
+        outcome,
+        by: Some(grant.version.name.clone()),
+    });
+    if grant.is_counted() {
+        review.decision.reservations.push(Reservation {
+            grant: grant.version.name.clone(),
+            uid: grant.version.uid.clone(),
+            uses: grant.uses,
+        });
+    }
+    review.used(grant.version.clone(), grant.expires_at());
+}
+
+fn miss(review: &mut Review<'_>, ask: &Ask<'_>, reason: Reason) {
+    let suggested = least(review.request, ask);
+    review.decision.missing_grants.push(MissingGrant { need: ask.need.clone(), code: reason.code, suggested });
+    review.decision.per_need.push(NeedOutcome { need: ask.need.clone(), outcome: Outcome::Denied, by: None });
+    review.say(reason);
+}
+
+/// The least grant that would help, as YAML: this one repository, ref and source, and no more. Every text is written as JSON, which
+/// YAML reads, so that no name can add a line.
+fn least(request: &Request, ask: &Ask<'_>) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let (target, resource) =
+        if ask.kind == Kind::AgentSecretGrant { ("secretRef", "secret") } else { ("configMapRef", "config") };
+    let name = format!("{}-{resource}-{}", ask.user.name, ask.name);
+    let mut text = format!(
+        "apiVersion: krate.a5c.ai/v1alpha1\nkind: {}\nmetadata:\n  name: {}\nspec:\n  organizationRef: {}\n  subject:\n    kind: {}\n    name: {}\n  {target}:\n    name: {}\n",
+        ask.kind,
+        quoted(&name),
+        quoted(&request.organization),
+        ask.user.kind,
+        quoted(&ask.user.name),
+        quoted(ask.name),
+    );
+    if let Some(namespace) = ask.namespace {
+        text += &format!("    namespace: {}\n", quoted(namespace));
+    }
+    text += &format!("    keys: [{}]\n  purpose: {}\n", quoted(ask.key), ask.purpose);
+    let list = |name: &str, value: &str| format!("  {name}: [{}]\n", quoted(value));
+    if let Some(repository) = &request.repository {
+        text += &list("allowedRepositories", &repository.name);
+    }
+    if let Some(git_ref) = &request.git_ref {
+        text += &format!("  allowedRefs:\n    include: [{}]\n", quoted(git_ref));
+    }
+    if let Some(environment) = &request.environment {
+        text += &list("allowedEnvironments", environment);
+    }
+    if let Some(source) = &request.trigger_source {
+        text += &list("allowedTriggerSources", source);
+    }
+    text
+}

@@ -1,0 +1,203 @@
+//! Step 6: a role of krate covers verb, kind and scope, and what Kubernetes said where it was asked doesn't contradict (P39, P40, P63).
+
+use krate_model::Kind;
+use krate_model::kinds::grants::{AgentRoleBinding, AgentRoleBindingPhase, RoleKind, ScopeKind};
+use krate_model::kinds::members::{Permission, RepositoryPermission, RepositoryPermissionPhase, UserState};
+use krate_model::kinds::registry::GROUP;
+
+use super::Review;
+use crate::decision::Version;
+use crate::grant::version;
+use crate::reason::{Code, Reason};
+use crate::request::Named;
+use crate::roles::Template;
+use crate::snapshot::Item;
+
+/// Oldest answer of an access review that counts (P63).
+const MAX_ANSWER_AGE_SECONDS: i64 = 30;
+
+/// What a role search came to.
+enum Found {
+    /// This one allows it.
+    Role(Version),
+    /// One would, but its native binding is another by now.
+    Drifted(Version),
+    /// None does.
+    Nothing,
+}
+
+pub(super) fn step(review: &mut Review<'_>) {
+    let request = review.request;
+    // P61: what a chain does is cut to the rights of the person at its end.
+    let person = request.actor_chain.last().map_or("", |link| &link.name);
+    match search(review, person) {
+        Found::Role(role) => {
+            review.decision.by = Some(role.name.clone());
+            review.used(role, None);
+        }
+        Found::Drifted(role) => {
+            let text = "the role binding that it needs is another in Kubernetes by now";
+            review.say(Reason::new(Code::NativeRbacDrifted, "subject", text).by(role.name));
+        }
+        Found::Nothing => {
+            let text = format!("{person} has no role that may {} {}", request.action.verb, request.action.kind);
+            review.deny(Code::MissingRole, "subject", text);
+        }
+    }
+    native(review);
+}
+
+/// Whether `person` could do the action themselves (P31).
+pub(super) fn could(review: &Review<'_>, person: &str) -> bool {
+    matches!(search(review, person), Found::Role(_))
+}
+
+fn native(review: &mut Review<'_>) {
+    let request = review.request;
+    let of_this = |answer: &&crate::request::NativeAnswer| {
+        answer.user == request.subject.name && answer.verb == request.action.verb && answer.kind == request.action.kind
+    };
+    let mut answers = request.native.iter().filter(of_this).peekable();
+    if review.snapshot.is_native_asked() {
+        review.decision.native = "asked";
+        let fresh = |at| {
+            let age = request.now.signed_duration_since(at).num_milliseconds();
+            (0..=MAX_ANSWER_AGE_SECONDS.saturating_mul(1000)).contains(&age)
+        };
+        if answers.peek().is_none() || !request.native.iter().filter(of_this).all(|answer| fresh(answer.at)) {
+            review.deny(
+                Code::NativeRbacUnavailable,
+                "native",
+                "no answer of the last 30 seconds is there for this question",
+            );
+        }
+    }
+    if answers.any(|answer| !answer.allowed) {
+        review.deny(Code::NativeRbacDenied, "native", "Kubernetes says no");
+    }
+}
+
+fn search(review: &Review<'_>, person: &str) -> Found {
+    let (request, snapshot, namespace) = (review.request, review.snapshot, review.namespace);
+    let Ok(kind) = request.action.kind.parse::<Kind>() else { return Found::Nothing };
+    let verb = &request.action.verb;
+    let Some(user) = snapshot.user(namespace, person).filter(|user| user.spec.state == UserState::Active) else {
+        return Found::Nothing;
+    };
+    if user.spec.admin && Template::OrgAdmin.allows(verb, kind) {
+        return Found::Role(version(Kind::User, &user.metadata));
+    }
+    let uid = user.metadata.uid.as_deref();
+    let mut drifted = None;
+    let mut judge = |item: &Item, owner: Option<&str>| -> Option<Version> {
+        match item {
+            Item::AgentRoleBinding(binding) if binding_allows(review, binding, kind, owner) => {
+                let version = version(Kind::AgentRoleBinding, &binding.metadata);
+                let phase = binding.status.as_ref().map(|status| &status.phase);
+                match phase {
+                    Some(AgentRoleBindingPhase::Synced) => return Some(version),
+                    Some(AgentRoleBindingPhase::Drifted) => drifted = Some(version),
+                    _ => {}
+                }
+                None
+            }
+            Item::RepositoryPermission(permission) => {
+                let repository = request.repository.as_ref()?;
+                let template = Template::of(in_force(permission, repository)?)?;
+                template.allows(verb, kind).then(|| version(Kind::RepositoryPermission, &permission.metadata))
+            }
+            Item::Team(team) => {
+                let repository = request.repository.as_ref()?;
+                let grant = team.spec.repository_grants.iter().find(|grant| *grant.repository == *repository.name)?;
+                let template = Template::of(&grant.permission)?;
+                template.allows(verb, kind).then(|| version(Kind::Team, &team.metadata))
+            }
+            _ => None,
+        }
+    };
+    for item in snapshot.rights(namespace, "user", person) {
+        if let Some(found) = judge(item, uid) {
+            return Found::Role(found);
+        }
+        if let Item::Team(team) = item {
+            let name = team.metadata.name.as_deref().unwrap_or_default();
+            for item in snapshot.rights(namespace, "team", name) {
+                if let Some(found) = judge(item, team.metadata.uid.as_deref()) {
+                    return Found::Role(found);
+                }
+            }
+        }
+    }
+    drifted.map_or(Found::Nothing, Found::Drifted)
+}
+
+/// Whether the binding is this subject's, reaches the request and has the verb; its phase is not looked at.
+fn binding_allows(review: &Review<'_>, binding: &AgentRoleBinding, kind: Kind, owner: Option<&str>) -> bool {
+    let request = review.request;
+    let subject_uid = binding.status.as_ref().and_then(|status| status.subject_uid.as_deref());
+    // P20: a subject that was made again under the same name inherits nothing.
+    if subject_uid.is_none() || subject_uid != owner {
+        return false;
+    }
+    let scope = &binding.spec.scope;
+    let reaches = match (&scope.kind, scope.name.as_deref()) {
+        (ScopeKind::Organization, _) => true,
+        (ScopeKind::Repository, Some(name)) => {
+            request.repository.as_ref().is_some_and(|repository| *repository.name == *name)
+        }
+        (ScopeKind::Environment, Some(name)) => request.environment.as_deref() == Some(name),
+        _ => false,
+    };
+    let verb = &request.action.verb;
+    let role = &binding.spec.role_ref;
+    reaches
+        && match role.kind {
+            RoleKind::RoleTemplate => Template::from_text(&role.name).allows(verb, kind),
+            RoleKind::Role | RoleKind::ClusterRole => binding.spec.resource_rules.iter().any(|rule| {
+                let named = |name: &str| rule.resource_names.contains(name);
+                rule.api_groups.contains(GROUP)
+                    && rule.resources.contains(kind.info().plural)
+                    && rule.verbs.contains(verb.as_str())
+                    && (rule.resource_names.is_empty()
+                        || request.object.as_ref().is_some_and(|object| named(&object.name)))
+            }),
+            _ => false,
+        }
+}
+
+/// The permission on that repository, by uid (P20), where it holds.
+fn in_force<'p>(permission: &'p RepositoryPermission, repository: &Named) -> Option<&'p Permission> {
+    let status = permission.status.as_ref()?;
+    let holds = !permission.spec.revoked
+        && status.phase == RepositoryPermissionPhase::Applied
+        && status.repository_uid.as_deref() == Some(&*repository.uid);
+    holds.then_some(&permission.spec.permission)
+}
+
+/// The highest permission of a person on a repository.
+pub(super) fn permission(review: &Review<'_>, person: &str, repository: &Named) -> Option<Permission> {
+    let (snapshot, namespace) = (review.snapshot, review.namespace);
+    let user = snapshot.user(namespace, person).filter(|user| user.spec.state == UserState::Active)?;
+    if user.spec.admin {
+        return Some(Permission::Admin);
+    }
+    let own = snapshot.rights(namespace, "user", person);
+    let mut best = None;
+    for item in own {
+        match item {
+            Item::RepositoryPermission(permission) => best = best.max(in_force(permission, repository)),
+            Item::Team(team) => {
+                let granted = team.spec.repository_grants.iter().find(|grant| *grant.repository == *repository.name);
+                best = best.max(granted.map(|grant| &grant.permission));
+                let name = team.metadata.name.as_deref().unwrap_or_default();
+                for item in snapshot.rights(namespace, "team", name) {
+                    if let Item::RepositoryPermission(permission) = item {
+                        best = best.max(in_force(permission, repository));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    best.filter(|permission| krate_model::ClosedSet::is_known(*permission)).cloned()
+}

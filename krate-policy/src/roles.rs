@@ -1,0 +1,103 @@
+//! Role templates: what each may do, by verb and kind, without wildcards (permission-review.md section 8, P39).
+
+use krate_model::Kind;
+use krate_model::kinds::members::Permission;
+use krate_model::kinds::registry::{Context, Home};
+
+use crate::request::Verb;
+
+krate_model::closed_set! {
+    /// The templates of persons' roles. Those of runners and controllers are native roles only.
+    Template {
+        Viewer = "krate-viewer", Contributor = "krate-contributor", Maintainer = "krate-maintainer",
+        RepositoryAdmin = "krate-repository-admin", OrgAdmin = "krate-org-admin",
+        SecretGrantAdmin = "krate-secret-grant-admin", AgentApprover = "krate-agent-approver",
+        MemorySteward = "krate-memory-steward",
+    }
+}
+
+const fn is_read(verb: &Verb) -> bool {
+    matches!(verb, Verb::Get | Verb::List | Verb::Watch)
+}
+
+const fn is_write(verb: &Verb) -> bool {
+    matches!(verb, Verb::Create | Verb::Update | Verb::Patch)
+}
+
+impl Template {
+    /// The template of a permission on a repository.
+    pub const fn of(permission: &Permission) -> Option<Self> {
+        match permission {
+            Permission::Read | Permission::Triage => Some(Self::Viewer),
+            Permission::Write => Some(Self::Contributor),
+            Permission::Maintain => Some(Self::Maintainer),
+            Permission::Admin => Some(Self::RepositoryAdmin),
+            _ => None,
+        }
+    }
+
+    /// Whether the template has that verb on that kind. `bind`, `escalate` and `break-glass` come from no template but the
+    /// organization's admin.
+    pub fn allows(&self, verb: &Verb, kind: Kind) -> bool {
+        match self {
+            Self::Viewer => {
+                is_read(verb) && !matches!(kind, Kind::AgentSessionTranscript | Kind::AgentSessionAttachment)
+            }
+            Self::Contributor => {
+                Self::Viewer.allows(verb, kind)
+                    || (is_write(verb) && matches!(kind, Kind::Issue | Kind::Comment | Kind::PullRequest))
+            }
+            Self::Maintainer => {
+                Self::Contributor.allows(verb, kind)
+                    || match verb {
+                        Verb::Merge => kind == Kind::PullRequest,
+                        Verb::Resolve => kind == Kind::ExternalSyncConflict,
+                        Verb::Replay => matches!(kind, Kind::ExternalWebhookDelivery | Kind::ExternalWriteIntent),
+                        Verb::Dispatch => matches!(kind, Kind::AgentStack | Kind::AgentDispatchRun),
+                        Verb::Cancel => {
+                            matches!(kind, Kind::AgentDispatchRun | Kind::AgentDispatchAttempt | Kind::Pipeline)
+                        }
+                        Verb::Decide => kind == Kind::AgentApproval,
+                        Verb::Create | Verb::Update | Verb::Patch => matches!(
+                            kind,
+                            Kind::AgentStack
+                                | Kind::AgentToolProfile
+                                | Kind::AgentMcpServer
+                                | Kind::AgentSkill
+                                | Kind::AgentSubagent
+                                | Kind::AgentWorkspacePolicy
+                                | Kind::AgentTriggerRule
+                                | Kind::AgentContextLabel
+                        ),
+                        _ => false,
+                    }
+            }
+            Self::RepositoryAdmin => {
+                Self::Maintainer.allows(verb, kind)
+                    || ((is_write(verb) || *verb == Verb::Delete)
+                        && matches!(
+                            kind,
+                            Kind::ExternalBackendBinding
+                                | Kind::ExternalBackendSyncPolicy
+                                | Kind::BranchProtection
+                                | Kind::RefPolicy
+                                | Kind::SSHKey
+                                | Kind::RepositoryPermission
+                        ))
+            }
+            Self::OrgAdmin => kind.info().home != Home::Platform && !matches!(verb, Verb::Unknown(_)),
+            Self::SecretGrantAdmin => {
+                (is_read(verb) || is_write(verb) || *verb == Verb::Delete)
+                    && matches!(kind, Kind::AgentSecretGrant | Kind::AgentConfigGrant)
+            }
+            Self::AgentApprover => kind == Kind::AgentApproval && (is_read(verb) || *verb == Verb::Decide),
+            Self::MemorySteward => {
+                kind.info().context == Context::Memory
+                    && (is_read(verb)
+                        || matches!(verb, Verb::Query | Verb::Propose | Verb::Merge)
+                        || (is_write(verb) && kind == Kind::AgentMemoryOntology))
+            }
+            Self::Unknown(_) => false,
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! What a decision is made from: the policy resources at one moment, immutable, shared without locks, changed by making a new one
+//! that shares all it can with the old (permission-review.md section 1; P48).
+//!
+//! ```
+//! use krate_model::Resource;
+//! use krate_model::kinds::identity::{Organization, OrganizationSpec};
+//! use krate_policy::snapshot::{Item, Snapshot};
+//! let acme = Organization::at("krate-system", "acme", OrganizationSpec::new("Acme", "acme", "krate-org-acme"));
+//! let first = Snapshot::new(1).with(2, [Item::from(acme)]);
+//! assert_eq!(first.version(), 2);
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use krate_model::kinds::forge::Repository;
+use krate_model::kinds::grants::{AgentConfigGrant, AgentRoleBinding, AgentSecretGrant};
+use krate_model::kinds::identity::{OrgNamespaceBinding, OrgSharingPolicy, Organization};
+use krate_model::kinds::members::{IdentityMapping, RepositoryPermission, Team, User};
+use krate_model::kinds::policy::AgentApproval;
+use krate_model::validate::DEFAULT_SECRET_NAMESPACE;
+use krate_model::{Kind, Resource};
+
+use crate::grant::Grant;
+use crate::shards::Shards;
+
+/// What is known of a Secret or a ConfigMap: never a value (P67).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// Its uid.
+    pub uid: Box<str>,
+    /// Names of its keys; absent where they can't be listed.
+    pub keys: Option<BTreeSet<Box<str>>>,
+}
+
+macro_rules! items {
+    ($($kind:ident),+ $(,)?) => {
+        /// A resource that decisions are made from.
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        pub enum Item {
+            $(#[doc = concat!("A ", stringify!($kind), ".")] $kind(Box<$kind>),)+
+        }
+
+        $(impl From<$kind> for Item {
+            fn from(object: $kind) -> Self {
+                Self::$kind(Box::new(object))
+            }
+        })+
+
+        impl Item {
+            /// Kind, namespace and name.
+            fn key(&self) -> Key {
+                match self {
+                    $(Self::$kind(object) => {
+                        Key { kind: $kind::KIND, namespace: object.namespace().into(), name: object.name().into() }
+                    })+
+                }
+            }
+
+            /// Whether resources of that kind are kept.
+            pub const fn is_kept(kind: Kind) -> bool {
+                matches!(kind, $(Kind::$kind)|+)
+            }
+
+            /// The uid, once a store has given one.
+            pub fn uid(&self) -> Option<&str> {
+                match self {
+                    $(Self::$kind(object) => object.metadata.uid.as_deref(),)+
+                }
+            }
+
+            /// Reads a document of one of these kinds; `None` for any other.
+            ///
+            /// # Errors
+            /// What is missing in the document or of another type.
+            pub fn read(kind: Kind, document: &serde_json::Value) -> Option<Result<Self, serde_json::Error>> {
+                match kind {
+                    $(Kind::$kind => Some(serde::Deserialize::deserialize(document).map(|object: $kind| object.into())),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+items! {
+    Organization, OrgNamespaceBinding, OrgSharingPolicy, User, Team, IdentityMapping, Repository, RepositoryPermission, AgentRoleBinding, AgentSecretGrant,
+    AgentConfigGrant, AgentApproval,
+}
+
+/// Where a resource stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+}
+
+/// The policy resources of all organizations at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    version: u64,
+    pub(crate) items: Shards<Key, Arc<Item>>,
+    /// Organization → its namespace.
+    pub(crate) organizations: BTreeMap<Box<str>, Box<str>>,
+    /// Organization → where it and its namespace binding stand.
+    organization_keys: BTreeMap<Box<str>, Key>,
+    binding_keys: BTreeMap<Box<str>, Key>,
+    /// Namespace → its sharing policies.
+    sharing: BTreeMap<Box<str>, BTreeSet<Key>>,
+    is_native_asked: bool,
+    /// (namespace, user of the grant, target) → grants, by name. What a question looks at is one entry of this.
+    pub(crate) grants: Shards<GrantKey, BTreeMap<Box<str>, Arc<Grant>>>,
+    /// (namespace, kind, subject) → names of role bindings, repository permissions and teams.
+    pub(crate) rights: Shards<SubjectKey, BTreeSet<Key>>,
+    /// (namespace, provider, account id) → mapping.
+    pub(crate) accounts: Shards<[Box<str>; 3], BTreeSet<Box<str>>>,
+    pub(crate) secrets: Shards<[Box<str>; 2], Metadata>,
+    pub(crate) config_maps: Shards<[Box<str>; 2], Metadata>,
+}
+
+/// What grants are looked up by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct GrantKey {
+    pub(crate) kind: Kind,
+    pub(crate) namespace: Box<str>,
+    pub(crate) user_kind: Box<str>,
+    pub(crate) user: Box<str>,
+    pub(crate) target: Box<str>,
+}
+
+/// What rights are looked up by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SubjectKey {
+    pub(crate) namespace: Box<str>,
+    pub(crate) kind: Box<str>,
+    pub(crate) name: Box<str>,
+}
+
+impl Snapshot {
+    /// An empty one.
+    pub fn new(version: u64) -> Self {
+        Self { version, ..Self::default() }
+    }
+
+    /// Which one it is: the revision of the store that it was made from.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The same with these resources put in, each in place of an older one of its key.
+    #[must_use]
+    pub fn with(&self, version: u64, items: impl IntoIterator<Item = Item>) -> Self {
+        let mut next = Self { version, ..self.clone() };
+        for item in items {
+            next.remove(&item.key());
+            next.insert(item);
+        }
+        next
+    }
+
+    /// The same without the resource of that key.
+    #[must_use]
+    pub fn without(&self, version: u64, key: &Key) -> Self {
+        let mut next = Self { version, ..self.clone() };
+        next.remove(key);
+        next
+    }
+
+    /// The same, with what is known of a Secret.
+    #[must_use]
+    pub fn with_secret(&self, version: u64, namespace: &str, name: &str, metadata: Metadata) -> Self {
+        let mut next = Self { version, ..self.clone() };
+        next.secrets.change([namespace.into(), name.into()], |slot| *slot = Some(metadata));
+        next
+    }
+
+    /// The same, with what is known of a ConfigMap.
+    #[must_use]
+    pub fn with_config_map(&self, version: u64, namespace: &str, name: &str, metadata: Metadata) -> Self {
+        let mut next = Self { version, ..self.clone() };
+        next.config_maps.change([namespace.into(), name.into()], |slot| *slot = Some(metadata));
+        next
+    }
+
+    fn insert(&mut self, item: Item) {
+        let key = item.key();
+        let item = Arc::new(item);
+        self.index(&key, &item, true);
+        self.items.change(key, |slot| *slot = Some(item));
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some(old) = self.items.get(key).cloned() {
+            self.index(key, &old, false);
+            self.items.change(key.clone(), |slot| *slot = None);
+        }
+    }
+
+    /// Puts an item into the indexes, or takes it out.
+    fn index(&mut self, key: &Key, item: &Item, insert: bool) {
+        match item {
+            Item::Organization(organization) => {
+                let slug: Box<str> = organization.spec.slug.as_str().into();
+                if insert {
+                    self.organization_keys.insert(slug.clone(), key.clone());
+                    self.organizations.insert(slug, organization.spec.namespace_name.as_str().into());
+                } else {
+                    self.organization_keys.remove(&slug);
+                    self.organizations.remove(&slug);
+                }
+            }
+            Item::AgentSecretGrant(_) | Item::AgentConfigGrant(_) => {
+                let Some((at, grant)) = Grant::of(item) else { return };
+                self.grants.change(at, |slot| {
+                    let grants = slot.get_or_insert_default();
+                    if insert {
+                        grants.insert(key.name.clone(), Arc::new(grant));
+                    } else {
+                        grants.remove(&key.name);
+                    }
+                    if grants.is_empty() {
+                        *slot = None;
+                    }
+                });
+            }
+            Item::AgentRoleBinding(binding) => {
+                let subject = &binding.spec.subject;
+                self.right(key, subject.kind.as_str(), &subject.name, insert);
+            }
+            Item::RepositoryPermission(permission) => {
+                let subject = &permission.spec.subject;
+                self.right(key, subject.kind.as_str(), &subject.name, insert);
+            }
+            Item::Team(team) => {
+                for member in team.spec.members.union(&team.spec.maintainers) {
+                    self.right(key, "user", member, insert);
+                }
+            }
+            Item::IdentityMapping(mapping) => {
+                let at = [
+                    key.namespace.clone(),
+                    mapping.spec.provider.name.as_str().into(),
+                    mapping.spec.subject.as_str().into(),
+                ];
+                self.accounts.change(at, |slot| put(slot, &key.name, insert));
+            }
+            Item::OrgNamespaceBinding(binding) => {
+                let organization: Box<str> = binding.spec.organization_ref.as_str().into();
+                if insert {
+                    self.binding_keys.insert(organization, key.clone());
+                } else {
+                    self.binding_keys.remove(&organization);
+                }
+            }
+            Item::OrgSharingPolicy(_) => {
+                let keys = self.sharing.entry(key.namespace.clone()).or_default();
+                if insert {
+                    keys.insert(key.clone());
+                } else {
+                    keys.remove(key);
+                }
+            }
+            Item::User(_) | Item::Repository(_) | Item::AgentApproval(_) => {}
+        }
+    }
+
+    fn right(&mut self, key: &Key, kind: &str, name: &str, insert: bool) {
+        let at = SubjectKey { namespace: key.namespace.clone(), kind: kind.into(), name: name.into() };
+        self.rights.change(at, |slot| put(slot, key, insert));
+    }
+
+    /// The resource of that key.
+    pub(crate) fn item(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Item> {
+        self.items.get(&Key { kind, namespace: namespace.into(), name: name.into() }).map(Arc::as_ref)
+    }
+
+    pub(crate) fn organization(&self, slug: &str) -> Option<&Item> {
+        self.items.get(self.organization_keys.get(slug)?).map(Arc::as_ref)
+    }
+
+    pub(crate) fn sharing(&self, namespace: &str) -> impl Iterator<Item = &OrgSharingPolicy> {
+        let keys = self.sharing.get(namespace).into_iter().flatten();
+        keys.filter_map(|key| match self.items.get(key).map(Arc::as_ref) {
+            Some(Item::OrgSharingPolicy(policy)) => Some(policy.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// Whether the platform lends the organization that key of a Secret (of a grant of Secrets) or ConfigMap (R10).
+    pub(crate) fn is_lent(&self, organization: &str, namespace: &str, grant: Kind, name: &str, key: &str) -> bool {
+        let item = self.binding_keys.get(organization).and_then(|at| self.items.get(at)).map(Arc::as_ref);
+        let Some(Item::OrgNamespaceBinding(binding)) = item else { return false };
+        let spec = &binding.spec;
+        let lent = if grant == Kind::AgentSecretGrant { &spec.platform_secrets } else { &spec.platform_config_maps };
+        namespace == DEFAULT_SECRET_NAMESPACE && lent.iter().any(|lent| lent.name == name && lent.keys.contains(key))
+    }
+
+    /// Whether decisions need an answer of Kubernetes, too (P63).
+    pub(crate) const fn is_native_asked(&self) -> bool {
+        self.is_native_asked
+    }
+
+    /// The same, with or without a cluster that is to be asked (P63).
+    #[must_use]
+    pub const fn with_native(mut self, is_asked: bool) -> Self {
+        self.is_native_asked = is_asked;
+        self
+    }
+
+    pub(crate) fn user(&self, namespace: &str, name: &str) -> Option<&User> {
+        match self.item(Kind::User, namespace, name) {
+            Some(Item::User(user)) => Some(user),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn repository(&self, namespace: &str, name: &str) -> Option<&Repository> {
+        match self.item(Kind::Repository, namespace, name) {
+            Some(Item::Repository(repository)) => Some(repository),
+            _ => None,
+        }
+    }
+
+    /// What gives the subject rights: its role bindings, permissions and teams.
+    pub(crate) fn rights(&self, namespace: &str, kind: &str, name: &str) -> impl Iterator<Item = &Item> {
+        let at = SubjectKey { namespace: namespace.into(), kind: kind.into(), name: name.into() };
+        self.rights.get(&at).into_iter().flatten().filter_map(|key| self.items.get(key).map(Arc::as_ref))
+    }
+}
+
+fn put<T: Ord + Clone>(slot: &mut Option<BTreeSet<T>>, value: &T, insert: bool) {
+    let set = slot.get_or_insert_default();
+    if insert {
+        set.insert(value.clone());
+    } else {
+        set.remove(value);
+    }
+    if set.is_empty() {
+        *slot = None;
+    }
+}

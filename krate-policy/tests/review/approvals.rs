@@ -1,0 +1,109 @@
+//! Step 9: what presented approvals are worth.
+
+use krate_policy::decision::Outcome;
+use krate_policy::explain::explain;
+use krate_policy::review::review;
+use krate_policy::snapshot::{Item, Snapshot};
+use serde_json::{Value, json};
+
+use super::world::{asked, codes, grant, item, permission, request, snapshot};
+
+/// The grant always asks.
+fn asking() -> Snapshot {
+    snapshot().with(8, [grant(|spec, _| spec["requiredApproval"] = json!("always"))])
+}
+
+/// Bob's approval of what Ada asks for, changed so.
+fn approval(change: impl FnOnce(&mut Value, &mut Value)) -> Item {
+    let request = request(|_| ());
+    let digest = review(&request, &asking()).approval_digest(&request).unwrap();
+    let mut spec = json!({
+        "organizationRef": "a", "subject": {"kind": "dispatchRun", "name": "run"}, "class": "secret-access",
+        "action": {"summary": "use the key"}, "requestedBy": {"kind": "user", "name": "ada", "uid": "u-ada"},
+        "digest": digest, "expiresAt": "2026-06-01T12:00:00Z",
+    });
+    let bob = json!({"kind": "user", "name": "bob", "uid": "u-bob"});
+    let mut status = json!({
+        "phase": "Approved", "uses": 0, "decisions": [{"by": bob, "at": "2026-05-31T23:00:00Z", "verdict": "approved"}],
+    });
+    change(&mut spec, &mut status);
+    item("AgentApproval", "yes", spec, status)
+}
+
+fn presented(change: impl FnOnce(&mut Value, &mut Value)) -> Vec<&'static str> {
+    let snapshot = asking().with(9, [approval(change)]);
+    codes(&asked(&snapshot, |document| document["approvals"] = json!(["yes"])))
+}
+
+#[test]
+fn p54_none_presented_asks_and_one_that_counts_lifts_it() {
+    let decision = asked(&asking(), |_| ());
+    assert_eq!((decision.outcome, codes(&decision)), (Outcome::RequiresApproval, vec!["ApprovalRequired"]));
+    assert_eq!(presented(|_, _| ()), [""; 0]);
+}
+
+#[test]
+fn p28_p55_an_approval_for_anything_else_is_stale() {
+    let snapshot = asking().with(9, [approval(|_, _| ())]);
+    let with = |field: &str, value: Value| {
+        let decision = asked(&snapshot, |document| {
+            document["approvals"] = json!(["yes"]);
+            document[field] = value;
+        });
+        (decision.outcome, codes(&decision))
+    };
+    for (field, value) in [
+        ("payloadDigest", json!(format!("sha256:{}", "0".repeat(64)))),
+        ("run", json!("another")),
+        ("ref", json!("refs/heads/feature/y")),
+        ("preconditions", json!({"etag": "2"})),
+    ] {
+        let (outcome, codes) = with(field, value);
+        assert_eq!(outcome, Outcome::Denied, "{field}");
+        assert!(codes.contains(&"ApprovalStale"), "{field}");
+    }
+    assert_eq!(with("now", json!("2026-06-01T06:00:00Z")).0, Outcome::Allowed, "a wait voids nothing");
+}
+
+#[test]
+fn p29_p30_p31_only_a_person_who_is_no_party_and_could_do_it_approves() {
+    let by = |actor: Value| presented(move |_, status| status["decisions"][0]["by"] = actor);
+    let has = |codes: Vec<&'static str>, code: &str| codes.contains(&code);
+    assert!(has(by(json!({"kind": "agent", "name": "repair"})), "ApproverNotAllowed"));
+    assert!(has(
+        by(json!({"kind": "user", "name": "bob", "uid": "u-bob", "onBehalfOf": {"kind": "agent", "name": "x"}})),
+        "ApproverNotAllowed"
+    ));
+    assert!(has(by(json!({"kind": "user", "name": "ada", "uid": "u-ada"})), "SelfApproval"));
+    assert!(has(by(json!({"kind": "user", "name": "bob", "uid": "u-old"})), "ApproverNotAllowed"));
+    let lost = asking().with(9, [approval(|_, _| ()), permission("bob", "write")]);
+    assert!(has(codes(&asked(&lost, |document| document["approvals"] = json!(["yes"]))), "ApproverNotAllowed"));
+    let other = |spec: &mut Value, _: &mut Value| spec["requestedBy"] = json!({"kind": "controller", "name": "c"});
+    assert!(presented(other).is_empty());
+    let by_ada = presented(|spec, status| {
+        spec["requestedBy"] = json!({"kind": "controller", "name": "c"});
+        status["decisions"][0]["by"] = json!({"kind": "user", "name": "ada", "uid": "u-ada"});
+    });
+    assert!(has(by_ada, "SelfApproval"), "she is in the actor chain, whoever wrote the request down");
+}
+
+#[test]
+fn p32_p33_used_expired_denied_and_short_approvals_do_not_count() {
+    let has = |codes: Vec<&'static str>, code: &str| assert!(codes.contains(&code), "{code}: {codes:?}");
+    has(presented(|_, status| status["uses"] = json!(1)), "ApprovalUsed");
+    has(presented(|spec, _| spec["expiresAt"] = json!("2026-06-01T00:00:00Z")), "ApprovalExpired");
+    has(presented(|_, status| status["decisions"][0]["verdict"] = json!("denied")), "ApprovalDenied");
+    has(presented(|_, status| status["phase"] = json!("Withdrawn")), "ApprovalStale");
+    has(presented(|spec, _| spec["policy"] = json!({"quorum": 2})), "QuorumNotMet");
+}
+
+#[test]
+fn p46_an_explanation_says_who_what_and_what_would_help() {
+    let request = request(|_| ());
+    assert_eq!(
+        explain(&request, &review(&request, &snapshot())),
+        "ada may dispatch AgentStack: RepositoryPermission/ada-krate allows it.\n- AgentSecretGrant/model gives what is needed\n"
+    );
+    let text = explain(&request, &review(&request, &asking()));
+    assert!(text.contains("once a person has agreed") && text.contains("secret-access"), "{text}");
+}

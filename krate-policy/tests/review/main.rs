@@ -1,0 +1,7 @@
+//! The review as its callers see it. Test names begin with the number of what they prove.
+
+mod approvals;
+mod grants;
+mod laws;
+mod steps;
+mod world;

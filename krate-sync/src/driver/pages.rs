@@ -1,0 +1,262 @@
+//! One page of a backfill, and what its end tells (S21 to S24).
+
+use std::collections::BTreeSet;
+
+use krate_model::kinds::external::{
+    BackfillMode, ExternalObjectLink, ExternalObjectLinkPhase, ExternalSyncState, Tombstone, TombstoneReason,
+};
+use krate_model::kinds::sets::{ErrorClass, Interface};
+use krate_model::kinds::shared::{ErrorInfo, NativeTarget, Time, Version};
+use krate_model::observation::Normalized;
+use krate_model::store::{Expect, Index, Key, Private, Query};
+use krate_model::{Kind, Resource};
+use krate_providers::contract::{Call, Cursor, Outcome, ProviderError};
+use serde::{Deserialize, Serialize};
+
+use super::backfills::LISTS;
+use super::objects::Cause;
+use super::{Driver, DriverError};
+use crate::machines::backfill::Event;
+use crate::machines::{LIMIT_PAUSE, Policy};
+use crate::mistakes::{Mistake, made};
+use crate::object::{ObjectState, controller};
+use crate::observe::{Applied, Shows};
+use crate::observed::mark_deleted;
+use crate::order::Origin;
+use crate::records::{self, Changes, Loaded};
+use crate::scope::Scope;
+
+/// What a run remembers from page to page, beside its record.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Progress {
+    run_id: String,
+    /// The newest of the provider's times among what was applied.
+    newest: Option<Time>,
+    /// Names of the links that were met, for what a complete run doesn't meet (S23).
+    met: BTreeSet<String>,
+}
+
+impl Driver {
+    /// Reads one page and goes through it to its checkpoint. A crash on the way reads the page again (S21).
+    pub(super) async fn page(&self, scope: &Scope, mut state: Loaded<ExternalSyncState>) -> Result<(), DriverError> {
+        let status = state.object.status.clone().unwrap_or_default();
+        let complete = status.mode == Some(BackfillMode::Complete);
+        let kind = state.object.spec.resource_kind.clone();
+        let Some((_, _, operation)) = LISTS.iter().find(|(_, listed, _)| *listed == kind) else { return Ok(()) };
+        let target = NativeTarget {
+            native_kind: kind.as_str().to_lowercase(),
+            native_id: None,
+            native_number: None,
+            container: scope.container(),
+        };
+        let cursor = status.cursor.clone().map(Cursor);
+        let mut call = Call::new(operation.clone(), &target);
+        call.cursor = cursor.as_ref();
+        call.page_size = scope.policy.backfill.page_size.and_then(|size| u16::try_from(size).ok());
+        if !complete {
+            let overlap = scope.policy.backfill.overlap.to_delta().unwrap_or_default();
+            call.since = status.watermark.map(|watermark| watermark - overlap);
+        }
+        let answer = match self.call(scope, &call).await {
+            Ok(answer) => answer,
+            Err(DriverError::Provider(error)) => return self.interrupted(scope, state, &error).await,
+            Err(other) => return Err(other),
+        };
+        let decoded = self.decode(scope, &call, &answer);
+        let (objects, next) = match decoded.result {
+            Ok(Outcome::Page { objects, next, .. }) => (objects, next),
+            // Not an empty page: a complete backfill would bury everything.
+            Ok(_) => {
+                let error = ProviderError::new(ErrorClass::Decode, "the answer to a list is no page");
+                return self.interrupted(scope, state, &error).await;
+            }
+            Err(_) if made(Mistake::RefusedPageIsEmpty) => (Vec::new(), None),
+            Err(error) => return self.interrupted(scope, state, &error).await,
+        };
+        let count = i64::try_from(objects.len()).unwrap_or(i64::MAX);
+        let (progress_key, mut progress, revision) = self.progress(scope, &state.object).await?;
+        let name = state.object.name().to_owned();
+        let origin = Origin::Read { started_at: answer.started_at };
+        let mut applied = 0_i64;
+        for event in objects.iter().take(objects.len().saturating_sub(usize::from(made(Mistake::LastRowDropped)))) {
+            let mut outcome = self.apply(scope, event, origin, Shows::Backfill, Cause::Backfill(&name)).await?;
+            if outcome == Applied::NeedsParent && !made(Mistake::ParentDropped) {
+                // Each list is read on its own: what this is about may be on a page that comes later.
+                let cause = Cause::Backfill(&name);
+                outcome = self.apply_with_parent(scope, event, origin, Shows::Backfill, cause).await?;
+            }
+            if let (Applied::Hydrate, Normalized::PullRequest(pull)) = (&outcome, &event.normalized)
+                && !self.is_linked(scope, event).await?
+                && let Some(number) = pull.number
+                && scope.interface(&Interface::GitForge).is_some()
+            {
+                self.read_numbered(scope, Kind::PullRequest, number).await?;
+            }
+            applied = applied.saturating_add(i64::from(matches!(outcome, Applied::Changed(_))));
+            progress.newest = progress.newest.max(event.observed_version.updated_at);
+            progress.met.insert(crate::object::link_name(
+                scope.organization(),
+                scope.provider(),
+                &event.native_kind,
+                &event.native_id,
+            )?);
+        }
+        let mut changes = Changes::at(self.clock.now());
+        let begun = state.clone();
+        let resumed = status.phase.clone();
+        if resumed == krate_model::kinds::external::ExternalSyncStatePhase::Listing {
+            self.advance(scope, &mut state, Event::Listed { objects: count, calls: 1 }, &mut changes)?;
+            self.advance(scope, &mut state, Event::Hydrated { calls: 0 }, &mut changes)?;
+            self.advance(scope, &mut state, Event::Applied { objects: applied }, &mut changes)?;
+        }
+        if let Some(next) = next.filter(|_| !made(Mistake::FirstPageOnly)) {
+            self.advance(scope, &mut state, Event::MorePages { cursor: next.0 }, &mut changes)?;
+        } else {
+            let complete = (complete || made(Mistake::BuryIncomplete)) && !made(Mistake::DeletionIgnored);
+            let unmet = if complete { self.bury_unmet(scope, &state.object, &progress).await } else { Ok(0) };
+            let tombstones = match unmet {
+                // The run isn't over while nobody can tell; the page is read again.
+                Err(DriverError::Provider(error)) => return self.interrupted(scope, begun, &error).await,
+                unmet => unmet?,
+            };
+            self.advance(scope, &mut state, Event::Ended { watermark: progress.newest, tombstones }, &mut changes)?;
+        }
+        let body = serde_json::to_vec(&progress).unwrap_or_default();
+        changes.put_private(progress_key, revision, body);
+        changes.put(&state)?;
+        changes.commit(self.store()).await?;
+        if next_is_end(&state.object) {
+            self.binding_synced(scope, &state.object).await?;
+        }
+        Ok(())
+    }
+
+    async fn progress(&self, scope: &Scope, state: &ExternalSyncState) -> Result<(Key, Progress, Expect), DriverError> {
+        let key = Key::new(Private::Cursor, scope.namespace(), state.name());
+        let run_id = state.status.as_ref().and_then(|status| status.run_id.clone()).unwrap_or_default();
+        let stored = self.store.get(&key).await?;
+        let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::At(stored.revision));
+        let known = stored.and_then(|stored| serde_json::from_slice::<Progress>(&stored.body).ok());
+        let progress =
+            known.filter(|known| known.run_id == run_id).unwrap_or(Progress { run_id, ..Progress::default() });
+        Ok((key, progress, expect))
+    }
+
+    /// S23: what a complete run didn't meet is gone, unless it was seen after the run began.
+    async fn bury_unmet(
+        &self,
+        scope: &Scope,
+        state: &ExternalSyncState,
+        progress: &Progress,
+    ) -> Result<i64, DriverError> {
+        let started = state.status.as_ref().and_then(|status| status.started_at).unwrap_or(Time::UNIX_EPOCH);
+        let kind = state.spec.resource_kind.as_str();
+        let query = Query::new(Kind::ExternalObjectLink)
+            .in_namespace(scope.namespace())
+            .with(Index::Binding, scope.binding_name());
+        let mut buried = 0_i64;
+        for link in records::list::<ExternalObjectLink>(self.store(), query).await? {
+            let Some(status) = &link.object.status else { continue };
+            let seen = status.external.as_ref().and_then(|external| external.last_seen_at);
+            let listed_here = link.object.spec.local_ref.kind == kind && is_listed(&link.object);
+            if !listed_here
+                || status.tombstone.is_some()
+                || progress.met.contains(link.object.name())
+                || seen.is_none_or(|seen| seen >= started)
+            {
+                continue;
+            }
+            // Rows shift between two pages, and a page may lack one: only a read of the object itself tells that it isn't there (S24).
+            if !made(Mistake::BuryUnasked) && self.is_there(scope, &link).await? {
+                continue;
+            }
+            let now = self.clock.now();
+            let mut object = ObjectState::load(self.store(), scope.namespace(), link.object.name()).await?;
+            let Some(link) = &mut object.link else { continue };
+            let seen = |link: &ExternalObjectLink| link.status.as_ref()?.external.as_ref()?.last_seen_at;
+            if seen(&link.object).is_none_or(|seen| seen >= started) {
+                continue;
+            }
+            let version = link
+                .object
+                .status
+                .as_ref()
+                .and_then(|status| status.external.as_ref())
+                .map_or_else(Version::default, |external| external.version.clone());
+            let status = link.change().status_mut();
+            status.tombstone = Some(Tombstone { version, reason: TombstoneReason::Missing, at: now });
+            status.phase = ExternalObjectLinkPhase::Tombstoned;
+            if let Some(local) = &mut object.local {
+                mark_deleted(local.change());
+            }
+            crate::observe::withdraw_unsent(&mut object, "the object is no longer at the provider", now)?;
+            let draft = object.tell(scope, "ObjectMissing", controller(), now);
+            object.audit.push(draft.reason("a complete backfill didn't meet it"));
+            let mut changes = Changes::at(now);
+            object.write(&mut changes)?;
+            match changes.commit(self.store()).await {
+                Ok(_) => buried = buried.saturating_add(1),
+                // Somebody saw it just now: then it isn't gone.
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(buried)
+    }
+
+    /// Whether the provider has the object, as a read of it says; what the read shows is merged.
+    async fn is_there(&self, scope: &Scope, link: &Loaded<ExternalObjectLink>) -> Result<bool, DriverError> {
+        let status = link.object.status.as_ref();
+        let number = status.and_then(|status| status.external.as_ref()).and_then(|external| external.native_number);
+        let shown = match (Kind::lookup(&link.object.spec.local_ref.kind), number) {
+            (Some(kind @ (Kind::Issue | Kind::PullRequest)), Some(number)) => {
+                self.read_numbered(scope, kind, number).await?
+            }
+            (Some(Kind::Comment), _) => self.read_comment(scope, link).await?,
+            // Nothing reads it but the list.
+            _ => None,
+        };
+        Ok(shown.is_some())
+    }
+
+    async fn interrupted(
+        &self,
+        scope: &Scope,
+        state: Loaded<ExternalSyncState>,
+        error: &ProviderError,
+    ) -> Result<(), DriverError> {
+        let now = self.clock.now();
+        let info = ErrorInfo {
+            class: error.class.clone(),
+            message: error.message.clone(),
+            path: error.path.clone(),
+            until: error.until,
+            request_id: error.request_id.clone(),
+            at: now,
+        };
+        let policy = Policy::of(&scope.policy);
+        let event = match error.class {
+            ErrorClass::RateLimited => {
+                Event::Limited { until: error.until.unwrap_or(now + policy.max_delay).max(now + LIMIT_PAUSE) }
+            }
+            _ if error.is_retryable() => Event::Postponed {
+                until: now + policy.backoff(self.seed, state.object.name(), 3).max(policy.base_delay),
+                error: Some(info),
+            },
+            _ => Event::Failed { error: info },
+        };
+        self.step_state(scope, state, event).await.map(|_| ())
+    }
+}
+
+fn next_is_end(state: &ExternalSyncState) -> bool {
+    state
+        .status
+        .as_ref()
+        .is_some_and(|status| status.phase == krate_model::kinds::external::ExternalSyncStatePhase::Succeeded)
+}
+
+/// Comments on lines of a diff aren't in the list of comments.
+fn is_listed(link: &ExternalObjectLink) -> bool {
+    link.spec.external.native_kind != "pull_request_review_comment"
+}

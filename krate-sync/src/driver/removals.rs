@@ -1,0 +1,93 @@
+//! Taking local objects away: with a write at the provider where one is due, and only with it (S4).
+
+use krate_model::Resource;
+use krate_model::kinds::external::ExternalWriteIntent;
+use krate_model::kinds::sets::EventAction;
+use krate_model::kinds::shared::{Actor, ObjectRef};
+use krate_model::observation::{CanonicalEvent, CommentObserved, Normalized, ResourceKind};
+use krate_model::store::Key;
+
+use super::objects::Cause;
+use super::{Config, Driver, DriverError, MAX_RACES};
+use crate::local::each;
+use crate::object::{ObjectState, is_final};
+use crate::observe::{Shows, withdraw_unsent};
+use crate::order::Origin;
+use crate::plan::{PlanError, Removal, Wish, plan_removal};
+use crate::records::{Changes, bump_generation};
+use crate::scope::Scope;
+
+impl Driver {
+    /// Takes a person's or an agent's wish in that an object goes. What no provider has goes at once. What a provider has is deleted there by a write,
+    /// or closed where the provider deletes no such object; in the modes that let no local change out on its own the wish is refused.
+    ///
+    /// # Errors
+    /// [`DriverError::Plan`] when the wish can't be carried: nothing is stored then.
+    pub async fn remove(&self, namespace: &str, object: &ObjectRef, actor: &Actor) -> Result<Removal, DriverError> {
+        for _ in 0..MAX_RACES {
+            match Box::pin(self.try_remove(namespace, object, actor)).await {
+                Err(error) if error.is_race() => {}
+                done => return done,
+            }
+        }
+        Box::pin(self.try_remove(namespace, object, actor)).await
+    }
+
+    async fn try_remove(&self, namespace: &str, object: &ObjectRef, actor: &Actor) -> Result<Removal, DriverError> {
+        let now = self.clock.now();
+        let config = Box::pin(Config::load(self.store(), now)).await?;
+        let mut state = ObjectState::load_of_local(self.store(), namespace, object).await?;
+        let not_there = || DriverError::NotFound { what: "object", name: format!("{}/{}", object.kind, object.name) };
+        let Some(local) = &mut state.local else { return Err(not_there()) };
+        let mut changes = Changes::at(now);
+        let Some(link) = &state.link else {
+            withdraw_unsent(&mut state, "the object was removed here", now)?;
+            if let Some(making) = state.intents.iter().find(|intent| !is_final(&intent.object)) {
+                return Err(PlanError::BeingMade { intent: making.object.name().to_owned() }.into());
+            }
+            let gone = state.local.take().ok_or_else(not_there)?;
+            let key = Key::new(gone.object.kind(), namespace, object.name.as_str());
+            changes.delete(key, gone.expect());
+            state.write(&mut changes)?;
+            changes.commit(self.store()).await?;
+            return Ok(Removal::Removed);
+        };
+        let binding = link.object.spec.binding_ref.clone();
+        let scope = config.scope(&binding).ok_or(DriverError::NotFound { what: "binding", name: binding })?;
+        each!(&mut local.object, object => bump_generation(object));
+        let removal = plan_removal(&mut state, scope, &Wish::of(actor.clone(), now))?;
+        if removal != Removal::Gone {
+            state.write(&mut changes)?;
+            changes.commit(self.store()).await?;
+        }
+        Ok(removal)
+    }
+
+    /// What a write has deleted is buried here without waiting for anybody to tell of it (S18).
+    pub(super) async fn bury_deleted(
+        &self,
+        scope: &Scope,
+        intent: &ExternalWriteIntent,
+        origin: Origin,
+        shows: Shows,
+    ) -> Result<(), DriverError> {
+        let target = &intent.spec.native_target;
+        let Some(id) = target.native_id.as_deref() else { return Ok(()) };
+        let event = CanonicalEvent {
+            ordinal: 0,
+            interface: intent.spec.interface.clone(),
+            resource_kind: ResourceKind::Comment,
+            native_kind: target.native_kind.as_str().into(),
+            native_id: id.into(),
+            node_id: None,
+            action: EventAction::Deleted,
+            native_action: None,
+            event_time: None,
+            observed_version: krate_model::kinds::shared::Version::default(),
+            complete: false,
+            actor: None,
+            normalized: Normalized::Comment(CommentObserved::default()),
+        };
+        self.apply(scope, &event, origin, shows, Cause::Intent(intent.name())).await.map(|_| ())
+    }
+}

@@ -1,0 +1,102 @@
+//! Deliberate mistakes, for the simulation to find. They are compiled in with `--cfg krate_mistakes` only, which nothing but `scripts/mistakes` sets: in every
+//! other build [`made`] is `false` at compile time. Design.md section 7.
+
+macro_rules! mistakes {
+    ($($name:ident = $text:literal: $what:literal,)+) => {
+        /// A mistake.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Mistake {
+            $(#[doc = $what] $name,)+
+        }
+
+        impl Mistake {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// Its name in the table.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// What is done wrong.
+            pub fn what(self) -> &'static str {
+                match self { $(Self::$name => $what,)+ }
+            }
+        }
+    };
+}
+
+mistakes! {
+    TwoWayCompare = "two-way-compare": "what the provider shows is taken, whatever was wished for here",
+    LastLocalWins = "last-local-wins": "what is wished for here is written, whatever the provider shows",
+    EchoUnknown = "echo-unknown": "an own write on its way isn't recognised when it comes back",
+    BaseStaysOnTake = "base-stays-on-take": "the base doesn't move with a value that is taken",
+    BaseMovesOnConflict = "base-moves-on-conflict": "the base moves to the other side's value while the two are in conflict",
+    ConflictForgotten = "conflict-forgotten": "a conflict is found, and no record of it is made",
+    ConflictConverges = "conflict-converges": "any later observation ends a conflict",
+    ConflictNotHeld = "conflict-not-held": "a field in conflict is written all the same",
+    UnsentStays = "unsent-stays": "a write that isn't sent yet stays when its field comes into conflict",
+    LostEditForgotten = "lost-edit-forgotten": "an edit that was written over unseen is dropped as old news",
+    LostEditAgrees = "lost-edit-agrees": "an own echo makes both sides agree about an edit that was written over",
+    OlderWins = "older-wins": "an older observation replaces a newer one",
+    ArrivalOrders = "arrival-orders": "of two observations the one that arrives later counts",
+    SameSecondIsSame = "same-second-is-same": "two contents of one second are taken for one",
+    HydrationForgotten = "hydration-forgotten": "an object that nobody can tell the state of isn't read again",
+    TombstoneForgotten = "tombstone-forgotten": "a late observation revives what was deleted",
+    DeletionIgnored = "deletion-ignored": "what a complete run doesn't meet stays",
+    BuryUnasked = "bury-unasked": "what no page showed is gone, without a question",
+    BuryIncomplete = "bury-incomplete": "an incremental run buries what it didn't meet",
+    MissingIsGone = "missing-is-gone": "a read that answers 404 buries the object",
+    FirstPageOnly = "first-page-only": "a list ends with its first page",
+    LastRowDropped = "last-row-dropped": "the last row of each page is left out",
+    ParentDropped = "parent-dropped": "a comment in a list is dropped where its issue isn't known yet",
+    RefusedPageIsEmpty = "refused-page-is-empty": "a page that is refused counts as the empty end of its list",
+    WriteUnlooked = "write-unlooked": "a write is sent without a look at what is there",
+    LookFailureIgnored = "look-failure-ignored": "a look that failed is taken for one that showed nothing new",
+    RetryUnverified = "retry-unverified": "a write whose outcome is unknown is sent again without a look",
+    UnknownIsRefused = "unknown-is-refused": "a write that has no answer counts as surely not carried out",
+    UnknownIsDone = "unknown-is-done": "a write that has no answer counts as carried out",
+    SentIsDone = "sent-is-done": "a write counts as done before it is sent",
+    ConfirmationForgotten = "confirmation-forgotten": "what a webhook showed while the outcome was unknown is forgotten",
+    LagIgnored = "lag-ignored": "an effect is looked for at once, and a replica that is behind doesn't show it",
+    LeaseIgnored = "lease-ignored": "whoever stood still sends although another process has taken its write over",
+    RecoveredAlive = "recovered-alive": "a write is taken over from a process that is alive",
+    MarkerIgnored = "marker-ignored": "what was made here isn't recognised by its marker",
+    MadeForgotten = "made-forgotten": "what a create made is looked for in the list only, though a webhook has shown it",
+    OrderIgnored = "order-ignored": "a write doesn't wait for the one before it",
+    LabelsTwice = "labels-twice": "labels on their way are planned again",
+    LabelProofForgotten = "label-proof-forgotten": "the base of labels stays although their write is proven",
+    HeldOvertaken = "held-overtaken": "a new write overtakes one that waits for a decision",
+    WishKept = "wish-kept": "a write that a person took back stays wished for",
+    WishLost = "wish-lost": "what was wished for during a conflict isn't planned when it ends",
+    ExternalIgnored = "external-ignored": "preferExternal leaves the local value",
+    KrateIgnored = "krate-ignored": "preferKrate takes the provider's value",
+    StaleDecision = "stale-decision": "a decision counts although the field was changed since",
+    NoReplan = "no-replan": "what a merge left to write isn't planned",
+    RaceDropped = "race-dropped": "an observation that loses a race for its object is dropped",
+    NamedNotKnown = "named-not-known": "requests go to the repository's name, not its id",
+    LimitHammered = "limit-hammered": "a limit whose time is over by a clock that is ahead is asked about in a loop",
+    PartIsWhole = "part-is-whole": "a write of several fields counts as shown when one of them is",
+}
+
+#[cfg(krate_mistakes)]
+static MADE: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(usize::MAX);
+
+/// Makes a mistake from now on, or none.
+#[cfg(krate_mistakes)]
+pub fn make(mistake: Option<Mistake>) {
+    let number = mistake.map_or(usize::MAX, |mistake| mistake as usize);
+    MADE.store(number, std::sync::atomic::Ordering::SeqCst);
+}
+
+/// Whether this mistake is made.
+#[cfg(krate_mistakes)]
+pub(crate) fn made(mistake: Mistake) -> bool {
+    MADE.load(std::sync::atomic::Ordering::Relaxed) == mistake as usize
+}
+
+/// Whether this mistake is made: never, in this build.
+#[cfg(not(krate_mistakes))]
+pub(crate) const fn made(_: Mistake) -> bool {
+    false
+}

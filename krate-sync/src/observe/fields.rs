@@ -1,0 +1,240 @@
+//! The fields of an observation, merged with what is wished for here (section 7).
+
+use krate_model::kinds::external::{
+    ExternalSyncConflict, ExternalSyncConflictSpec, ExternalWriteIntentPhase, SeenVersions, SupersededReason,
+};
+use krate_model::kinds::sets::{ConflictReason, ResolutionStrategy};
+use krate_model::kinds::shared::Value;
+use krate_model::{Resource, canonical_json};
+
+use super::deletion::withdraw;
+use super::{Observation, ObserveError, written_over};
+use crate::machines::{Policy, conflict, intent};
+use crate::merge::{Base, Field, FieldOutcome, FieldRule, FieldValue, merge_field};
+use crate::mistakes::{Mistake, made};
+use crate::moves;
+use crate::object::{ObjectState, controller};
+use crate::observed::actor_of;
+use crate::records::Loaded;
+use crate::scope::Scope;
+
+/// The merge of every field that was observed and has a rule (section 7).
+pub(super) fn merge(
+    state: &mut ObjectState,
+    seen: Observation<'_>,
+    scope: &Scope,
+    rules: &[FieldRule<'static>],
+    fields: &[(&'static str, FieldValue<'_>)],
+    changed: &mut Vec<String>,
+) -> Result<(), ObserveError> {
+    let now = seen.received_at;
+    let mut merged: Vec<(&FieldRule<'static>, FieldValue<'static>)> = Vec::new();
+    let mut conflicts = Vec::new();
+    let mut replan = false;
+    for rule in rules {
+        let Some((path, theirs)) = fields.iter().find(|(path, _)| *path == rule.path) else { continue };
+        let Some(local) = &state.local else { return Ok(()) };
+        let desired = local.object.get(path);
+        // A field in conflict stays so until somebody decides, whatever else arrives.
+        let echo = match state.open_conflict(path) {
+            None if made(Mistake::EchoUnknown) => None,
+            None => crate::plan::echoed(state, rule, &desired, theirs),
+            Some(_) => None,
+        };
+        let known = echo.as_ref().map_or_else(|| state.base(path), |echo| Base::Value(echo.borrowed()));
+        let field = Field { rule, base: known, desired, observed: theirs.borrowed() };
+        let mut outcome = merge_field(rule, &field.base, &field.desired, &field.observed);
+        if made(Mistake::TwoWayCompare) && field.desired != field.observed {
+            outcome = FieldOutcome::TakeObserved;
+        }
+        if made(Mistake::LastLocalWins) && matches!(outcome, FieldOutcome::Conflict(_)) {
+            outcome = FieldOutcome::Drift;
+        }
+        let mut base = None;
+        let moved_there =
+            matches!(outcome, FieldOutcome::TakeObserved | FieldOutcome::Merged { .. } | FieldOutcome::Drift);
+        match outcome {
+            FieldOutcome::InSync | FieldOutcome::WriteDesired => base = echo.as_ref().map(|_| ()),
+            FieldOutcome::Stale | FieldOutcome::Refused => {}
+            FieldOutcome::Partly(_) => {}
+            FieldOutcome::TakeObserved => {
+                merged.push((rule, theirs.clone().into_owned()));
+                base = (!made(Mistake::BaseStaysOnTake)).then_some(());
+            }
+            FieldOutcome::Merged { value, take, write } => {
+                replan |= write;
+                if take {
+                    merged.push((rule, value.into_owned()));
+                }
+                base = Some(());
+            }
+            FieldOutcome::Agree => base = Some(()),
+            FieldOutcome::Drift => {
+                // The desired value differs from what is now the base, so the plan writes it again.
+                replan = true;
+                base = Some(());
+                let draft = state.tell(
+                    scope,
+                    "Drift",
+                    actor_of(seen.event.actor.as_ref(), scope.provider()).unwrap_or_else(controller),
+                    now,
+                );
+                state.audit.push(draft.reason(format!("{path} moved at the provider; krate owns it")));
+            }
+            FieldOutcome::Conflict(reason) => {
+                if made(Mistake::BaseMovesOnConflict) {
+                    state.set_base(rule, theirs)?;
+                }
+                if made(Mistake::ConflictForgotten) {
+                    continue;
+                }
+                conflicts.push((rule, reason, theirs.clone().into_owned()));
+                continue;
+            }
+        }
+        if base.is_some() {
+            state.set_base(rule, theirs)?;
+        }
+        written_over::agree(state, seen, scope, rule, theirs, moved_there)?;
+    }
+    state.replan |= replan && !made(Mistake::NoReplan);
+    for (rule, value) in merged {
+        if let Some(local) = &mut state.local {
+            local.object.set(&rule.path, &value, scope.body_format());
+            changed.push(rule.path.to_string());
+        }
+    }
+    for (rule, reason, theirs) in conflicts {
+        open_conflict(state, seen, scope, rule, reason, &theirs, changed)?;
+    }
+    Ok(())
+}
+
+/// The longest value that a conflict holds as text, in bytes.
+const MAX_CONFLICT_VALUE_BYTES: usize = krate_model::kinds::shared::MAX_VALUE_BYTES;
+
+/// S28: one open conflict a field; a newer divergence takes the place of the one before. The policy may resolve it at once.
+pub(super) fn open_conflict(
+    state: &mut ObjectState,
+    seen: Observation<'_>,
+    scope: &Scope,
+    rule: &FieldRule<'static>,
+    reason: ConflictReason,
+    theirs: &FieldValue<'static>,
+    changed: &mut Vec<String>,
+) -> Result<(), ObserveError> {
+    let now = seen.received_at;
+    let (Some(link), Some(local)) = (&state.link, &state.local) else { return Ok(()) };
+    let path = rule.path.as_ref();
+    let theirs_json = theirs.to_json();
+    let ours_json = local.object.get(path).to_json();
+    let observed_value = Value::of(theirs_json.as_ref(), MAX_CONFLICT_VALUE_BYTES)?;
+    let desired_value = Value::of(ours_json.as_ref(), MAX_CONFLICT_VALUE_BYTES)?;
+    let generation = local.object.generation();
+    let same_as_open = state.open_conflict(path).is_some_and(|open| {
+        let spec = &open.object.spec;
+        spec.observed.digest == observed_value.digest && spec.desired.digest == desired_value.digest
+    });
+    if same_as_open {
+        return Ok(());
+    }
+    let link_name = link.object.name().to_owned();
+    let base = link
+        .object
+        .status
+        .as_ref()
+        .and_then(|status| status.base.iter().find(|field| field.path == path))
+        .map(|field| field.value.clone());
+    let versions = SeenVersions { desired_generation: generation, observed: seen.event.observed_version.clone() };
+    let spec = ExternalSyncConflictSpec {
+        organization_ref: scope.organization().to_owned(),
+        provider_ref: scope.provider().to_owned(),
+        binding_ref: scope.binding_name().to_owned(),
+        interface: seen.event.interface.clone(),
+        resource: local.object.to_ref(),
+        link_ref: link_name.clone(),
+        field_path: path.to_owned(),
+        reason,
+        strategy: rule.strategy.clone(),
+        base,
+        desired: desired_value,
+        observed: observed_value,
+        desired_by: None,
+        observed_by: actor_of(seen.event.actor.as_ref(), scope.provider()),
+        versions,
+        intent_ref: state.intents.first().map(|intent| intent.object.name().to_owned()),
+        resolution: None,
+    };
+    for (value, json) in [(&spec.observed, &theirs_json), (&spec.desired, &ours_json)] {
+        if value.json.is_none()
+            && let Some(json) = json
+        {
+            state.values.push((value.digest, canonical_json(json)?));
+        }
+    }
+    let name = conflict::name(&spec)?;
+    let mut conflict = Loaded::new(ExternalSyncConflict::at(scope.namespace(), name.as_str(), spec));
+    let mut supersedes = None;
+    if let Some(open) = state.open_conflict_mut(path) {
+        supersedes = Some(open.object.name().to_owned());
+        let drafts = moves::supersede(open, &SupersededReason::Newer, Some(name.clone()), now)?;
+        state.audit.extend(drafts);
+    }
+    let step =
+        moves::as_controller(&Policy::of(&scope.policy), now, |ctx| conflict::open(&conflict.object, supersedes, ctx));
+    state.audit.extend(moves::take(&mut conflict, step));
+    let is_lost = written_over::is_lost_edit(&conflict.object);
+    // An intent whose echo was to come has been overtaken.
+    for intent in &mut state.intents {
+        let waits = intent.object.status.as_ref().map(|status| &status.phase)
+            == Some(&ExternalWriteIntentPhase::AwaitingConfirmation);
+        // A lost edit is another story: the write had its effect.
+        if waits && !is_lost && crate::plan::payload_value(&intent.object.spec.payload, path).is_some() {
+            let event = intent::Event::Overtaken { conflict: Box::new(conflict.object.clone()) };
+            let step =
+                moves::as_controller(&Policy::of(&scope.policy), now, |ctx| intent::step(&intent.object, event, ctx))?;
+            conflict.object.spec.intent_ref = Some(intent.object.name().to_owned());
+            state.audit.extend(moves::take(intent, step));
+        }
+    }
+    // S27: what would write over the other side is taken back; what else such an intent carried, the plan sends again.
+    if !made(Mistake::UnsentStays) {
+        withdraw(state, "the field is in conflict", now, |payload| crate::plan::carries(payload, path))?;
+    }
+    let by_policy = scope
+        .policy
+        .conflict_policy
+        .per_field
+        .iter()
+        .find(|entry| entry.path == path)
+        .and_then(|entry| entry.resolution.clone())
+        .unwrap_or_else(|| scope.policy.conflict_policy.default_resolution.clone());
+    let decided = match by_policy {
+        ResolutionStrategy::PreferExternal => {
+            if let Some(local) = &mut state.local {
+                local.object.set(path, theirs, scope.body_format());
+                changed.push(path.to_owned());
+            }
+            // The provider has krate's value where it wrote theirs over: theirs is written again.
+            state.replan |= is_lost;
+            if !is_lost {
+                state.set_base(rule, theirs)?;
+            }
+            true
+        }
+        ResolutionStrategy::PreferKrate => {
+            if !is_lost {
+                state.set_base(rule, theirs)?;
+            }
+            state.replan = true;
+            true
+        }
+        // Everything else waits for a person.
+        _ => false,
+    };
+    if decided {
+        state.audit.extend(moves::resolve_by_policy(&mut conflict, &by_policy, &controller(), now)?);
+    }
+    state.conflicts.push(conflict);
+    Ok(())
+}

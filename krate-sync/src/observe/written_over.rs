@@ -1,0 +1,163 @@
+//! What krate wrote over unseen: an edit between its look and its write, which is heard of later (S27). No precondition of the provider prevents it, so
+//! the versions tell: news about a version after the look and not after the write, with a value that is neither of the two, was lost under the write.
+
+use krate_model::kinds::external::{ExternalSyncConflict, OwnWrite, OwnWriteField, SupersededReason};
+use krate_model::kinds::sets::ConflictReason;
+use krate_model::kinds::shared::Version;
+use krate_model::{NotCanonical, Resource};
+
+use super::fields::open_conflict;
+use super::{Observation, ObserveError};
+use crate::machines::{Policy, conflict};
+use crate::merge::{Base, FieldRule, FieldValue};
+use crate::mistakes::{Mistake, made};
+use crate::moves;
+use crate::object::ObjectState;
+use crate::plan::{is_shown, is_to_come, payload_value};
+use crate::records::Loaded;
+use crate::scope::Scope;
+
+/// Own writes that are remembered: late news is seldom about an older one.
+const MOST_REMEMBERED: usize = 4;
+
+/// Whether a conflict is about an edit that krate wrote over: the provider has krate's value already.
+pub(crate) fn is_lost_edit(conflict: &ExternalSyncConflict) -> bool {
+    conflict.spec.reason == ConflictReason::PreconditionFailed && !conflict.spec.field_path.starts_with("operation.")
+}
+
+/// Remembers the writes on their way that an observation shows for the first time, before it is merged.
+pub(super) fn remember(
+    state: &mut ObjectState,
+    seen: Observation<'_>,
+    rules: &[FieldRule<'static>],
+    fields: &[(&'static str, FieldValue<'_>)],
+) -> Result<(), NotCanonical> {
+    let mut written = Vec::new();
+    for intent in state.intents.iter().filter(|intent| is_to_come(&intent.object)) {
+        let payload = &intent.object.spec.payload;
+        if !is_shown(payload, fields) {
+            continue;
+        }
+        for rule in rules {
+            let Some(wrote @ FieldValue::Text(_)) = payload_value(payload, &rule.path) else { continue };
+            let before = match state.base(&rule.path) {
+                Base::Value(value) => value.to_base(rule, 0)?.digest,
+                Base::Canonical(text) => {
+                    let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+                    FieldValue::from_owned(value).to_base(rule, 0)?.digest
+                }
+                Base::Digest(digest) => digest,
+                Base::Absent => FieldValue::Absent.to_base(rule, 0)?.digest,
+                Base::Unknown => continue,
+            };
+            let wrote = wrote.to_base(rule, 0)?.digest;
+            written.push(OwnWriteField { path: rule.path.to_string(), before, wrote });
+        }
+    }
+    let Some(link) = state.link.as_mut().filter(|_| !written.is_empty()) else { return Ok(()) };
+    let status = link.object.status_mut();
+    let looked = status.external.as_ref().map_or_else(Version::default, |external| external.version.clone());
+    status.own_writes.push(OwnWrite { looked, shown: seen.event.observed_version.clone(), fields: written });
+    let over = status.own_writes.len().saturating_sub(MOST_REMEMBERED);
+    status.own_writes.drain(..over);
+    link.dirty = true;
+    Ok(())
+}
+
+/// Opens a conflict for each edit in a late observation that krate wrote over. Whether there was one.
+pub(super) fn find(
+    state: &mut ObjectState,
+    seen: Observation<'_>,
+    scope: &Scope,
+    rules: &[FieldRule<'static>],
+    fields: &[(&'static str, FieldValue<'_>)],
+) -> Result<bool, ObserveError> {
+    if made(Mistake::LostEditForgotten) {
+        return Ok(false);
+    }
+    let Some(at) = seen.event.observed_version.updated_at.filter(|_| seen.event.complete) else { return Ok(false) };
+    let mut lost = Vec::new();
+    for rule in rules {
+        let Some((_, theirs)) = fields.iter().find(|(path, _)| *path == rule.path) else { continue };
+        // Who edited it there since then has the last word of that side, and it waits for a person already.
+        let newer = |open: &Loaded<ExternalSyncConflict>| open.object.spec.versions.observed.updated_at > Some(at);
+        if state.open_conflict(&rule.path).is_some_and(newer) {
+            continue;
+        }
+        let digest = theirs.to_base(rule, 0)?.digest;
+        let Some(link) = &mut state.link else { return Ok(false) };
+        let Some(status) = &mut link.object.status else { return Ok(false) };
+        // Versions are whole seconds: what an own write found or left in the same one is its own news, whichever of several writes hit that second.
+        let own = |write: &OwnWrite| {
+            let is_of_then = write.looked.updated_at <= Some(at) && Some(at) <= write.shown.updated_at;
+            let is_known = |field: &OwnWriteField| field.before == digest || field.wrote == digest;
+            is_of_then && write.fields.iter().any(|field| field.path == rule.path && is_known(field))
+        };
+        if status.own_writes.iter().any(own) {
+            continue;
+        }
+        let hit = |write: &OwnWrite| {
+            let after_look = write.looked.updated_at.is_some_and(|looked| at > looked);
+            after_look && write.shown.updated_at.is_some_and(|shown| at <= shown)
+        };
+        for write in status.own_writes.iter_mut().filter(|write| hit(write)) {
+            let before = write.fields.len();
+            // Each is told once, however often its news comes.
+            write.fields.retain(|field| field.path != rule.path);
+            if write.fields.len() != before {
+                link.dirty = true;
+                lost.push((rule, theirs.clone().into_owned()));
+                break;
+            }
+        }
+    }
+    let any = !lost.is_empty();
+    for (rule, theirs) in lost {
+        open_conflict(state, seen, scope, rule, ConflictReason::PreconditionFailed, &theirs, &mut Vec::new())?;
+    }
+    Ok(any)
+}
+
+/// What becomes of the open conflict about a field once both sides have the same value there. They agree, and it is over (S28), unless nobody but krate
+/// made them: then the other side's value was lost under its write, and a person still has to look.
+pub(super) fn agree(
+    state: &mut ObjectState,
+    seen: Observation<'_>,
+    scope: &Scope,
+    rule: &FieldRule<'static>,
+    theirs: &FieldValue<'_>,
+    moved_there: bool,
+) -> Result<(), ObserveError> {
+    if state.open_conflict(&rule.path).is_none() {
+        return Ok(());
+    }
+    let now = seen.received_at;
+    let own =
+        !made(Mistake::LostEditAgrees)
+            && state.intents.iter().filter(|intent| is_to_come(&intent.object)).any(|intent| {
+                payload_value(&intent.object.spec.payload, &rule.path).is_some_and(|wrote| wrote == *theirs)
+            });
+    let Some(open) = state.open_conflict_mut(&rule.path) else { return Ok(()) };
+    if is_lost_edit(&open.object) && !moved_there && !made(Mistake::ConflictConverges) {
+        return Ok(());
+    }
+    if !own || moved_there {
+        let drafts = moves::supersede(open, &SupersededReason::Converged, None, now)?;
+        state.audit.extend(drafts);
+        // What was wished for here meanwhile was held.
+        state.replan = true;
+        return Ok(());
+    }
+    let mut spec = open.object.spec.clone();
+    spec.reason = ConflictReason::PreconditionFailed;
+    let name = conflict::name(&spec)?;
+    let drafts = moves::supersede(open, &SupersededReason::Newer, Some(name.clone()), now)?;
+    let supersedes = Some(open.object.name().to_owned());
+    state.audit.extend(drafts);
+    let mut lost = Loaded::new(ExternalSyncConflict::at(scope.namespace(), name, spec));
+    let step =
+        moves::as_controller(&Policy::of(&scope.policy), now, |ctx| conflict::open(&lost.object, supersedes, ctx));
+    state.audit.extend(moves::take(&mut lost, step));
+    state.conflicts.push(lost);
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! Intents from payloads: keyed, taking the place of what was not sent yet, with the approval that they wait for.
+
+use krate_model::kinds::external::{
+    ExternalWriteIntent, ExternalWriteIntentSpec, IntentApprovalPolicy, IntentSource, Payload,
+};
+use krate_model::kinds::policy::{
+    AgentApproval, AgentApprovalPhase, AgentApprovalSpec, ApprovalAction, ApprovalClass, ApprovalSubject,
+    ApprovalSubjectKind,
+};
+use krate_model::kinds::sets::{ActorKind, Interface};
+use krate_model::kinds::shared::NativeTarget;
+use krate_model::{Resource, named_by_digest};
+
+use super::on_the_way::{is_on_its_way, is_unsent};
+use super::payload::secret_in;
+use super::{PlanError, Wish};
+use crate::key::{KeyInput, RequestInput, request_digest};
+use crate::machines::{Ctx, Policy, intent};
+use crate::moves;
+use crate::object::ObjectState;
+use crate::records::Loaded;
+use crate::scope::Scope;
+
+/// Puts the intents for `payloads` in place of those that weren't sent yet.
+pub(super) fn place(
+    state: &mut ObjectState,
+    scope: &Scope,
+    wish: &Wish,
+    interface: &Interface,
+    payloads: Vec<(Payload, NativeTarget)>,
+    approve: bool,
+) -> Result<(), PlanError> {
+    let Some(local) = &state.local else { return Ok(()) };
+    let target_ref = local.object.to_ref();
+    let generation = local.object.generation().max(1);
+    let mut kept: Vec<String> = Vec::new();
+    let mut fresh: Vec<Loaded<ExternalWriteIntent>> = Vec::new();
+    // S36: what is on its way comes first, each of it: one that stands in between may still be taken back.
+    let on_the_way: Vec<String> = state
+        .intents
+        .iter()
+        .filter(|intent| is_on_its_way(&intent.object))
+        .map(|intent| intent.object.name().to_owned())
+        .collect();
+    let mut previous: Option<String> = None;
+    for (payload, target) in payloads {
+        let operation = payload.operation();
+        let policy = &scope.policy.write_policy;
+        let allowed = policy.allowed_operations.is_empty() || policy.allowed_operations.contains(&operation);
+        if policy.denied_operations.contains(&operation) || !allowed {
+            return Err(PlanError::Denied { operation });
+        }
+        if let Some(path) = secret_in(&payload) {
+            return Err(PlanError::Secret { path });
+        }
+        // The same wish that still waits is the same intent: nobody is asked twice.
+        if let Some(waiting) = state.intents.iter().find(|intent| {
+            is_unsent(&intent.object)
+                && intent.object.spec.payload == payload
+                && intent.object.spec.native_target == target
+        }) {
+            let name = waiting.object.name().to_owned();
+            previous = Some(name.clone());
+            kept.push(name);
+            continue;
+        }
+        let interface = operation.interface().filter(|own| scope.interface(own).is_some()).unwrap_or(interface.clone());
+        let key = KeyInput {
+            organization: scope.organization(),
+            provider: scope.provider(),
+            binding: scope.binding_name(),
+            interface: &interface,
+            operation: &operation,
+            native_target: &target,
+            payload: &payload,
+            desired_generation: generation,
+        };
+        let mut idempotency_key = key.key()?;
+        if target.native_id.is_none() {
+            // Two objects that look alike are two creates: the key of a create holds the name of the local object through its cause.
+            idempotency_key = krate_model::canonical_digest(&(idempotency_key, &target_ref))?;
+        }
+        let mode = Some(&scope.backend.object.spec.auth_ref.mode);
+        let digest =
+            request_digest(&RequestInput { key, precondition: None, credential_mode: mode, credential_account: None })?;
+        let agent = wish.actor.kind == ActorKind::Agent;
+        let trusted = agent
+            && policy
+                .trusted_agents
+                .iter()
+                .any(|entry| entry.agent == wish.actor.name && entry.operations.contains(&operation));
+        // S39: an agent's write is a person's to approve unless the policy trusts that agent for that operation by name.
+        let required = approve || (agent && policy.agent_write_requires_approval && !trusted);
+        let name = named_by_digest(&format!("wi-{operation}"), &idempotency_key);
+        if let Some(same) = state.intents.iter().find(|intent| intent.object.name() == name) {
+            previous = Some(same.object.name().to_owned());
+            kept.push(name);
+            continue;
+        }
+        let spec = ExternalWriteIntentSpec {
+            organization_ref: scope.organization().to_owned(),
+            provider_ref: scope.provider().to_owned(),
+            binding_ref: scope.binding_name().to_owned(),
+            interface: interface.clone(),
+            operation: operation.clone(),
+            source: IntentSource { kind: wish.kind.clone(), actor: wish.actor.clone(), cause: wish.cause.clone() },
+            target: target_ref.clone(),
+            native_target: target,
+            payload,
+            precondition: None,
+            desired_generation: generation,
+            credential: None,
+            request_digest: digest,
+            idempotency_key,
+            approval_policy: IntentApprovalPolicy {
+                required,
+                rules: policy.approvals.clone(),
+                reason: required.then(|| reason(agent, wish).to_owned()),
+            },
+            depends_on: on_the_way.iter().cloned().chain(previous.take()).collect(),
+            artifact_ref: None,
+            cancel: None,
+        };
+        let mut intent = Loaded::new(ExternalWriteIntent::at(scope.namespace(), name.as_str(), spec));
+        let policy = Policy::of(&scope.policy);
+        let ctx = Ctx { now: wish.now, actor: &wish.actor, policy: &policy, seed: 0 };
+        let step = intent::admit(&intent.object, &ctx);
+        state.audit.extend(moves::take(&mut intent, step));
+        if required {
+            state.approvals.push(approval(scope, &intent.object, wish, name.clone()));
+        }
+        previous = Some(name);
+        fresh.push(intent);
+    }
+    for intent in &mut state.intents {
+        if is_unsent(&intent.object) && !kept.iter().any(|name| name == intent.object.name()) {
+            state.audit.extend(moves::cancel_intent(intent, "a newer wish takes its place", wish.now)?);
+        }
+    }
+    state.intents.extend(fresh);
+    Ok(())
+}
+
+fn reason(agent: bool, wish: &Wish) -> &'static str {
+    match (agent, wish.review) {
+        (true, _) => "an agent asks for it",
+        (false, true) => "the conflict is resolved by a reviewed write",
+        (false, false) => "the binding's mode lets a person look first",
+    }
+}
+
+/// The question that a person answers. It holds the digest of the request, and no other request can use the answer (S32): a request that takes the place
+/// of another in the same intent is another question.
+pub(crate) fn approval(
+    scope: &Scope,
+    intent: &ExternalWriteIntent,
+    wish: &Wish,
+    name: String,
+) -> Loaded<AgentApproval> {
+    let spec = AgentApprovalSpec {
+        organization_ref: scope.organization().to_owned(),
+        subject: ApprovalSubject { kind: ApprovalSubjectKind::WriteIntent, name: intent.name().to_owned() },
+        class: ApprovalClass::WriteBack,
+        action: ApprovalAction {
+            summary: format!("{} on {} {}", intent.spec.operation, intent.spec.target.kind, intent.spec.target.name),
+            target: Some(intent.spec.target.clone()),
+        },
+        requested_by: wish.actor.clone(),
+        digest: intent.spec.request_digest,
+        // Both end at once: the intent says until when an answer may come.
+        expires_at: intent.status.as_ref().and_then(|status| status.not_before).unwrap_or(wish.now),
+        policy: None,
+        policy_reasons: intent.spec.approval_policy.reason.iter().cloned().collect(),
+        artifact_refs: Vec::new(),
+        decide: None,
+        withdraw: None,
+    };
+    let mut approval = AgentApproval::at(scope.namespace(), name, spec);
+    // Said from the start: who looks for what is pending finds it.
+    approval.status_mut().phase = AgentApprovalPhase::Pending;
+    Loaded::new(approval)
+}

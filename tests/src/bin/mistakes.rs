@@ -1,0 +1,52 @@
+//! Makes each deliberate mistake in turn, and says which history finds it. `scripts/mistakes` builds and runs it.
+
+/// Histories that each mistake is looked for in.
+#[cfg(krate_mistakes)]
+const MOST: u64 = 10_000;
+
+#[cfg(krate_mistakes)]
+fn main() -> std::process::ExitCode {
+    use krate_sync::mistakes::{Mistake, make};
+    use krate_tests::simulate::campaign::Campaign;
+    use krate_tests::simulate::play::Plan;
+
+    let plan = Plan::default();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let mut found = 0_usize;
+    let mut all = 0_usize;
+    println!("| mistake | what is done wrong | found by seed | seconds | what didn't hold |");
+    println!("| --- | --- | --- | --- | --- |");
+    for mistake in Mistake::ALL {
+        if !wanted.is_empty() && !wanted.iter().any(|name| name == mistake.as_str()) {
+            continue;
+        }
+        all = all.saturating_add(1);
+        make(Some(*mistake));
+        let begun = std::time::Instant::now();
+        let campaign = Campaign::run(&plan, 0..MOST, threads, 1);
+        let seconds = begun.elapsed().as_secs_f64();
+        match campaign.failed.first() {
+            Some((seed, wrong)) => {
+                found = found.saturating_add(1);
+                let wrong: String = wrong.lines().next().unwrap_or_default().chars().take(100).collect();
+                println!(
+                    "| {} | {} | {seed} | {seconds:.1} | {} |",
+                    mistake.as_str(),
+                    mistake.what(),
+                    wrong.replace('|', "/")
+                );
+            }
+            None => println!("| {} | {} | none | {seconds:.0} | |", mistake.as_str(), mistake.what()),
+        }
+    }
+    make(None);
+    println!("\n{found} of {all} mistakes found, each within {MOST} histories of {} events.", plan.events);
+    if found == all { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
+}
+
+#[cfg(not(krate_mistakes))]
+fn main() -> std::process::ExitCode {
+    eprintln!("this build makes no mistakes: scripts/mistakes makes one that does");
+    std::process::ExitCode::from(2)
+}

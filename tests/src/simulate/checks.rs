@@ -1,0 +1,309 @@
+//! What has to hold at the end of every history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use krate_model::Resource;
+use krate_model::kinds::external::{BackfillMode, ExternalSyncConflict, ExternalWriteIntent};
+use krate_model::kinds::work::{Comment, Issue};
+use krate_providers::simulator::State;
+use krate_sync::plan::carries;
+
+use super::fault::Fault;
+use super::journal::{Edit, Journal};
+use super::people::text_of;
+use super::play::History;
+use crate::world::{World, block_on, bound_repository, lock};
+
+/// Checks everything, and returns what doesn't hold, each with the invariant's number first.
+pub fn check(history: &History) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let world = &history.world;
+    let journal = lock(&history.journal).clone();
+    let told = Told::of(world);
+    converged(world, &journal, &told, &mut wrong);
+    no_hidden_edit(history, &journal, &mut wrong);
+    no_echo(world, &told, &mut wrong);
+    proven(world, &mut wrong);
+    // What was out of sight for a while comes back; what was deleted doesn't.
+    let gone = world.store.revived().into_iter().filter(|key| !is_shown_rightly(world, key));
+    wrong.extend(gone.map(|key| format!("S18: {key} came back after its deletion")));
+    // S20: what comes back now is all known.
+    let before = world.written().len();
+    world.pass_time(3_600);
+    world.deliver();
+    let again = block_on(world.driver.request_backfill("site", BackfillMode::Complete)).is_ok();
+    if let Err(error) = world.settle() {
+        wrong.push(error);
+    }
+    if !again || world.written().len() != before {
+        wrong.push(format!("S20: written once more without a wish: {:#?}", world.written().split_off(before)));
+    }
+    wrong
+}
+
+/// What the records tell openly: conflicts that wait for a person, and writes that the forge refused.
+struct Told {
+    conflicts: Vec<ExternalSyncConflict>,
+    failed: Vec<ExternalWriteIntent>,
+    /// Writes that wait for a person's decision.
+    held: Vec<ExternalWriteIntent>,
+}
+
+impl Told {
+    fn of(world: &World) -> Self {
+        let (mut failed, mut held) = (Vec::new(), Vec::new());
+        for intent in world.all::<ExternalWriteIntent>() {
+            match intent.phase() {
+                "Failed" => failed.push(intent),
+                "Conflict" => held.push(intent),
+                _ => {}
+            }
+        }
+        Self { conflicts: world.all::<ExternalSyncConflict>(), failed, held }
+    }
+
+    /// Whether somebody is told that a field of an object differs.
+    fn differs(&self, name: &str, path: &str) -> bool {
+        let open = |conflict: &&ExternalSyncConflict| {
+            conflict.phase() == "Open" && conflict.spec.resource.name == name && conflict.spec.field_path == path
+        };
+        let writes =
+            |intent: &&ExternalWriteIntent| intent.spec.target.name == name && carries(&intent.spec.payload, path);
+        self.conflicts.iter().any(|conflict| open(&conflict))
+            || self.failed.iter().chain(&self.held).any(|intent| writes(&intent))
+    }
+
+    /// Whether somebody is told that an object was never made at the forge.
+    fn unmade(&self, name: &str) -> bool {
+        let makes = |intent: &ExternalWriteIntent| {
+            intent.spec.target.name == name && intent.spec.native_target.native_id.is_none()
+        };
+        let withdrawn = |conflict: &ExternalSyncConflict| {
+            conflict.phase() == "Resolved"
+                && conflict.spec.resource.name == name
+                && conflict.spec.field_path.starts_with("operation.create")
+        };
+        self.failed.iter().chain(&self.held).any(makes) || self.conflicts.iter().any(withdrawn)
+    }
+
+    /// Whether somebody decided what becomes of labels of an object.
+    fn decided_labels(&self, name: &str) -> bool {
+        self.conflicts.iter().any(|conflict| {
+            let spec = &conflict.spec;
+            let about = ["operation.addLabels", "operation.removeLabels"].contains(&spec.field_path.as_str());
+            about && spec.resource.name == name && conflict.phase() == "Resolved"
+        })
+    }
+
+    /// Texts that somebody decided to write, maybe a second time.
+    fn decided(&self) -> String {
+        let resolved = self.conflicts.iter().filter(|conflict| conflict.phase() == "Resolved");
+        let values = resolved.flat_map(|conflict| [conflict.spec.desired.to_json(), conflict.spec.observed.to_json()]);
+        values.flatten().map(|value| value.to_string()).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// S19, with edits on both sides: the projection shows what the forge has, except where somebody is told.
+fn converged(world: &World, journal: &Journal, told: &Told, wrong: &mut Vec<String>) {
+    let mut projections: BTreeMap<i64, Vec<Issue>> = BTreeMap::new();
+    for issue in world.all::<Issue>() {
+        let number = issue.status.as_ref().and_then(|s| s.external.as_ref()).and_then(|e| e.native_number);
+        if issue.phase() == "Deleted" {
+            continue;
+        }
+        match number {
+            Some(number) => projections.entry(number).or_default().push(issue),
+            None if told.unmade(issue.name()) => {}
+            None => wrong.push(format!("S34: {} was never made at the forge", issue.name())),
+        }
+    }
+    let network = world.forge();
+    let name = bound_repository(&network.forge);
+    let Some(repository) = network.forge.repository(&name) else { return };
+    for native in repository.issues() {
+        let number = i64::try_from(native.number).unwrap_or(0);
+        let shown = projections.remove(&number).unwrap_or_default();
+        let [shown] = shown.as_slice() else {
+            wrong.push(format!("S5: issue {number} has {} projections", shown.len()));
+            continue;
+        };
+        let mut differ = |path: &str, ours: &str, theirs: &str| {
+            if ours != theirs && !told.differs(shown.name(), path) {
+                wrong.push(format!("S19: issue {number} {path} is {ours:?} here and {theirs:?} there"));
+            }
+        };
+        differ("spec.title", &shown.spec.title, &native.title);
+        let body = shown.spec.body.as_ref().map_or("", |body| body.markdown.as_str());
+        differ("spec.body.markdown", body, text_of(native.body.as_deref()));
+        let state = if native.state == State::Open { "open" } else { "closed" };
+        differ("spec.state", shown.spec.state.as_str(), state);
+        let theirs: BTreeSet<String> = repository.label_names(native).iter().map(|l| (*l).to_owned()).collect();
+        let expected = journal.labels.get(&native.number).cloned().unwrap_or_default();
+        let expected = if told.decided_labels(shown.name()) { theirs.clone() } else { expected };
+        if !told.differs(shown.name(), "spec.labels") && (theirs != expected || shown.spec.labels != expected) {
+            wrong.push(format!(
+                "S19: issue {number}: labels {:?} here, {theirs:?} there, wanted {expected:?}",
+                shown.spec.labels
+            ));
+        }
+    }
+    for number in projections.keys() {
+        wrong.push(format!("S18: issue {number} is shown and isn't there"));
+    }
+    let comments = world.all::<Comment>();
+    let id = |comment: &Comment| comment.status.as_ref().and_then(|s| s.external.as_ref()).map(|e| e.native_id.clone());
+    for native in repository.issues().flat_map(|issue| network.forge.comments(&name, issue.number)) {
+        let shown: Vec<&Comment> =
+            comments.iter().filter(|c| id(c) == Some(native.id.to_string()) && c.phase() != "Deleted").collect();
+        let text = text_of(Some(&native.body));
+        match shown.as_slice() {
+            [shown] if shown.spec.body.markdown == text || told.differs(shown.name(), "spec.body.markdown") => {}
+            [shown] => wrong
+                .push(format!("S19: comment {} is {:?} here and {text:?} there", native.id, shown.spec.body.markdown)),
+            other => wrong.push(format!("S5: comment {} has {} projections", native.id, other.len())),
+        }
+    }
+}
+
+/// Every text that a person wrote is in a projection, at the forge or in a conflict, was replaced by somebody who could see it, or by its own author.
+fn no_hidden_edit(history: &History, journal: &Journal, wrong: &mut Vec<String>) {
+    let world = &history.world;
+    let blind = |fault: &Fault| lock(&history.strikes).struck().contains_key(fault);
+    // Written over before anybody looked, and nobody was told: no read can tell (docs/limits.md).
+    let unheard = [Fault::EditBeforeWrite, Fault::ReplicaBehind].iter().any(blind);
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for issue in world.all::<Issue>() {
+        seen.insert(issue.spec.title);
+        seen.extend(issue.spec.body.map(|body| body.markdown));
+    }
+    let mut decided = Vec::new();
+    seen.extend(world.all::<Comment>().into_iter().map(|comment| comment.spec.body.markdown));
+    for conflict in world.all::<ExternalSyncConflict>() {
+        if conflict.phase() != "Superseded" {
+            for value in [&conflict.spec.desired, &conflict.spec.observed] {
+                match value.to_json() {
+                    Some(serde_json::Value::String(text)) => {
+                        seen.insert(text);
+                    }
+                    // Of a write as a whole: all that it would have written.
+                    Some(json) => decided.push(json.to_string()),
+                    None => {}
+                }
+            }
+        }
+    }
+    let in_conflict = |text: &str| decided.iter().any(|value| has_text(value, text));
+    let written: Vec<String> = world.written().iter().map(|written| written.body.to_string()).collect();
+    let reached = |text: &str| written.iter().any(|body| has_text(body, text));
+    {
+        let network = world.forge();
+        let name = bound_repository(&network.forge);
+        let issues = network.forge.repository(&name).map(|repository| repository.issues().collect::<Vec<_>>());
+        for issue in issues.unwrap_or_default() {
+            seen.insert(issue.title.clone());
+            seen.insert(text_of(issue.body.as_deref()).to_owned());
+            let comments = network.forge.comments(&name, issue.number);
+            seen.extend(comments.iter().map(|comment| text_of(Some(&comment.body)).to_owned()));
+        }
+    }
+    for (at, edit) in journal.edits.iter().enumerate() {
+        let replaced =
+            journal.edits.iter().skip(at + 1).any(|later| later.place == edit.place && later.here == edit.here);
+        let field = edit.place.rsplit(' ').next().unwrap_or_default();
+        let known = if edit.here { reached(&edit.text) } else { world.store.ever_shown(field, &edit.text) };
+        if unheard && !edit.here && !history.heard(&edit.text) {
+            continue;
+        }
+        if !(seen.contains(&edit.text) || in_conflict(&edit.text) || replaced || known || is_gone(world, edit)) {
+            wrong.push(format!("hidden edit: {edit:?}"));
+        }
+    }
+}
+
+/// Whether the object was deleted at the forge.
+fn is_gone(world: &World, edit: &Edit) -> bool {
+    let network = world.forge();
+    let Some(repository) = network.forge.repository(&bound_repository(&network.forge)) else { return true };
+    let id = |kind: &str| edit.place.strip_prefix(kind).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+    let comment = |id: u64| repository.issues().any(|issue| issue.comments.contains(&id));
+    !edit.here
+        && (id("issue/").is_some_and(|number| repository.issue(number).is_none())
+            || id("comment/").is_some_and(|id| !comment(id)))
+}
+
+/// Whether the forge has what a projection is of.
+fn is_shown_rightly(world: &World, key: &str) -> bool {
+    let issues =
+        world.all::<Issue>().into_iter().map(|issue| (issue.name().to_owned(), issue.status.and_then(|s| s.external)));
+    let comments = world
+        .all::<Comment>()
+        .into_iter()
+        .map(|comment| (comment.name().to_owned(), comment.status.and_then(|s| s.external)));
+    let found = issues.chain(comments).find(|(name, _)| key.ends_with(&format!("/{name}")));
+    let id = found.and_then(|(_, external)| external).and_then(|external| external.native_id.parse::<u64>().ok());
+    id.is_some_and(|id| is_there(world, id))
+}
+
+/// Whether the forge has an issue or a comment of this id.
+fn is_there(world: &World, id: u64) -> bool {
+    let network = world.forge();
+    let repository = network.forge.repository(&bound_repository(&network.forge));
+    repository.is_some_and(|found| found.issues().any(|issue| issue.id == id || issue.comments.contains(&id)))
+}
+
+pub(super) fn has_text(body: &str, text: &str) -> bool {
+    // A text ends with its number: "here 1" isn't in "here 12".
+    body.match_indices(text).any(|(at, _)| {
+        !body.get(at + text.len()..).and_then(|rest| rest.chars().next()).is_some_and(|next| next.is_ascii_digit())
+    })
+}
+
+/// S20, S34: only what was wished for here is written, and each wish has its effect once.
+fn no_echo(world: &World, told: &Told, wrong: &mut Vec<String>) {
+    let decided = told.decided();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for written in world.written() {
+        let text = written.body.to_string();
+        let echo = text.find("there ").and_then(|at| text.get(at..)?.split('"').next());
+        if echo.is_some_and(|echo| !has_text(&decided, echo))
+            || text.contains("there-") && !written.line.starts_with("DELETE")
+        {
+            wrong.push(format!("S20: an echo was written: {} {text}", written.line));
+        }
+        // What was made, and deleted by somebody before krate saw it, is made again: no read can tell (docs/limits.md).
+        let made = written.line.starts_with("POST") && !written.line.contains("/labels");
+        if made && !written.effects.iter().any(|effect| is_there(world, effect.object)) {
+            continue;
+        }
+        let did = |field: &str| written.effects.iter().any(|effect| effect.changed.contains(&field));
+        for field in ["title", "body"] {
+            if let Some(value) = written.body.get(field).and_then(|value| value.as_str())
+                && (made || did(field))
+            {
+                *counts.entry(format!("{field} {}", text_of(Some(value)))).or_default() += 1;
+            }
+        }
+        if written.line.contains("/labels") && did("labels") {
+            *counts.entry(format!("{} {text}", written.line)).or_default() += 1;
+        }
+    }
+    for (what, count) in counts {
+        let text = what.split_once(' ').map_or("", |(_, text)| text);
+        if count > 1 && !text.is_empty() && !has_text(&decided, text) {
+            wrong.push(format!("S34: {what:?} was written {count} times"));
+        }
+    }
+}
+
+/// S35, and no wish that is never done.
+fn proven(world: &World, wrong: &mut Vec<String>) {
+    for intent in world.all::<ExternalWriteIntent>() {
+        let confirmed = intent.status.as_ref().is_some_and(|status| status.confirmation.is_some());
+        if intent.phase() == "Succeeded" && !confirmed {
+            wrong.push(format!("S35: {} succeeded without proof", intent.name()));
+        }
+        if !["Succeeded", "Rejected", "Conflict", "Failed"].contains(&intent.phase()) {
+            wrong.push(format!("never done: {} is {}", intent.name(), intent.phase()));
+        }
+    }
+}

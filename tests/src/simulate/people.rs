@@ -1,0 +1,334 @@
+//! What people do, at the forge and here.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use krate_model::kinds::external::{ExternalSyncConflict, Resolution};
+use krate_model::kinds::sets::{ActorKind, ResolutionStrategy};
+use krate_model::kinds::shared::{Actor, Body, ObjectRef};
+use krate_model::kinds::work::{Comment, CommentSpec, Issue, IssueSpec, IssueState};
+use krate_model::{Kind, Resource};
+use krate_providers::simulator::{Forge, IssueEdit, NewIssue, Refusal, Rng};
+use krate_sync::driver::DriverError;
+use krate_sync::local::Local;
+
+use super::journal::Journal;
+use crate::world::{NAMESPACE, World, block_on};
+
+/// Whoever edits here.
+pub fn alice() -> Actor {
+    Actor::new(ActorKind::User, "alice")
+}
+
+/// Something that a person does at the forge.
+pub fn there(forge: &mut Forge, repository: &str, journal: &mut Journal, rng: &mut Rng, now: DateTime<Utc>) {
+    let found = numbers(forge, repository);
+    let number = pick(rng, &found).copied().unwrap_or(1);
+    match rng.below(24) {
+        0..=3 => open(forge, repository, journal, now),
+        4..=7 => retitle(forge, repository, journal, number, now),
+        8..=10 => rewrite(forge, repository, journal, number, now),
+        11..=13 => {
+            let text = format!("there {}", journal.fresh());
+            if let Ok(new) = forge.by("bob", now).comment(repository, number, &text) {
+                journal.tell(now, || format!("bob comments on issue {number} at the forge: {text:?} ({new})"));
+                journal.wrote(false, format!("comment/{new} body"), text);
+            }
+        }
+        14 | 15 => recomment(forge, repository, journal, number, rng, now),
+        16..=18 => {
+            let label = format!("there-{}", journal.fresh());
+            if forge.by("bob", now).label(repository, number, &[label.as_str()]).is_ok() {
+                journal.tell(now, || format!("bob labels issue {number} at the forge: {label}"));
+                journal.labels.entry(number).or_default().insert(label);
+            }
+        }
+        19 => {
+            let labels: Vec<String> = forge.label_names(repository, number).iter().map(|l| (*l).to_owned()).collect();
+            // What krate labelled stays so (docs/limits.md).
+            let own: Vec<String> = labels.into_iter().filter(|label| label.starts_with("there-")).collect();
+            let Some(label) = pick(rng, &own) else { return };
+            if forge.by("bob", now).unlabel(repository, number, label).is_ok() {
+                journal.tell(now, || format!("bob takes label {label} from issue {number} at the forge"));
+                journal.labels.entry(number).or_default().remove(label);
+            }
+        }
+        20 => told(journal, now, &forge.by("bob", now).close(repository, number), || {
+            format!("bob closes issue {number} at the forge")
+        }),
+        21 => told(journal, now, &forge.by("bob", now).reopen(repository, number), || {
+            format!("bob reopens issue {number} at the forge")
+        }),
+        22 => {
+            let comments = comment_ids(forge, repository, number);
+            let Some(comment) = pick(rng, &comments) else { return };
+            told(journal, now, &forge.by("bob", now).delete_comment(repository, *comment), || {
+                format!("bob deletes comment {comment} at the forge")
+            });
+        }
+        _ if rng.below(3) == 0 => delete(forge, repository, journal, number, now),
+        _ => {}
+    }
+}
+
+// What the forge refuses (a closed issue closed again, an issue that isn't there) didn't happen.
+fn told(journal: &mut Journal, now: DateTime<Utc>, done: &Result<(), Refusal>, line: impl FnOnce() -> String) {
+    if done.is_ok() {
+        journal.tell(now, line);
+    }
+}
+
+fn numbers(forge: &Forge, repository: &str) -> Vec<u64> {
+    forge.repository(repository).map_or_else(Vec::new, |found| found.issues().map(|issue| issue.number).collect())
+}
+
+fn comment_ids(forge: &Forge, repository: &str, number: u64) -> Vec<u64> {
+    forge.comments(repository, number).iter().map(|comment| comment.id).collect()
+}
+
+/// Bob opens an issue at the forge.
+pub fn open(forge: &mut Forge, repository: &str, journal: &mut Journal, now: DateTime<Utc>) {
+    let text = format!("there {}", journal.fresh());
+    if let Ok(new) = forge.by("bob", now).open_issue(repository, NewIssue::titled(text.as_str())) {
+        journal.tell(now, || format!("bob opens issue {new} at the forge: {text:?}"));
+        journal.wrote(false, format!("issue/{new} title"), text);
+    }
+}
+
+/// Bob gives an issue another title at the forge.
+pub fn retitle(forge: &mut Forge, repository: &str, journal: &mut Journal, number: u64, now: DateTime<Utc>) {
+    let text = format!("there {}", journal.fresh());
+    if forge.by("bob", now).edit_issue(repository, number, IssueEdit::new().title(text.as_str())).is_ok() {
+        journal.tell(now, || format!("bob edits issue {number} title at the forge: {text:?}"));
+        journal.wrote(false, format!("issue/{number} title"), text);
+    }
+}
+
+// Who edits a text in the forge's pages leaves krate's marker at its end (docs/limits.md).
+fn rewrite(forge: &mut Forge, repository: &str, journal: &mut Journal, number: u64, now: DateTime<Utc>) {
+    let text = format!("there {}", journal.fresh());
+    let old = forge.issue(repository, number).and_then(|issue| issue.body.clone());
+    let body = format!("{text}{}", marker_of(old.as_deref()));
+    if forge.by("bob", now).edit_issue(repository, number, IssueEdit::new().body(body)).is_ok() {
+        journal.tell(now, || format!("bob edits issue {number} body at the forge: {text:?}"));
+        journal.wrote(false, format!("issue/{number} body"), text);
+    }
+}
+
+fn recomment(
+    forge: &mut Forge,
+    repository: &str,
+    journal: &mut Journal,
+    number: u64,
+    rng: &mut Rng,
+    now: DateTime<Utc>,
+) {
+    let old: BTreeMap<u64, String> =
+        forge.comments(repository, number).iter().map(|comment| (comment.id, comment.body.clone())).collect();
+    let ids: Vec<u64> = old.keys().copied().collect();
+    let Some(comment) = pick(rng, &ids) else { return };
+    let text = format!("there {}", journal.fresh());
+    let body = format!("{text}{}", marker_of(old.get(comment).map(String::as_str)));
+    if forge.by("bob", now).edit_comment(repository, *comment, &body).is_ok() {
+        journal.tell(now, || format!("bob edits comment {comment} at the forge: {text:?}"));
+        journal.wrote(false, format!("comment/{comment} body"), text);
+    }
+}
+
+/// Bob deletes an issue at the forge.
+pub fn delete(forge: &mut Forge, repository: &str, journal: &mut Journal, number: u64, now: DateTime<Utc>) {
+    told(journal, now, &forge.by("bob", now).delete_issue(repository, number), || {
+        format!("bob deletes issue {number} at the forge")
+    });
+}
+
+/// Two people edit one issue in the same second. Whether they did.
+pub fn both(forge: &mut Forge, repository: &str, journal: &mut Journal, rng: &mut Rng, now: DateTime<Utc>) -> bool {
+    let found = numbers(forge, repository);
+    let Some(number) = pick(rng, &found).copied() else { return false };
+    retitle(forge, repository, journal, number, now);
+    if rng.below(2) == 0 {
+        retitle(forge, repository, journal, number, now);
+    } else {
+        rewrite(forge, repository, journal, number, now);
+    }
+    true
+}
+
+/// An issue at the forge, by chance.
+pub fn any_issue(forge: &Forge, repository: &str, rng: &mut Rng) -> Option<u64> {
+    pick(rng, &numbers(forge, repository)).copied()
+}
+
+/// Something that a person does here.
+pub fn here(world: &World, journal: &mut Journal, rng: &mut Rng) {
+    let at = journal.fresh();
+    let text = format!("here {at}");
+    let now = world.forge_now();
+    if rng.below(8) == 0 {
+        let mut spec = IssueSpec::new("acme", text.as_str());
+        spec.repository = Some("site".to_owned());
+        let issue = Issue::at(NAMESPACE, format!("made-{at}"), spec);
+        if create(world, &Local::Issue(issue)) {
+            journal.tell(now, || format!("alice makes issue made-{at} here: {text:?}"));
+            journal.wrote(true, format!("made-{at} title"), text);
+        }
+        return;
+    }
+    let issues = world.all::<Issue>();
+    let known: Vec<&Issue> = issues.iter().filter(|issue| issue.phase() == "Open").collect();
+    let Some(issue) = pick(rng, &known) else { return };
+    let about = ObjectRef::new(Kind::Issue.as_str(), issue.name());
+    let number = issue.status.as_ref().and_then(|s| s.external.as_ref()).and_then(|external| external.native_number);
+    let place = number.map_or_else(|| issue.name().to_owned(), |number| format!("issue/{number}"));
+    match rng.below(12) {
+        0..=2 => {
+            if edit(world, &about, &|spec| spec.title.clone_from(&text)) {
+                journal.tell(now, || format!("alice edits {place} title here: {text:?}"));
+                journal.wrote(true, format!("{place} title"), text);
+            }
+        }
+        3 | 4 => {
+            if edit(world, &about, &|spec| spec.body = Some(Body::markdown(text.as_str()))) {
+                journal.tell(now, || format!("alice edits {place} body here: {text:?}"));
+                journal.wrote(true, format!("{place} body"), text);
+            }
+        }
+        5 | 6 => {
+            let label = format!("here-{at}");
+            let Some(number) = number.and_then(|number| u64::try_from(number).ok()) else { return };
+            if edit(world, &about, &|spec| {
+                spec.labels.insert(label.clone());
+            }) {
+                journal.tell(now, || format!("alice labels {place} here: {label}"));
+                journal.labels.entry(number).or_default().insert(label);
+            }
+        }
+        7 => {
+            let labels: Vec<&String> = issue.spec.labels.iter().collect();
+            let Some(number) = number.and_then(|number| u64::try_from(number).ok()) else { return };
+            let Some(label) = pick(rng, &labels) else { return };
+            if edit(world, &about, &|spec| {
+                spec.labels.remove(*label);
+            }) {
+                journal.tell(now, || format!("alice takes label {label} from {place} here"));
+                journal.labels.entry(number).or_default().remove(*label);
+            }
+        }
+        8 => {
+            let closed = issue.spec.state == IssueState::Closed;
+            let state = if closed { IssueState::Open } else { IssueState::Closed };
+            if edit(world, &about, &|spec| {
+                spec.state = state.clone();
+                spec.state_reason = None;
+            }) {
+                journal.tell(now, || format!("alice sets {place} to {state} here"));
+            }
+        }
+        9 => edit_comment(world, journal, rng, text),
+        _ => {
+            let spec = CommentSpec::new("acme", about, Body::markdown(text.as_str()));
+            if create(world, &Local::Comment(Comment::at(NAMESPACE, format!("c-{at}"), spec))) {
+                journal.tell(now, || format!("alice comments on {place} here: {text:?}"));
+                journal.wrote(true, format!("c-{at} body"), text);
+            }
+        }
+    }
+}
+
+fn edit_comment(world: &World, journal: &mut Journal, rng: &mut Rng, text: String) {
+    let comments = world.all::<Comment>();
+    let own: Vec<&Comment> = comments
+        .iter()
+        .filter(|c| c.phase() != "Deleted" && c.status.as_ref().is_some_and(|s| s.external.is_some()))
+        .collect();
+    let Some(comment) = pick(rng, &own) else { return };
+    let id = comment.status.as_ref().and_then(|s| s.external.as_ref()).map(|e| e.native_id.clone());
+    let id = id.unwrap_or_default();
+    let about = ObjectRef::new(Kind::Comment.as_str(), comment.name());
+    let change = |local: &mut Local| {
+        if let Local::Comment(comment) = local {
+            comment.spec.body = Body::markdown(text.as_str());
+        }
+    };
+    if edit_any(world, &about, &change) {
+        journal.tell(world.forge_now(), || format!("alice edits comment {id} here: {text:?}"));
+        journal.wrote(true, format!("comment/{id} body"), text);
+    }
+}
+
+fn edit(world: &World, about: &ObjectRef, change: &(dyn Fn(&mut IssueSpec) + Sync)) -> bool {
+    let apply = |local: &mut Local| {
+        if let Local::Issue(issue) = local {
+            change(&mut issue.spec);
+        }
+    };
+    edit_any(world, about, &apply)
+}
+
+/// Whether the edit was taken in. A person who sees it fail looks, and edits again: the second time nothing is new.
+fn edit_any(world: &World, about: &ObjectRef, change: &(dyn Fn(&mut Local) + Sync)) -> bool {
+    let once = || block_on(world.driver.edit(NAMESPACE, about, &alice(), change));
+    again(world, &once).is_ok()
+}
+
+fn create(world: &World, local: &Local) -> bool {
+    let once = || block_on(world.driver.create(local.clone(), &alice()));
+    match again(world, &once) {
+        Ok(_) => true,
+        // It was made before the process died.
+        Err(DriverError::Record(error)) => error.is_conflict(),
+        Err(_) => false,
+    }
+}
+
+/// How often a person tries again while the store fails.
+const PATIENCE: usize = 8;
+
+fn again<T>(world: &World, act: &dyn Fn() -> Result<T, DriverError>) -> Result<T, DriverError> {
+    let mut last = act();
+    for _ in 0..PATIENCE {
+        if world.is_dead() {
+            world.store.revive();
+        }
+        match &last {
+            Err(DriverError::Record(_)) => last = act(),
+            _ => return last,
+        }
+    }
+    last
+}
+
+/// A person decides about a conflict.
+pub fn decide(world: &World, journal: &mut Journal, rng: &mut Rng) {
+    let conflicts = world.all::<ExternalSyncConflict>();
+    let open: Vec<&ExternalSyncConflict> = conflicts.iter().filter(|conflict| conflict.phase() == "Open").collect();
+    let Some(conflict) = pick(rng, &open) else { return };
+    let strategies = [ResolutionStrategy::PreferKrate, ResolutionStrategy::PreferExternal];
+    let Some(strategy) = pick(rng, &strategies).cloned() else { return };
+    journal.tell(world.forge_now(), || {
+        format!("alice decides for {strategy} about {} of {}", conflict.spec.field_path, conflict.spec.resource.name)
+    });
+    let seen_versions = conflict.spec.versions.clone();
+    let resolution = Resolution { strategy, value: None, seen_versions, comment: None };
+    let _ = block_on(world.driver.resolve(NAMESPACE, conflict.name(), resolution, &alice()));
+}
+
+/// One of them.
+pub fn pick<'p, T>(rng: &mut Rng, from: &'p [T]) -> Option<&'p T> {
+    let index = rng.below(from.len().max(1) as u64);
+    from.get(usize::try_from(index).unwrap_or(0))
+}
+
+/// A body as a person wrote it: without the marker that krate adds to what it makes.
+pub fn text_of(body: Option<&str>) -> &str {
+    let body = body.unwrap_or_default();
+    body.split("<!-- krate:").next().unwrap_or(body).trim_end()
+}
+
+/// The marker that krate added to a body, as it stands after another text.
+fn marker_of(body: Option<&str>) -> String {
+    let body = body.unwrap_or_default();
+    let marker = body.get(text_of(Some(body)).len()..).unwrap_or_default().trim_start();
+    if marker.is_empty() { String::new() } else { format!("\n\n{marker}") }
+}

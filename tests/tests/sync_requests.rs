@@ -1,0 +1,126 @@
+//! When lists are read again, on a simulated forge (S26).
+
+use krate_model::kinds::external::{BackfillMode, ExternalBackendBinding, ExternalSyncState, ExternalWebhookDelivery};
+use krate_model::kinds::work::Issue;
+use krate_model::{BACKFILL_REQUESTED, Resource};
+use krate_providers::simulator::{Faults, NewIssue};
+use krate_sync::records::{Changes, Loaded, get};
+use krate_tests::world::{NAMESPACE, REPOSITORY, World, block_on, start};
+
+fn quiet() -> World {
+    let world = World::new(1, Faults::none(), "bidirectional");
+    world.forge().forge.by("ada", start()).open_issue(REPOSITORY, NewIssue::titled("First")).expect("opened");
+    world.settle().expect("quiet");
+    world.forge().forge.take_deliveries();
+    world
+}
+
+/// Sets the annotation, as a person does.
+fn ask(world: &World, value: &str) {
+    block_on(async {
+        let loaded: Option<Loaded<ExternalBackendBinding>> =
+            get(world.store.as_ref(), NAMESPACE, "site").await.expect("readable");
+        let mut binding = loaded.expect("there");
+        let annotations = binding.change().metadata_mut().annotations.get_or_insert_default();
+        annotations.insert(BACKFILL_REQUESTED.to_owned(), value.to_owned());
+        let mut changes = Changes::at(start());
+        changes.put(&binding).expect("JSON");
+        changes.commit(world.store.as_ref()).await.expect("written");
+    });
+}
+
+/// The runs so far, and how much the newest of each list read.
+fn runs(world: &World) -> Vec<(Option<String>, Option<BackfillMode>)> {
+    let status = |state: &ExternalSyncState| state.status.clone().expect("a status");
+    world.all::<ExternalSyncState>().iter().map(status).map(|status| (status.run_id, status.mode)).collect()
+}
+
+fn handled(world: &World) -> Option<String> {
+    world.all::<ExternalBackendBinding>()[0].status.as_ref().and_then(|status| status.handled_backfill_request.clone())
+}
+
+/// An issue whose webhook is lost, so that only a list shows it.
+fn open_unheard(world: &World, title: &str) {
+    let now = start() + chrono::TimeDelta::seconds(60);
+    world.forge().forge.by("ada", now).open_issue(REPOSITORY, NewIssue::titled(title)).expect("opened");
+    world.forge().forge.take_deliveries();
+}
+
+#[test]
+fn s26_a_new_value_of_the_annotation_asks_for_one_complete_backfill() {
+    let world = quiet();
+    open_unheard(&world, "Second");
+    let before = runs(&world);
+    ask(&world, "2026-11-25 alice");
+    for _ in 0..8 {
+        world.pass().expect("the store is there");
+        world.pass_time(1);
+    }
+    let after = runs(&world);
+    assert_eq!(handled(&world).as_deref(), Some("2026-11-25 alice"));
+    assert_eq!(world.all::<Issue>().len(), 2);
+    for (old, new) in before.iter().zip(&after) {
+        assert_ne!(old.0, new.0, "every list was read");
+        assert_eq!(new.1, Some(BackfillMode::Complete));
+    }
+    // The value that was handled asks for nothing more; a new one does.
+    for _ in 0..4 {
+        world.pass().expect("the store is there");
+        world.pass_time(1);
+    }
+    assert_eq!(runs(&world), after);
+    ask(&world, "again");
+    for _ in 0..8 {
+        world.pass().expect("the store is there");
+        world.pass_time(1);
+    }
+    assert!(after.iter().zip(runs(&world)).all(|(old, new)| old.0 != new.0));
+}
+
+#[test]
+fn s26_a_request_survives_a_crash_at_each_commit_of_it() {
+    for crash_at in 1..=4 {
+        for after in [false, true] {
+            let world = quiet();
+            open_unheard(&world, "Second");
+            ask(&world, "now");
+            world.plan_crash(Some(krate_tests::world::Crash { commit: crash_at, after }));
+            for _ in 0..12 {
+                world.pass();
+                if world.is_dead() {
+                    world.restart();
+                }
+                world.pass_time(1);
+            }
+            assert_eq!(handled(&world).as_deref(), Some("now"), "commit {crash_at}");
+            assert_eq!(world.all::<Issue>().len(), 2, "commit {crash_at}");
+        }
+    }
+}
+
+#[test]
+fn s26_a_delivery_that_nobody_could_read_makes_the_lists_be_read() {
+    let world = quiet();
+    let now = start() + chrono::TimeDelta::seconds(60);
+    world.forge().forge.by("ada", now).open_issue(REPOSITORY, NewIssue::titled("Second")).expect("opened");
+    let mut broken = world.forge().forge.take_deliveries().into_iter().next().expect("one");
+    // The signature is over the body alone: to the reader it is a pull request without one.
+    broken.headers.insert("x-github-event", http::HeaderValue::from_static("pull_request"));
+    assert!(world.deliver_one(&broken));
+    let before = runs(&world);
+    for _ in 0..40 {
+        let next = world.pass().and_then(|pass| pass.next).expect("something is due");
+        let wait = next - krate_sync::driver::Clock::now(world.clock.as_ref());
+        if wait > chrono::TimeDelta::minutes(10) {
+            break;
+        }
+        world.clock.advance(wait.max(chrono::TimeDelta::milliseconds(50)));
+        if world.all::<Issue>().len() == 2 {
+            break;
+        }
+    }
+    let deliveries = world.all::<ExternalWebhookDelivery>();
+    assert!(deliveries.iter().any(|delivery| delivery.phase() == "DeadLettered"), "{deliveries:#?}");
+    assert_eq!(world.all::<Issue>().len(), 2, "before the interval elapses");
+    assert_ne!(runs(&world)[0].0, before[0].0);
+}
