@@ -1,5 +1,5 @@
 //! Deliberate mistakes, for the simulation to find. They are compiled in with `--cfg krate_mistakes` only, which nothing but `scripts/mistakes` sets: in every
-//! other build [`made`] is `false` at compile time. Design.md section 7.
+//! other build `made` is `false` at compile time. Design.md section 7.
 
 macro_rules! mistakes {
     ($($name:ident = $text:literal: $what:literal,)+) => {
