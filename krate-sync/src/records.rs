@@ -178,6 +178,13 @@ impl Changes {
         self.set = std::mem::take(&mut self.set).put(key, expect, body, []);
     }
 
+    /// Refuses everything where the object, as it was read, has changed since.
+    pub(crate) fn keep<T: Resource>(&mut self, read: &T) {
+        let revision = read.metadata().resource_version.as_ref().and_then(|text| text.parse().ok());
+        let expect = revision.map_or(Expect::Absent, Expect::At);
+        self.set = std::mem::take(&mut self.set).keep(key_of::<T>(read.namespace(), read.name()), expect);
+    }
+
     /// Removes a record.
     pub fn delete(&mut self, key: Key, expect: Expect) {
         self.set = std::mem::take(&mut self.set).delete(key, expect);

@@ -264,9 +264,14 @@ impl World {
 
     /// The engine of another process on the same store, which reaches the forge by `http`.
     pub fn other_driver(&self, http: Arc<dyn Http>) -> Driver {
+        self.driver_over(Arc::clone(&self.store) as Arc<dyn Store>, http)
+    }
+
+    /// The same where it reaches the store by `store`.
+    pub fn driver_over(&self, store: Arc<dyn Store>, http: Arc<dyn Http>) -> Driver {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let secrets = Arc::clone(&self.secrets) as Arc<dyn Secrets>;
-        Driver::new(Arc::clone(&self.store) as Arc<dyn Store>, http, clock, secrets, 99)
+        Driver::new(store, http, clock, secrets, 99)
     }
 
     /// Ends the process, and starts another one that knows nothing but what the store holds.

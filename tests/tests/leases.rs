@@ -1,19 +1,22 @@
-//! Two processes on one store, of which one is slow (S34).
+//! Two processes on one store, of which one is slow.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use krate_model::kinds::external::ExternalWriteIntent;
+use krate_model::kinds::external::{ExternalSyncState, ExternalWriteIntent};
 use krate_model::kinds::sets::ActorKind;
 use krate_model::kinds::shared::{Actor, ObjectRef};
 use krate_model::kinds::work::Issue;
+use krate_model::store::{
+    ChangeSet, Changes, CommitError, Filter, Key, Page, Query, Revision, Store, StoreError, Stored,
+};
 use krate_model::{Kind, Resource};
 use krate_providers::simulator::{Faults, NewIssue};
 use krate_sync::driver::{Http, SendError};
 use krate_sync::local::Local;
-use krate_tests::world::{Crash, NAMESPACE, REPOSITORY, Wire, World, block_on, start};
+use krate_tests::world::{Crash, MortalStore, NAMESPACE, REPOSITORY, Wire, World, block_on, start};
 
 /// A way to the forge on which the answer to the first read takes longer than a lease; meanwhile the other process works.
 struct Slow {
@@ -72,4 +75,80 @@ fn s34_a_look_that_outlasts_its_lease_sends_nothing_that_another_process_has_sen
     world.settle().expect("quiet");
     assert_eq!(phases(&world), ["Succeeded"]);
     assert_eq!(world.written().len(), written + 1, "{:?}", world.written());
+}
+
+/// A store at which the other process commits so many times right before one of the reads, and comes no further.
+struct Overtaken {
+    store: Arc<MortalStore>,
+    world: Arc<World>,
+    read: u64,
+    commits: u64,
+    reads: AtomicU64,
+}
+
+impl Overtaken {
+    async fn count(&self) {
+        if self.reads.fetch_add(1, Ordering::SeqCst) == self.read {
+            self.world.plan_crash(Some(Crash { commit: self.commits - 1, after: true }));
+            let _ = self.world.driver.run_due().await;
+            self.world.restart();
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Overtaken {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        self.count().await;
+        self.store.get(key).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        self.count().await;
+        self.store.list(query).await
+    }
+
+    async fn commit(&self, changes: ChangeSet) -> Result<Revision, CommitError> {
+        self.store.commit(changes).await
+    }
+
+    async fn changes(&self, after: Revision, filter: &Filter) -> Result<Changes, StoreError> {
+        self.store.changes(after, filter).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.store.revision().await
+    }
+}
+
+#[test]
+fn s26_no_list_waits_for_a_binding_that_another_process_has_validated() {
+    // Started and validated; and the records of the lists made.
+    for commits in 1..=5 {
+        let mut read = 0;
+        while overtake(read, commits) {
+            read += 1;
+        }
+        assert!(read > 20, "only {read} reads");
+    }
+}
+
+/// Whether the pass came to that read at all.
+fn overtake(read: u64, commits: u64) -> bool {
+    let world = World::new(1, Faults::none(), "bidirectional");
+    world.forge().forge.by("ada", start()).open_issue(REPOSITORY, NewIssue::titled("Crash")).expect("opened");
+    let (world, reads) = (Arc::new(world), AtomicU64::new(0));
+    let overtaken = Overtaken { store: Arc::clone(&world.store), world: Arc::clone(&world), read, commits, reads };
+    let overtaken = Arc::new(overtaken);
+    let slow = world.driver_over(Arc::clone(&overtaken) as Arc<dyn Store>, Arc::new(world.wire()));
+    block_on(slow.run_due()).expect("the store can be read");
+    for _ in 0..4 {
+        world.pass_time(1);
+        block_on(world.driver.run_due()).expect("the store can be read");
+    }
+    for state in world.all::<ExternalSyncState>() {
+        assert_eq!(state.phase(), "Succeeded", "{}, overtaken at read {read} by {commits} commits", state.name());
+    }
+    assert_eq!(world.all::<Issue>().len(), 1, "overtaken at read {read} by {commits} commits");
+    overtaken.reads.load(Ordering::SeqCst) > read
 }

@@ -71,25 +71,9 @@ impl Driver {
         let scope =
             config.scope(binding).ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;
         for state in self.states_of(scope).await? {
-            self.ask_for_run(scope, state, mode.clone(), now).await?;
-        }
-        Ok(())
-    }
-
-    /// Asks for a run of one list, where none is running.
-    pub(super) async fn ask_for_run(
-        &self,
-        scope: &Scope,
-        state: Loaded<ExternalSyncState>,
-        mode: BackfillMode,
-        now: Time,
-    ) -> Result<(), DriverError> {
-        let running = !matches!(
-            backfill::due(&state.object, now),
-            Due::Idle | Due::At(_) | Due::Now(Effect::Schedule | Effect::Start)
-        );
-        if !running {
-            self.step_state(scope, state, Event::Requested { mode, at: now }).await?;
+            if !backfill::is_running(&state.object) {
+                self.step_state(scope, state, Event::Requested { mode: mode.clone(), at: now }).await?;
+            }
         }
         Ok(())
     }
@@ -105,10 +89,20 @@ impl Driver {
     pub(super) async fn step_state(
         &self,
         scope: &Scope,
-        mut state: Loaded<ExternalSyncState>,
+        state: Loaded<ExternalSyncState>,
         event: Event,
     ) -> Result<Loaded<ExternalSyncState>, DriverError> {
-        let mut changes = Changes::at(self.clock.now());
+        self.step_state_with(scope, state, event, Changes::at(self.clock.now())).await
+    }
+
+    /// The same, together with `changes`.
+    async fn step_state_with(
+        &self,
+        scope: &Scope,
+        mut state: Loaded<ExternalSyncState>,
+        event: Event,
+        mut changes: Changes,
+    ) -> Result<Loaded<ExternalSyncState>, DriverError> {
         self.advance(scope, &mut state, event, &mut changes)?;
         changes.put(&state)?;
         let revision = changes.commit(self.store()).await?;
@@ -165,9 +159,14 @@ impl Driver {
     }
 
     async fn start_run(&self, scope: &Scope, state: Loaded<ExternalSyncState>, now: Time) -> Result<(), DriverError> {
-        let held = scope.is_paused() || !scope.is_validated();
-        let until = if held { Some(now + HELD_PAUSE) } else { self.blocked(scope, &state.object, now).await? };
-        if let Some(until) = until {
+        if scope.is_paused() || !scope.is_validated() {
+            let held = Event::Postponed { until: now + HELD_PAUSE, error: None };
+            // Another process may have validated it since the configuration was read: then nothing holds the list back.
+            let mut changes = Changes::at(now);
+            changes.keep(scope.binding.as_ref());
+            return self.step_state_with(scope, state, held, changes).await.map(|_| ());
+        }
+        if let Some(until) = self.blocked(scope, &state.object, now).await? {
             return self.step_state(scope, state, Event::Postponed { until, error: None }).await.map(|_| ());
         }
         let mode = state

@@ -16,7 +16,7 @@ use super::intents::{info, of};
 use super::{Config, Driver, DriverError, MAX_RACES};
 use crate::identity::{bound, full_name, renamed};
 use crate::machines::binding::{self, Effect, Event};
-use crate::machines::{Ctx, Due, LIMIT_PAUSE, Policy};
+use crate::machines::{Ctx, Due, LIMIT_PAUSE, Policy, backfill};
 use crate::object::controller;
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
@@ -67,19 +67,20 @@ impl Driver {
         let mut moved = false;
         for _ in 0..MOST_MOVES {
             let Some(loaded) = self.binding(scope).await? else { break };
+            let mut changes = Changes::at(now);
             let event = match binding::due(&loaded.object, false) {
                 Due::Now(Effect::Start) => Event::Started,
                 Due::Now(Effect::Restart) => Event::ConfigurationChanged,
                 Due::Now(Effect::ValidateTarget) => match self.read_target(scope).await {
                     Ok(target) => {
-                        self.see_it_all_again(scope, now).await?;
+                        self.see_it_all_again(scope, &mut changes, now).await?;
                         let provider_uid = scope.backend.object.metadata().uid.clone();
                         Event::TargetValidated { provider_uid, target }
                     }
                     Err(error) => match self.held_up(scope, loaded, &error, now).await? {
                         Ok(event_of) => {
                             let (loaded, event) = *event_of;
-                            self.step_binding(scope, loaded, event, now).await?;
+                            self.step_binding(scope, loaded, event, changes).await?;
                             return Ok(Advanced::Moved);
                         }
                         Err(until) => return Ok(Advanced::Held(until)),
@@ -105,7 +106,7 @@ impl Driver {
                 }
                 _ => break,
             };
-            self.step_binding(scope, loaded, event, now).await?;
+            self.step_binding(scope, loaded, event, changes).await?;
             moved = true;
         }
         if moved {
@@ -147,22 +148,25 @@ impl Driver {
         scope: &Scope,
         mut loaded: Loaded<ExternalBackendBinding>,
         event: Event,
-        now: Time,
+        mut changes: Changes,
     ) -> Result<(), DriverError> {
         let (actor, policy) = (controller(), Policy::of(&scope.policy));
-        let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
+        let ctx = Ctx { now: changes.now(), actor: &actor, policy: &policy, seed: self.seed };
         let step = binding::step(&loaded.object, event, &ctx)?;
-        let mut changes = Changes::at(now);
         changes.audit_all(crate::moves::take(&mut loaded, step));
         changes.put(&loaded)?;
         changes.commit(self.store()).await?;
         Ok(())
     }
 
-    /// A binding that had failed saw nothing meanwhile: every list that was read before is read whole again.
-    async fn see_it_all_again(&self, scope: &Scope, now: Time) -> Result<(), DriverError> {
-        for state in self.states_of(scope).await? {
-            self.ask_for_run(scope, state, BackfillMode::Complete, now).await?;
+    /// A binding that had failed saw nothing meanwhile: every list is read whole, those that waited for the binding at once.
+    async fn see_it_all_again(&self, scope: &Scope, changes: &mut Changes, now: Time) -> Result<(), DriverError> {
+        for mut state in self.states_of(scope).await? {
+            if !backfill::is_running(&state.object) {
+                let event = backfill::Event::Requested { mode: BackfillMode::Complete, at: now };
+                self.advance(scope, &mut state, event, changes)?;
+                changes.put(&state)?;
+            }
         }
         Ok(())
     }
@@ -262,7 +266,7 @@ impl Driver {
         entry.watermark = entry.watermark.max(state.status.as_ref().and_then(|status| status.watermark));
         let backfilling = status.phase == Phase::Backfilling;
         let result = if all_read && backfilling {
-            self.step_binding(scope, loaded, Event::Backfilled { at: now }, now).await
+            self.step_binding(scope, loaded, Event::Backfilled { at: now }, Changes::at(now)).await
         } else {
             let mut changes = Changes::at(now);
             changes.put(&loaded)?;

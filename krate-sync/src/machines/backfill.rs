@@ -239,6 +239,11 @@ pub fn step(state: &ExternalSyncState, event: Event, ctx: &Ctx<'_>) -> Result<St
     this.finish(next, &to, About { kind: "BackfillPhase", outcome, reason, digests: Vec::new() }, scoped, ctx)
 }
 
+/// Whether a run has begun and not ended: no other one can be asked for before its end.
+pub fn is_running(state: &ExternalSyncState) -> bool {
+    !matches!(phase(state), Phase::Scheduled | Phase::Succeeded | Phase::Failed)
+}
+
 /// What `state` waits for at `now`: an effect to perform, a time to look again, or nothing.
 pub fn due(state: &ExternalSyncState, now: Time) -> Due<Effect> {
     let not_before = state.status.as_ref().and_then(|status| status.not_before);
