@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 
 use futures::executor::block_on;
-use krate_benches::payload;
+use krate_benches::{Candidate, compare, payload};
 use krate_model::kinds::external::{ExternalBackendBinding, ExternalBackendProvider};
 use krate_model::kinds::shared::Time;
-use krate_model::store::{MemoryStore, Query, Store};
-use krate_model::{API_VERSION, Kind, Resource};
+use krate_model::store::{Key, MemoryStore, Query, Store};
+use krate_model::{API_VERSION, Digest, Kind, Resource};
 use krate_providers::contract::{Normalization, Provider};
 use krate_providers::github::GitHub;
 use krate_sync::driver::Config;
@@ -67,15 +67,44 @@ fn scope(store: &MemoryStore) -> Scope {
     })
 }
 
-/// The recorded payload, about another pull request.
+/// What people say about their changes.
+const WORDS: [&str; 16] = [
+    "fixes", "the", "crash", "when", "a", "branch", "is", "renamed", "while", "its", "checks", "still", "run", "see",
+    "also", "logs",
+];
+
+/// The recorded payload, about another pull request: with names, hashes, times and texts of its own, as a repository's pull requests have them.
 fn body(number: usize) -> Vec<u8> {
+    let random = Digest::of(number.to_string().as_bytes());
+    let random = random.as_bytes();
+    let pick = |at: usize, of: usize| usize::from(random[at]) % of;
+    let hash = |salt: &str| Digest::of(format!("{salt}{number}").as_bytes()).to_hex()[..40].to_owned();
+    let words = |salt: usize, count: usize| -> String {
+        let of = Digest::of(format!("{salt} {number}").as_bytes());
+        (0..count).map(|at| WORDS[usize::from(of.as_bytes()[at % 32]) % WORDS.len()]).collect::<Vec<_>>().join(" ")
+    };
     let mut tree: Json = serde_json::from_slice(&payload::body()).expect("it is JSON");
     let pull = &mut tree["pull_request"];
-    pull["id"] = json!(279_147_437 + number);
+    pull["id"] = json!(279_147_437 + 7 * number + pick(0, 7));
+    pull["node_id"] = json!(format!("PR_{}", &hash("node")[..18]));
     pull["number"] = json!(number);
-    pull["title"] = json!(format!("Update the README with new information, take {number}"));
-    pull["body"] =
-        json!(format!("{} Then there is more to say about number {number}.", pull["body"].as_str().unwrap_or("")));
+    for name in ["url", "html_url"] {
+        let text = pull[name].as_str().expect("an address");
+        let base = &text[..=text.rfind('/').expect("a path")];
+        pull[name] = json!(format!("{base}{number}"));
+    }
+    pull["title"] = json!(format!("{} {number}", words(1, 6 + pick(1, 5))));
+    pull["body"] = json!(format!("{}.\r\n\r\nCloses #{}.", words(2, 12 + pick(2, 16)), number / 2));
+    pull["head"]["sha"] = json!(hash("head"));
+    pull["head"]["ref"] = json!(format!("{}-{number}", words(3, 2).replace(' ', "-")));
+    pull["base"]["sha"] = json!(hash("base"));
+    pull["user"] = json!({"id": 5_000 + pick(3, 40), "login": format!("person-{}", pick(3, 40)), "type": "User"});
+    pull["additions"] = json!(pick(4, 200));
+    pull["deletions"] = json!(pick(5, 200));
+    let made = Time::UNIX_EPOCH + chrono::TimeDelta::minutes(29_000_000 + 97 * i64::try_from(number).expect("few"));
+    let changed = made + chrono::TimeDelta::seconds(i64::from(random[6]) * 1_013);
+    let text = |time: Time| json!(time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+    (pull["created_at"], pull["updated_at"]) = (text(made), text(changed));
     serde_json::to_vec(&tree).expect("a tree has a text")
 }
 
@@ -98,36 +127,56 @@ fn per_object(bytes: usize) -> f64 {
 }
 
 fn main() {
-    // What the watch remembers is bounded for the whole store, and not part of an object.
-    let store = MemoryStore::with_history(0);
-    let scope = scope(&store);
+    println!("heap of a synced pull request ({COUNTED} of them; goal: at most 2.5 KB for one of 1.6 KB)");
     let bodies: Vec<Vec<u8>> = (0..BEFORE + COUNTED).map(body).collect();
+    // What the watch remembers is bounded for the whole store, and not part of an object.
+    let plain = MemoryStore::with_history(0);
+    measure("as it is", &plain, &bodies);
+    let mut by_kind: BTreeMap<Kind, (usize, usize)> = BTreeMap::new();
+    for kind in [Kind::PullRequest, Kind::ExternalObjectLink] {
+        let page = block_on(plain.list(&Query::new(kind).in_namespace("krate-org-acme"))).expect("the store works");
+        for stored in &page.items {
+            let sum = by_kind.entry(kind).or_default();
+            *sum = (sum.0 + stored.body.len(), sum.1 + 1);
+        }
+    }
+    for (kind, (bytes, count)) in by_kind {
+        println!("  {:<44} {:>8} B", format!("of it the compact JSON of {kind}"), bytes / count);
+    }
+    let packed = MemoryStore::with_history(0).packed();
+    measure("packed", &packed, &bodies);
+    let keys: Vec<Key> = [Kind::PullRequest, Kind::ExternalObjectLink]
+        .into_iter()
+        .flat_map(|kind| block_on(plain.list(&Query::new(kind))).expect("the store works").items)
+        .map(|stored| stored.key)
+        .collect();
+    let read = |store: &MemoryStore| {
+        keys.iter().map(|key| block_on(store.get(key)).expect("it works").expect("there").body.len()).sum::<usize>()
+    };
+    assert_eq!(read(&plain), read(&packed));
+    compare(
+        &format!("reading {} objects", keys.len()),
+        vec![Candidate::new("as it is", || read(&plain)), Candidate::new("packed", || read(&packed))],
+    );
+}
+
+/// What a pull request costs in `store`.
+fn measure(how: &str, store: &MemoryStore, bodies: &[Vec<u8>]) {
+    let scope = scope(store);
     for body in &bodies[..BEFORE] {
-        sync(&store, &scope, body);
+        sync(store, &scope, body);
     }
     let before = store.usage();
     let counted = allocation_counter::measure(|| {
         for body in &bodies[BEFORE..] {
-            sync(&store, &scope, body);
+            sync(store, &scope, body);
         }
     });
     let after = store.usage();
     assert_eq!(after.objects - before.objects, 2 * COUNTED, "a pull request and its link each");
     let whole = per_object(usize::try_from(counted.bytes_current).expect("the store grew"));
     let held = per_object(after.body_bytes - before.body_bytes);
-
-    let mut by_kind: BTreeMap<Kind, (usize, usize)> = BTreeMap::new();
-    for kind in [Kind::PullRequest, Kind::ExternalObjectLink] {
-        let page = block_on(store.list(&Query::new(kind).in_namespace("krate-org-acme"))).expect("the store works");
-        for stored in &page.items {
-            let sum = by_kind.entry(kind).or_default();
-            *sum = (sum.0 + stored.body.len(), sum.1 + 1);
-        }
-    }
-    println!("heap of a synced pull request ({COUNTED} of them; goal: at most 2.5 KB for one of 1.6 KB)");
-    for (kind, (bytes, count)) in by_kind {
-        println!("  {:<44} {:>8} B", format!("compact JSON of {kind}"), bytes / count);
-    }
+    println!("{how}");
     println!("  {:<44} {held:>8.0} B", "bodies as the store holds them");
     println!("  {:<44} {:>8.1}", "index entries", per_object(after.index_entries - before.index_entries));
     println!("  {:<44} {:>8.0} B", "keys, indexes, tree nodes", whole - held);

@@ -52,6 +52,7 @@ pub fn order(known: &ExternalObjectLinkStatus, incoming: Incoming<'_>) -> Order 
     if let Some(tombstone) = known.tombstone.as_ref().filter(|_| !made(Mistake::TombstoneForgotten)) {
         return match by_version(&tombstone.version, incoming.version) {
             // A read that began after the deletion was known finds the object again (S18).
+            _ if made(Mistake::RevivalForgotten) => Order::Tombstoned,
             _ if matches!(incoming.origin, Origin::Read { started_at } if started_at > tombstone.at) => Order::Newer,
             // Nobody said when an object went that a list didn't show: a late word about a change before it looks newer. A read decides.
             Some(std::cmp::Ordering::Greater) if tombstone.reason == TombstoneReason::Missing => Order::Ambiguous,

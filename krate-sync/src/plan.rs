@@ -348,6 +348,10 @@ fn payloads(state: &ObjectState, scope: &Scope, wanted: &[Wanted]) -> Result<Vec
         }
     }
     if changes != FieldChanges::default() {
+        if crate::mistakes::made(Mistake::WholeObjectWritten) {
+            changes.title.get_or_insert_with(|| text(&local.object.get("spec.title")));
+            changes.body.get_or_insert_with(|| text(&local.object.get("spec.body.markdown")));
+        }
         let update = match &local.object {
             Local::PullRequest(_) => Payload::UpdatePullRequest(changes),
             _ => Payload::UpdateIssue(changes),

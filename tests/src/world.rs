@@ -208,6 +208,12 @@ impl World {
         Self::over(wire.clone(), Arc::new(wire), Arc::default(), hook).configured(mode, None)
     }
 
+    /// The same without faults, where lists have pages of so many rows.
+    pub fn paged(mode: &str, page_size: usize) -> Self {
+        let (wire, hook) = Self::forge_for(1, Faults::none());
+        Self::over(wire.clone(), Arc::new(wire), Arc::default(), hook).configured(mode, Some(page_size))
+    }
+
     /// A world whose every fault is `strikes`' to strike: on the way, in the store, and beside the process.
     pub fn simulated(seed: u64, strikes: &Arc<Mutex<Strikes>>, journal: &Arc<Mutex<Journal>>) -> Self {
         let (wire, hook) = Self::forge_for(seed, Faults::none());

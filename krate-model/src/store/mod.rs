@@ -13,6 +13,7 @@
 
 mod error;
 mod memory;
+mod packed;
 mod plan;
 mod query;
 mod signal;

@@ -30,10 +30,53 @@ use crate::scope::Scope;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Progress {
     run_id: String,
-    /// The newest of the provider's times among what was applied.
+    /// The pages of this run, and those that it hasn't come to yet of the runs before it.
+    #[serde(default)]
+    pages: Vec<Page>,
+}
+
+/// A page all of which was applied.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Page {
+    run_id: String,
+    /// Where it began: the parameters of the request for it.
+    cursor: Option<String>,
+    since: Option<Time>,
+    /// Its entity tag, where a later run may ask whether it still is as it was (S25).
+    etag: Option<String>,
+    /// Where the list went on.
+    next: Option<String>,
+    /// The newest of the provider's times among its rows.
     newest: Option<Time>,
-    /// Names of the links that were met, for what a complete run doesn't meet (S23).
-    met: BTreeSet<String>,
+    /// Names of its rows' links.
+    met: Vec<String>,
+}
+
+impl Progress {
+    fn of_this_run(&self) -> impl Iterator<Item = &Page> {
+        self.pages.iter().filter(|page| page.run_id == self.run_id)
+    }
+
+    /// The newest of the provider's times among what the run has applied (S22).
+    fn newest(&self) -> Option<Time> {
+        self.of_this_run().filter_map(|page| page.newest).max()
+    }
+
+    /// Names of the links that the run has met, for what a complete run doesn't meet (S23).
+    fn met(&self) -> BTreeSet<&str> {
+        self.of_this_run().flat_map(|page| page.met.iter().map(String::as_str)).collect()
+    }
+
+    fn take(&mut self, page: Page) {
+        self.pages.retain(|known| (&known.cursor, known.since) != (&page.cursor, page.since));
+        self.pages.push(page);
+    }
+
+    /// The run is over: what it didn't come to of the runs like it isn't there any more.
+    fn end(&mut self, complete: bool) {
+        let run_id = &self.run_id;
+        self.pages.retain(|page| page.run_id == *run_id || page.since.is_none() != complete);
+    }
 }
 
 impl Driver {
@@ -49,6 +92,7 @@ impl Driver {
             native_number: None,
             container: scope.container(),
         };
+        let (progress_key, mut progress, revision) = self.progress(scope, &state.object).await?;
         let cursor = status.cursor.clone().map(Cursor);
         let mut call = Call::new(operation.clone(), &target);
         call.cursor = cursor.as_ref();
@@ -57,24 +101,48 @@ impl Driver {
             let overlap = scope.policy.backfill.overlap.to_delta().unwrap_or_default();
             call.since = status.watermark.map(|watermark| watermark - overlap);
         }
+        let known =
+            progress.pages.iter().find(|page| (&page.cursor, page.since) == (&status.cursor, call.since)).cloned();
+        let known = match known {
+            Some(known) if known.etag.is_some() && self.all_stand(scope, &known).await? => Some(known),
+            _ => None,
+        };
+        let version = known.as_ref().map(|known| Version { etag: known.etag.clone(), ..Version::default() });
+        call.known = version.as_ref();
         let answer = match self.call(scope, &call).await {
             Ok(answer) => answer,
             Err(DriverError::Provider(error)) => return self.interrupted(scope, state, &error).await,
             Err(other) => return Err(other),
         };
         let decoded = self.decode(scope, &call, &answer);
-        let (objects, next) = match decoded.result {
-            Ok(Outcome::Page { objects, next, .. }) => (objects, next),
+        let run_id = progress.run_id.clone();
+        let (objects, mut page) = match (decoded.result, known) {
+            (Ok(Outcome::Page { objects, next, etag }), _) => {
+                let next = next.map(|next| next.0);
+                // Where the list goes on is told anew where that was the end of a full page, or led back.
+                let may_ask = match &next {
+                    Some(next) => {
+                        let mut before = progress.of_this_run().map(|page| &page.cursor).chain([&status.cursor]);
+                        !before.any(|cursor| cursor.as_ref() == Some(next))
+                    }
+                    None => !is_full(objects.len(), &call, scope),
+                };
+                let etag = etag.filter(|_| may_ask && is_conditional(&call, scope)).map(|etag| etag.into_owned());
+                (
+                    objects,
+                    Page { run_id, cursor: status.cursor.clone(), since: call.since, etag, next, ..Page::default() },
+                )
+            }
+            // S25: it was seen, and all of it stands here.
+            (Ok(Outcome::NotModified), Some(known)) => (Vec::new(), Page { run_id, ..known }),
             // Not an empty page: a complete backfill would bury everything.
-            Ok(_) => {
+            (Ok(_), _) => {
                 let error = ProviderError::new(ErrorClass::Decode, "the answer to a list is no page");
                 return self.interrupted(scope, state, &error).await;
             }
-            Err(_) if made(Mistake::RefusedPageIsEmpty) => (Vec::new(), None),
-            Err(error) => return self.interrupted(scope, state, &error).await,
+            (Err(_), _) if made(Mistake::RefusedPageIsEmpty) => (Vec::new(), Page { run_id, ..Page::default() }),
+            (Err(error), _) => return self.interrupted(scope, state, &error).await,
         };
-        let count = i64::try_from(objects.len()).unwrap_or(i64::MAX);
-        let (progress_key, mut progress, revision) = self.progress(scope, &state.object).await?;
         let name = state.object.name().to_owned();
         let origin = Origin::Read { started_at: answer.started_at };
         let mut applied = 0_i64;
@@ -93,14 +161,16 @@ impl Driver {
                 self.read_numbered(scope, Kind::PullRequest, number).await?;
             }
             applied = applied.saturating_add(i64::from(matches!(outcome, Applied::Changed(_))));
-            progress.newest = progress.newest.max(event.observed_version.updated_at);
-            progress.met.insert(crate::object::link_name(
-                scope.organization(),
-                scope.provider(),
-                &event.native_kind,
-                &event.native_id,
-            )?);
+            page.newest = page.newest.max(event.observed_version.updated_at);
+            // A part of an object is listed as a whole by another list (S8).
+            if event.complete {
+                let (provider, kind, id) = (scope.provider(), &event.native_kind, &event.native_id);
+                page.met.push(crate::object::link_name(scope.organization(), provider, kind, id)?);
+            }
         }
+        let count = i64::try_from(objects.len().max(page.met.len())).unwrap_or(i64::MAX);
+        let next = page.next.clone();
+        progress.take(page);
         let mut changes = Changes::at(self.clock.now());
         let begun = state.clone();
         let resumed = status.phase.clone();
@@ -109,8 +179,8 @@ impl Driver {
             self.advance(scope, &mut state, Event::Hydrated { calls: 0 }, &mut changes)?;
             self.advance(scope, &mut state, Event::Applied { objects: applied }, &mut changes)?;
         }
-        if let Some(next) = next.filter(|_| !made(Mistake::FirstPageOnly)) {
-            self.advance(scope, &mut state, Event::MorePages { cursor: next.0 }, &mut changes)?;
+        if let Some(cursor) = next.filter(|_| !made(Mistake::FirstPageOnly)) {
+            self.advance(scope, &mut state, Event::MorePages { cursor }, &mut changes)?;
         } else {
             let complete = (complete || made(Mistake::BuryIncomplete)) && !made(Mistake::DeletionIgnored);
             let unmet = if complete { self.bury_unmet(scope, &state.object, &progress).await } else { Ok(0) };
@@ -119,7 +189,8 @@ impl Driver {
                 Err(DriverError::Provider(error)) => return self.interrupted(scope, begun, &error).await,
                 unmet => unmet?,
             };
-            self.advance(scope, &mut state, Event::Ended { watermark: progress.newest, tombstones }, &mut changes)?;
+            self.advance(scope, &mut state, Event::Ended { watermark: progress.newest(), tombstones }, &mut changes)?;
+            progress.end(complete);
         }
         let body = serde_json::to_vec(&progress).unwrap_or_default();
         changes.put_private(progress_key, revision, body);
@@ -137,9 +208,19 @@ impl Driver {
         let stored = self.store.get(&key).await?;
         let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::At(stored.revision));
         let known = stored.and_then(|stored| serde_json::from_slice::<Progress>(&stored.body).ok());
-        let progress =
-            known.filter(|known| known.run_id == run_id).unwrap_or(Progress { run_id, ..Progress::default() });
-        Ok((key, progress, expect))
+        Ok((key, Progress { run_id, ..known.unwrap_or_default() }, expect))
+    }
+
+    /// Whether everything that a page showed stands here as it was shown, so that it needn't be shown again.
+    async fn all_stand(&self, scope: &Scope, page: &Page) -> Result<bool, DriverError> {
+        for name in &page.met {
+            let link = records::get::<ExternalObjectLink>(self.store(), scope.namespace(), name).await?;
+            let status = link.and_then(|link| link.object.status);
+            if status.is_none_or(|status| status.tombstone.is_some() || status.needs_hydration) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// S23: what a complete run didn't meet is gone, unless it was seen after the run began.
@@ -151,6 +232,7 @@ impl Driver {
     ) -> Result<i64, DriverError> {
         let started = state.status.as_ref().and_then(|status| status.started_at).unwrap_or(Time::UNIX_EPOCH);
         let kind = state.spec.resource_kind.as_str();
+        let met = progress.met();
         let query = Query::new(Kind::ExternalObjectLink)
             .in_namespace(scope.namespace())
             .with(Index::Binding, scope.binding_name());
@@ -161,7 +243,7 @@ impl Driver {
             let listed_here = link.object.spec.local_ref.kind == kind && is_listed(&link.object);
             if !listed_here
                 || status.tombstone.is_some()
-                || progress.met.contains(link.object.name())
+                || met.contains(link.object.name())
                 || seen.is_none_or(|seen| seen >= started)
             {
                 continue;
@@ -247,6 +329,17 @@ impl Driver {
         };
         self.step_state(scope, state, event).await.map(|_| ())
     }
+}
+
+fn is_conditional(call: &Call<'_>, scope: &Scope) -> bool {
+    scope.operation(&call.operation).is_some_and(|operation| operation.conditional)
+}
+
+/// Whether a page has as many rows as it may: if it is the last one, the next row changes nothing about it but that another page follows.
+fn is_full(rows: usize, call: &Call<'_>, scope: &Scope) -> bool {
+    let most = scope.operation(&call.operation).and_then(|operation| operation.max_page_size);
+    let most = most.into_iter().chain(call.page_size.map(i64::from)).min();
+    most.is_none_or(|most| i64::try_from(rows).is_ok_and(|rows| rows >= most))
 }
 
 fn next_is_end(state: &ExternalSyncState) -> bool {

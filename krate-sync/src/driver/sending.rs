@@ -81,7 +81,12 @@ impl Driver {
         intent: Loaded<ExternalWriteIntent>,
         verify: bool,
     ) -> Result<(), DriverError> {
-        if self.gate(scope, &intent.object).await? != Gate::Open {
+        let gate = self.gate(scope, &intent.object).await?;
+        if matches!(gate, Gate::Paused { .. }) && made(Mistake::PauseForgets) {
+            let event = Event::Cancelled { reason: "paused".to_owned() };
+            return self.step_intent(scope, intent, event).await.map(|_| ());
+        }
+        if gate != Gate::Open {
             let until = self.clock.now() + HELD_PAUSE;
             return self.step_intent(scope, intent, Event::Postponed { until }).await.map(|_| ());
         }
@@ -129,6 +134,7 @@ impl Driver {
             }
             match self.standing(scope, &again.object).await? {
                 Standing::Wished => {}
+                Standing::Gone if made(Mistake::StaleWishSent) => {}
                 // Somebody else has done it: a read proves it, and nothing is sent.
                 Standing::There => verify = true,
                 Standing::Gone => {
@@ -273,7 +279,8 @@ impl Driver {
         let mut call = Call::new(spec.operation.clone(), &spec.native_target);
         call.payload = Some(&spec.payload);
         call.precondition = spec.precondition.as_ref();
-        call.marker = spec.native_target.native_id.is_none().then_some(&spec.idempotency_key);
+        let is_marked = spec.native_target.native_id.is_none() && !made(Mistake::CreateUnmarked);
+        call.marker = is_marked.then_some(&spec.idempotency_key);
         let answered = self.call(scope, &call).await;
         let now = self.clock.now();
         let answer = match answered {

@@ -11,6 +11,7 @@ use krate_model::kinds::external::{BackfillMode, ExternalSyncState, ExternalSync
 use krate_model::kinds::shared::{ErrorInfo, Time};
 
 use super::{About, Ctx, Due, Gate, Move, Refused, Step, Transition, Why, condition, events, later, table};
+use crate::mistakes::{Mistake, made};
 
 /// The machine's name in refusals, audit and docs.
 pub const MACHINE: &str = "backfill";
@@ -252,6 +253,7 @@ pub fn due(state: &ExternalSyncState, now: Time) -> Due<Effect> {
         Phase::Listing | Phase::Hydrating | Phase::Applying | Phase::Checkpointing => {
             Due::after(not_before, now, Effect::Page)
         }
+        Phase::RateLimited if made(Mistake::LimitNeverOver) => Due::Idle,
         Phase::RateLimited => Due::after(not_before, now, Effect::Resume),
         // Without a time nobody wants another run.
         Phase::Succeeded | Phase::Failed if not_before.is_some() => Due::after(not_before, now, Effect::Schedule),

@@ -472,6 +472,7 @@ pub fn due(intent: &ExternalWriteIntent, policy: &Policy, now: Time) -> Due<Effe
         // Without a time nobody's answer is waited for: an older record, whose approval ends by itself.
         Phase::PendingApproval if not_before.is_some() => Due::after(not_before, now, Effect::Expire),
         Phase::Sending if made(Mistake::RecoveredAlive) => Due::Now(Effect::Recover),
+        Phase::Sending if made(Mistake::RecoverForgotten) => Due::Idle,
         Phase::Sending => Due::after(not_before, now, Effect::Recover),
         Phase::Retrying if status.is_some_and(|status| status.attempts >= attempts_for(status, policy)) => {
             Due::Now(Effect::GiveUp)
@@ -479,6 +480,7 @@ pub fn due(intent: &ExternalWriteIntent, policy: &Policy, now: Time) -> Due<Effe
         Phase::Retrying if status.is_some_and(|status| status.verify_first) => {
             Due::after(not_before, now, Effect::VerifyThenSend)
         }
+        Phase::Retrying if made(Mistake::RetryForgotten) => Due::Idle,
         Phase::ReadyToSend | Phase::Retrying => Due::after(not_before, now, Effect::Send),
         Phase::AwaitingConfirmation => Due::after(not_before, now, Effect::ConfirmByRead),
         _ => Due::Idle,

@@ -3,7 +3,7 @@
 use krate_model::kinds::external::{
     ExternalSyncConflict, ExternalSyncConflictSpec, ExternalWriteIntentPhase, SeenVersions, SupersededReason,
 };
-use krate_model::kinds::sets::{ConflictReason, ResolutionStrategy};
+use krate_model::kinds::sets::{ConflictReason, ResolutionStrategy, Strategy};
 use krate_model::kinds::shared::Value;
 use krate_model::{Resource, canonical_json};
 
@@ -42,6 +42,11 @@ pub(super) fn merge(
             Some(_) => None,
         };
         let known = echo.as_ref().map_or_else(|| state.base(path), |echo| Base::Value(echo.borrowed()));
+        let known = if made(Mistake::SetTwoWay) && rule.strategy == Strategy::Set {
+            Base::Value(FieldValue::List(Vec::new()))
+        } else {
+            known
+        };
         let field = Field { rule, base: known, desired, observed: theirs.borrowed() };
         let mut outcome = merge_field(rule, &field.base, &field.desired, &field.observed);
         if made(Mistake::TwoWayCompare) && field.desired != field.observed {
@@ -63,7 +68,7 @@ pub(super) fn merge(
             }
             FieldOutcome::Merged { value, take, write } => {
                 replan |= write;
-                if take {
+                if take && !made(Mistake::MergedNotTaken) {
                     merged.push((rule, value.into_owned()));
                 }
                 base = Some(());

@@ -54,6 +54,9 @@ pub fn is_shown(payload: &Payload, fields: &[(&'static str, FieldValue<'_>)]) ->
         | Payload::UpdatePullRequest(_)
         | Payload::UpdateComment(_)
         | Payload::UpdatePullRequestComment(_) => {
+            if made(Mistake::AnythingProves) {
+                return true;
+            }
             if made(Mistake::PartIsWhole) {
                 return WRITTEN_FIELDS
                     .iter()

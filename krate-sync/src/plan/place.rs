@@ -16,6 +16,7 @@ use super::payload::secret_in;
 use super::{PlanError, Wish};
 use crate::key::{KeyInput, RequestInput, request_digest};
 use crate::machines::{Ctx, Policy, intent};
+use crate::mistakes::{Mistake, made};
 use crate::moves;
 use crate::object::ObjectState;
 use crate::records::Loaded;
@@ -73,9 +74,12 @@ pub(super) fn place(
             operation: &operation,
             native_target: &target,
             payload: &payload,
-            desired_generation: generation,
+            desired_generation: if made(Mistake::KeyWithoutGeneration) { 1 } else { generation },
         };
         let mut idempotency_key = key.key()?;
+        if made(Mistake::KeyWithoutPayload) {
+            idempotency_key = krate_model::canonical_digest(&(&operation, &target, generation.min(1)))?;
+        }
         if target.native_id.is_none() {
             // Two objects that look alike are two creates: the key of a create holds the name of the local object through its cause.
             idempotency_key = krate_model::canonical_digest(&(idempotency_key, &target_ref))?;

@@ -15,14 +15,18 @@ fn main() -> std::process::ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let mut found = 0_usize;
     let mut all = 0_usize;
-    println!("| mistake | what is done wrong | found by seed | seconds | what didn't hold |");
-    println!("| --- | --- | --- | --- | --- |");
+    println!("| mistake | what is done wrong | seen in | found by seed | seconds | what didn't hold |");
+    println!("| --- | --- | --- | --- | --- | --- |");
     for mistake in Mistake::ALL {
         if !wanted.is_empty() && !wanted.iter().any(|name| name == mistake.as_str()) {
             continue;
         }
         all = all.saturating_add(1);
         make(Some(*mistake));
+        let seen = mistake.seen().map_or_else(String::new, |report| {
+            let (repository, number) = report.split_once('#').unwrap_or((report, ""));
+            format!("[{report}](https://github.com/{repository}/issues/{number})")
+        });
         let begun = std::time::Instant::now();
         let campaign = Campaign::run(&plan, 0..MOST, threads, 1);
         let seconds = begun.elapsed().as_secs_f64();
@@ -30,14 +34,10 @@ fn main() -> std::process::ExitCode {
             Some((seed, wrong)) => {
                 found = found.saturating_add(1);
                 let wrong: String = wrong.lines().next().unwrap_or_default().chars().take(100).collect();
-                println!(
-                    "| {} | {} | {seed} | {seconds:.1} | {} |",
-                    mistake.as_str(),
-                    mistake.what(),
-                    wrong.replace('|', "/")
-                );
+                let (name, what, wrong) = (mistake.as_str(), mistake.what(), wrong.replace('|', "/"));
+                println!("| {name} | {what} | {seen} | {seed} | {seconds:.1} | {wrong} |");
             }
-            None => println!("| {} | {} | none | {seconds:.0} | |", mistake.as_str(), mistake.what()),
+            None => println!("| {} | {} | {seen} | none | {seconds:.0} | |", mistake.as_str(), mistake.what()),
         }
     }
     make(None);

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::TimeDelta;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use krate_model::Digest;
 use krate_providers::contract::SendOutcome;
 use krate_providers::simulator::{Network, Reply, Rng};
 use krate_sync::driver::{Config, Driver, Http, SendError};
@@ -189,6 +190,7 @@ impl Way {
     fn change_page(&self, request: &Request<Bytes>, response: &mut Response<Bytes>) {
         let Ok(Value::Array(mut rows)) = serde_json::from_slice(response.body()) else { return };
         let has_next = next_link(response).is_some();
+        let count = rows.len();
         if !rows.is_empty() {
             // A list that lacks what krate has just made makes it anew (docs/limits.md).
             let old: Vec<usize> = rows
@@ -207,7 +209,14 @@ impl Way {
             } else if old.len() == rows.len() && self.take(Fault::PageEmpty) {
                 rows.clear();
             }
-            *response.body_mut() = serde_json::to_vec(&rows).unwrap_or_default().into();
+            if rows.len() != count {
+                let body = serde_json::to_vec(&rows).unwrap_or_default();
+                // A forge makes the tag from what it sends.
+                if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", Digest::of(&body).to_hex())) {
+                    response.headers_mut().insert(http::header::ETAG, tag);
+                }
+                *response.body_mut() = body.into();
+            }
         }
         if has_next {
             let marked = rows.iter().any(|row| row.to_string().contains("<!-- krate:"));
