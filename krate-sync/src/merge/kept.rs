@@ -43,9 +43,9 @@ pub(super) fn says_both(
 ) -> Option<bool> {
     let (FieldValue::Text(one), FieldValue::Text(other)) = (one, other) else { return None };
     // What is made of elements holds no text; where it does, the parser tells.
-    let [b'"', inner @ .., b'"'] = text.as_bytes() else { return None };
+    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))?;
     let of_elements = matches!(rule.strategy, Strategy::Set | Strategy::Append | Strategy::Map);
-    words::is_plainly_both(inner, one.as_bytes(), other.as_bytes()).filter(|_| !of_elements)
+    words::is_plainly_both(inner, one, other).filter(|_| !of_elements)
 }
 
 /// Whether no white space surrounds the value, so that texts that differ say different things.

@@ -184,12 +184,31 @@ pub fn merge_field<'f>(
     desired: &'f FieldValue<'_>,
     observed: &'f FieldValue<'_>,
 ) -> FieldOutcome<'f> {
-    // Most fields are texts that nobody changed: they are told in one go.
-    if let Base::Canonical(text) = base
-        && kept::says_both(rule, text, desired, observed) == Some(true)
-    {
-        return FieldOutcome::InSync;
+    if is_plainly_in_sync(rule, base, desired, observed) {
+        FieldOutcome::InSync
+    } else {
+        decide(rule, base, desired, observed)
     }
+}
+
+/// Most fields are texts that nobody changed: they are told in one go.
+#[inline]
+fn is_plainly_in_sync(
+    rule: &FieldRule<'_>,
+    base: &Base<'_>,
+    desired: &FieldValue<'_>,
+    observed: &FieldValue<'_>,
+) -> bool {
+    matches!(base, Base::Canonical(text) if kept::says_both(rule, text, desired, observed) == Some(true))
+}
+
+/// What becomes of a field of which that can't be told.
+fn decide<'f>(
+    rule: &FieldRule<'_>,
+    base: &Base<'_>,
+    desired: &'f FieldValue<'_>,
+    observed: &'f FieldValue<'_>,
+) -> FieldOutcome<'f> {
     if !same(rule, desired, observed) {
         return diverged(rule, base, desired, observed);
     }
@@ -422,7 +441,11 @@ pub struct ObjectOutcome<'f> {
 pub fn merge_object<'f>(fields: &'f [Field<'f>]) -> ObjectOutcome<'f> {
     let mut changes = Vec::new();
     for (at, field) in fields.iter().enumerate() {
-        let outcome = merge_field(field.rule, &field.base, &field.desired, &field.observed);
+        let Field { rule, base, desired, observed } = field;
+        if is_plainly_in_sync(rule, base, desired, observed) {
+            continue;
+        }
+        let outcome = decide(rule, base, desired, observed);
         if !matches!(outcome, FieldOutcome::InSync) {
             if changes.is_empty() {
                 changes.reserve_exact(fields.len().saturating_sub(at));

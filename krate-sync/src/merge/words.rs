@@ -25,7 +25,8 @@ pub(super) fn is_plain(inner: &str) -> bool {
 /// Whether `inner`, which stands between the quotes of a JSON text, has nothing but what it says, and that is both values. `None` for texts that are too
 /// short or too long for it to be worth asking so.
 #[inline]
-pub(super) fn is_plainly_both(inner: &[u8], one: &[u8], other: &[u8]) -> Option<bool> {
+pub(super) fn is_plainly_both(inner: &str, one: &str, other: &str) -> Option<bool> {
+    let (inner, one, other) = (inner.as_bytes(), one.as_bytes(), other.as_bytes());
     if inner.len() != one.len() || inner.len() != other.len() {
         return Some(false);
     }
@@ -111,7 +112,7 @@ mod tests {
                 prop_assert_eq!(equal(&one, against), one == *against);
                 prop_assert_eq!(is_plainly(&one, against), plain && one == *against);
                 for third in [&one, &other] {
-                    let both = is_plainly_both(one.as_bytes(), against.as_bytes(), third.as_bytes());
+                    let both = is_plainly_both(&one, against, third);
                     prop_assert!(both.is_none_or(|both| both == (plain && one == *against && one == *third)));
                     prop_assert!(both.is_some() || one.len() < 16 || one.len() > SHORT);
                 }
