@@ -24,6 +24,7 @@ mod resolutions;
 mod retention;
 mod sending;
 mod standing;
+mod verify;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,7 @@ use krate_model::store::{Filter, Index, Query, Revision, Store, StoreError, Stor
 
 pub use config::Config;
 pub use ports::{Clock, Http, SecretError, Secrets, SendError};
+pub use verify::{Because, Difference, Verification, What};
 
 use crate::ingest::{AcceptError, Accepted, accept};
 use crate::observe::ObserveError;

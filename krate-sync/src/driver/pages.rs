@@ -28,7 +28,7 @@ use crate::scope::Scope;
 
 /// What a run remembers from page to page, beside its record.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Progress {
+pub(super) struct Progress {
     run_id: String,
     /// The pages of this run, and those that it hasn't come to yet of the runs before it.
     #[serde(default)]
@@ -37,7 +37,7 @@ struct Progress {
 
 /// A page all of which was applied.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Page {
+pub(super) struct Page {
     run_id: String,
     /// Where it began: the parameters of the request for it.
     cursor: Option<String>,
@@ -45,11 +45,18 @@ struct Page {
     /// Its entity tag, where a later run may ask whether it still is as it was (S25).
     etag: Option<String>,
     /// Where the list went on.
-    next: Option<String>,
+    pub(super) next: Option<String>,
     /// The newest of the provider's times among its rows.
     newest: Option<Time>,
     /// Names of its rows' links.
-    met: Vec<String>,
+    pub(super) met: Vec<String>,
+}
+
+impl Page {
+    /// What a request for it names, so that it isn't shown again.
+    pub(super) fn version(&self) -> Version {
+        Version { etag: self.etag.clone(), ..Version::default() }
+    }
 }
 
 impl Progress {
@@ -101,13 +108,8 @@ impl Driver {
             let overlap = scope.policy.backfill.overlap.to_delta().unwrap_or_default();
             call.since = status.watermark.map(|watermark| watermark - overlap);
         }
-        let known =
-            progress.pages.iter().find(|page| (&page.cursor, page.since) == (&status.cursor, call.since)).cloned();
-        let known = match known {
-            Some(known) if known.etag.is_some() && self.all_stand(scope, &known).await? => Some(known),
-            _ => None,
-        };
-        let version = known.as_ref().map(|known| Version { etag: known.etag.clone(), ..Version::default() });
+        let known = self.known_page(scope, &progress, status.cursor.as_ref(), call.since).await?;
+        let version = known.as_ref().map(Page::version);
         call.known = version.as_ref();
         let answer = match self.call(scope, &call).await {
             Ok(answer) => answer,
@@ -202,7 +204,11 @@ impl Driver {
         Ok(())
     }
 
-    async fn progress(&self, scope: &Scope, state: &ExternalSyncState) -> Result<(Key, Progress, Expect), DriverError> {
+    pub(super) async fn progress(
+        &self,
+        scope: &Scope,
+        state: &ExternalSyncState,
+    ) -> Result<(Key, Progress, Expect), DriverError> {
         let key = Key::new(Private::Cursor, scope.namespace(), state.name());
         let run_id = state.status.as_ref().and_then(|status| status.run_id.clone()).unwrap_or_default();
         let stored = self.store.get(&key).await?;
@@ -211,16 +217,24 @@ impl Driver {
         Ok((key, Progress { run_id, ..known.unwrap_or_default() }, expect))
     }
 
-    /// Whether everything that a page showed stands here as it was shown, so that it needn't be shown again.
-    async fn all_stand(&self, scope: &Scope, page: &Page) -> Result<bool, DriverError> {
-        for name in &page.met {
+    /// The page that began there the last time, where it may be asked for by its tag (S25): everything that it showed stands here as it was shown.
+    pub(super) async fn known_page(
+        &self,
+        scope: &Scope,
+        progress: &Progress,
+        cursor: Option<&String>,
+        since: Option<Time>,
+    ) -> Result<Option<Page>, DriverError> {
+        let known = progress.pages.iter().find(|page| (page.cursor.as_ref(), page.since) == (cursor, since));
+        let Some(known) = known.filter(|page| page.etag.is_some()) else { return Ok(None) };
+        for name in &known.met {
             let link = records::get::<ExternalObjectLink>(self.store(), scope.namespace(), name).await?;
             let status = link.and_then(|link| link.object.status);
             if status.is_none_or(|status| status.tombstone.is_some() || status.needs_hydration) {
-                return Ok(false);
+                return Ok(None);
             }
         }
-        Ok(true)
+        Ok(Some(known.clone()))
     }
 
     /// S23: what a complete run didn't meet is gone, unless it was seen after the run began.
@@ -350,6 +364,6 @@ fn next_is_end(state: &ExternalSyncState) -> bool {
 }
 
 /// Comments on lines of a diff aren't in the list of comments.
-fn is_listed(link: &ExternalObjectLink) -> bool {
+pub(super) fn is_listed(link: &ExternalObjectLink) -> bool {
     link.spec.external.native_kind != "pull_request_review_comment"
 }

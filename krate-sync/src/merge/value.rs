@@ -200,7 +200,7 @@ impl Base<'_> {
     }
 
     /// The value, where it was kept.
-    pub(super) fn value(&self) -> Option<FieldValue<'_>> {
+    pub(crate) fn value(&self) -> Option<FieldValue<'_>> {
         match self {
             Self::Unknown | Self::Digest(_) => None,
             Self::Absent => Some(FieldValue::Absent),

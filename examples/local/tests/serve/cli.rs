@@ -172,3 +172,22 @@ async fn each_wrong_call_says_what_to_do() {
         says(&ran, &["nobody answers there", "krate serve --config"]);
     }
 }
+
+#[tokio::test]
+async fn what_both_sides_differ_in_is_verified_by_command() {
+    let told = Told::new(&["Flaky test", "Slow search"]).await;
+    let calm = told.json(&["verify", "site"], 0).await;
+    assert_eq!((&calm["site"]["compared"], &calm["site"]["differences"]), (&json!(2), &json!([])), "{calm:#}");
+
+    // The webhook about it is lost.
+    let edit = IssueEdit { title: Some("Slow search on arm64".into()), ..IssueEdit::default() };
+    told.forge.lock().by("bob", now()).edit_issue(REPOSITORY, 2, edit).expect("edited");
+    let lost = told.krate(&["verify"]).await.ends(1);
+    says(&lost, &["2 objects compared", "spec.title", "Slow search on arm64", "unknown", "bidirectional"]);
+    // Nothing was taken.
+    told.issue("Slow search").await;
+
+    told.krate(&["verify", "nowhere"]).await.ends(1);
+    let answer = told.server.get("/api/v1/verify/nowhere").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{answer:?}");
+}

@@ -25,6 +25,9 @@ pub(crate) struct Server {
     namespace: Option<String>,
 }
 
+/// How long a command waits for its answer: comparing a large repository asks the provider for many pages.
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(10);
+
 /// The commands; each stands at the top of the command line.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -38,6 +41,8 @@ pub(crate) enum Command {
     Diff(read::OneArgs),
     /// Say why an object is as it is
     Why(read::OneArgs),
+    /// Compare what stands here with what the provider has, and change nothing
+    Verify(read::VerifyArgs),
     /// Decide a conflict
     Resolve(decide::ResolveArgs),
     /// Let a write that waits for approval go out
@@ -53,6 +58,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<Answer, Error> {
         Command::Edit(args) => edit::run(&args, output),
         Command::Diff(args) => read::diff(&args, output),
         Command::Why(args) => read::why(&args, output),
+        Command::Verify(args) => read::verify(&args, output),
         Command::Resolve(args) => decide::resolve(&args, output),
         Command::Approve(args) => decide::approve(&args, output),
         Command::Deny(args) => decide::deny(&args, output),
@@ -105,7 +111,7 @@ impl Api {
             .build()
             .map_err(|error| Error::new(format!("the runtime: {error}")))?;
         let http = reqwest::Client::builder()
-            .timeout(std::time::Duration::from_mins(1))
+            .timeout(PATIENCE)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Error::new(format!("the HTTP client: {error}")))?;

@@ -1,4 +1,4 @@
-//! Looking: `get`, `describe`, `diff`, `why`.
+//! Looking: `get`, `describe`, `diff`, `why`, `verify`.
 
 use std::fmt::Write as _;
 
@@ -37,6 +37,14 @@ pub(crate) struct OneArgs {
     kind: String,
     /// The object
     name: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    server: Server,
+    /// The binding; without it, all
+    binding: Option<String>,
 }
 
 impl OneArgs {
@@ -124,8 +132,7 @@ fn story(why: &Value) -> String {
             );
         }
     }
-    let rows = |name: &str| why[name].as_array().cloned().unwrap_or_default();
-    for conflict in rows("conflicts") {
+    for conflict in rows(why, "conflicts") {
         let _ = writeln!(
             story,
             "conflict {} about {} ({}): here {}, there {}",
@@ -136,7 +143,7 @@ fn story(why: &Value) -> String {
             conflict["observed"]
         );
     }
-    for intent in rows("intents") {
+    for intent in rows(why, "intents") {
         let _ = writeln!(
             story,
             "write {} ({}): {}, {}{}",
@@ -150,7 +157,7 @@ fn story(why: &Value) -> String {
                 .unwrap_or_default()
         );
     }
-    let events = rows("events");
+    let events = rows(why, "events");
     if !events.is_empty() {
         let row = |event: &Value| {
             let moved = match (text(event, "/from"), text(event, "/to")) {
@@ -161,6 +168,72 @@ fn story(why: &Value) -> String {
             [text(event, "/at"), text(event, "/type"), about, moved, text(event, "/actor/name"), text(event, "/reason")]
         };
         let _ = write!(story, "\n{}", table(["At", "What", "About", "Moved", "Who", "Why"], events.iter().map(row)));
+    }
+    story
+}
+
+pub(super) fn verify(args: &VerifyArgs, output: Output) -> Result<Answer, Failed> {
+    let api = Api::new(&args.server)?;
+    let bindings = match &args.binding {
+        Some(binding) => vec![binding.clone()],
+        None => api
+            .all(Kind::ExternalBackendBinding, &[], usize::MAX)?
+            .iter()
+            .map(|binding| text(binding, "/metadata/name"))
+            .collect(),
+    };
+    let mut found = serde_json::Map::new();
+    for binding in bindings {
+        let answer = api.get(&["verify", &binding], &[])?;
+        found.insert(binding, answer);
+    }
+    let found = Value::Object(found);
+    output.print(Format::Table, &found, verified)?;
+    // What is known to be on its way, or to wait for a person, is as it should be.
+    let all =
+        found.as_object().into_iter().flat_map(|found| found.values()).flat_map(|found| rows(found, "differences"));
+    let unknown = all.filter(|difference| difference["because"] == "unknown").count();
+    Ok(if unknown == 0 { Answer::Yes } else { Answer::No })
+}
+
+fn rows(value: &Value, name: &str) -> Vec<Value> {
+    value[name].as_array().cloned().unwrap_or_default()
+}
+
+/// What was compared, and the differences, for people.
+fn verified(found: &Value) -> String {
+    let mut story = String::new();
+    for (binding, found) in found.as_object().into_iter().flatten() {
+        let differences = rows(found, "differences");
+        let _ = writeln!(
+            story,
+            "{binding}: {} objects compared with {} requests, of which {} were answered \"not modified\"; {} differences",
+            found["compared"],
+            found["requests"],
+            found["notModified"],
+            differences.len()
+        );
+        let row = |found: &Value| {
+            let resource = match (text(found, "/resource/kind"), text(found, "/resource/name")) {
+                (kind, _) if kind.is_empty() => String::new(),
+                (kind, name) => format!("{kind} {name}"),
+            };
+            let what = match found["what"].as_str() {
+                Some("notHere") => "isn't here".to_owned(),
+                Some("notThere") => "isn't there".to_owned(),
+                _ => format!("{}: here {}, there {}", text(found, "/path"), found["here"], found["there"]),
+            };
+            let because = match (&found["because"]["conflict"], &found["because"]["write"]) {
+                (Value::String(name), _) => format!("conflict {name}"),
+                (_, Value::String(name)) => format!("write {name}"),
+                _ => "unknown".to_owned(),
+            };
+            [resource, text(found, "/native"), what, text(found, "/owner"), text(found, "/since"), because]
+        };
+        if !differences.is_empty() {
+            let header = ["Object", "There", "Difference", "Owner", "Since", "Because"];
+            let _ = writeln!(story, "{}", table(header, differences.iter().map(row)));
+        }
     }
     story
 }

@@ -35,6 +35,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/conflicts/{namespace}/{name}/resolve", post(decisions::resolve))
         .route("/approvals/{namespace}/{name}/decide", post(decisions::decide))
         .route("/why/{kind}/{namespace}/{name}", get(why::why))
+        .route("/verify/{binding}", get(why::verify))
         .route("/diff/{kind}/{namespace}/{name}", get(why::diff))
         .route("/{kind}", get(objects::list).post(objects::create))
         .route("/{kind}/{namespace}/{name}", get(objects::get).patch(objects::patch))

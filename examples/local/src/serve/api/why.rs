@@ -12,6 +12,7 @@ use krate_model::kinds::sets::Mode;
 use krate_model::kinds::shared::{MAX_VALUE_BYTES, Value as FieldText};
 use krate_model::store::{Index, Query};
 use krate_model::{Kind, Resource};
+use krate_sync::driver::Verification;
 use krate_sync::local::{Local, spec_fields};
 use krate_sync::machines::{Due, Policy, intent};
 use krate_sync::merge::FieldRule;
@@ -64,6 +65,14 @@ fn subject<T: Resource>(object: &T) -> String {
 fn is_open(conflict: &ExternalSyncConflict) -> bool {
     let phase = conflict.status.as_ref().map(|status| &status.phase);
     matches!(phase, None | Some(ExternalSyncConflictPhase::Open | ExternalSyncConflictPhase::Resolving))
+}
+
+/// `GET /api/v1/verify/{binding}`: what the binding's projections and its provider differ in. Asks the provider, and changes nothing.
+pub(super) async fn verify(
+    State(app): State<Arc<App>>,
+    Path(binding): Path<String>,
+) -> Result<Json<Verification>, ApiError> {
+    Ok(Json(Box::pin(app.driver.verify(&binding)).await?))
 }
 
 /// `GET /api/v1/why/{kind}/{namespace}/{name}`.
