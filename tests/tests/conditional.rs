@@ -49,7 +49,7 @@ impl Story {
                 .forge()
                 .forge
                 .by("ada", at)
-                .open_issue(REPOSITORY, NewIssue::titled(&format!("Issue {number}")))
+                .open_issue(REPOSITORY, NewIssue::titled(format!("Issue {number}")))
                 .expect("opened");
         }
         let noting = Arc::new(Noting { wire: world.wire(), lists: Mutex::default() });

@@ -21,7 +21,7 @@ fn world(issues: usize) -> World {
     let world = World::paged("bidirectional", 3);
     for number in 0..issues {
         let at = start() + chrono::TimeDelta::seconds(i64::try_from(number).expect("few"));
-        let new = NewIssue::titled(&format!("Issue {number}"));
+        let new = NewIssue::titled(format!("Issue {number}"));
         world.forge().forge.by("ada", at).open_issue(REPOSITORY, new).expect("opened");
     }
     world.settle().expect("quiet");
@@ -77,7 +77,7 @@ fn what_was_changed_made_and_deleted_unseen_is_told_with_its_age() {
         ]
     );
     assert_eq!(found.differences[0].since, Some(at));
-    assert_eq!(found.differences[0].owner.as_ref().map(|mode| mode.as_str()), Some("bidirectional"));
+    assert_eq!(found.differences[0].owner.as_ref().map(krate_model::kinds::sets::Mode::as_str), Some("bidirectional"));
     // The next complete run repairs all of it.
     block_on(world.driver.request_backfill("site", BackfillMode::Complete)).expect("accepted");
     world.settle().expect("quiet");

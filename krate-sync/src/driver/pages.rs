@@ -129,7 +129,7 @@ impl Driver {
                     }
                     None => !is_full(objects.len(), &call, scope),
                 };
-                let etag = etag.filter(|_| may_ask && is_conditional(&call, scope)).map(|etag| etag.into_owned());
+                let etag = etag.filter(|_| may_ask && is_conditional(&call, scope)).map(std::borrow::Cow::into_owned);
                 (
                     objects,
                     Page { run_id, cursor: status.cursor.clone(), since: call.since, etag, next, ..Page::default() },
