@@ -56,7 +56,7 @@ pub struct Difference {
     /// The field's value here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub here: Option<Json>,
-    /// The field's value at the provider.
+    /// The field's value at the provider; not there where it is as it was, and only the digest of a long value was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub there: Option<Json>,
     /// Who owns it: the mode of the field, or of the object.
