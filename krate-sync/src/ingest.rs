@@ -19,8 +19,11 @@ use krate_providers::contract::{BodyError, BodyLimits, HeadError, SignatureError
 
 use crate::machines::{Policy, delivery};
 use crate::moves::{as_controller, take};
-use crate::records::{Changes, Loaded, RecordError, payload_key};
+use crate::records::{self, Changes, Loaded, RecordError, payload_key};
 use crate::scope::Backend;
+
+/// How often a delivery whose record lost a race about something else is recorded anew before its sender is told to send it again.
+const MAX_TRIES: u8 = 3;
 
 /// An accepted delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,15 +133,26 @@ pub async fn accept(
     let step =
         as_controller(&Policy::default(), now, |ctx| delivery::step(&delivery.object, delivery::Event::Verified, ctx))?;
     let audit = take(&mut delivery, step);
-    let mut changes = Changes::at(now);
-    changes.put(&delivery)?;
-    changes.put_private(payload_key(namespace, &name), Expect::Absent, body.to_vec());
-    changes.audit_all(audit);
-    match changes.commit(store).await {
-        Ok(_) => Ok(Accepted { name, duplicate: false }),
+    let mut tries = MAX_TRIES;
+    loop {
+        let mut changes = Changes::at(now);
+        changes.put(&delivery)?;
+        changes.put_private(payload_key(namespace, &name), Expect::Absent, body.to_vec());
+        changes.audit_all(audit.iter().cloned());
+        let error = match changes.commit(store).await {
+            Ok(_) => return Ok(Accepted { name, duplicate: false }),
+            Err(error) if !error.is_conflict() => return Err(error.into()),
+            Err(error) => error,
+        };
         // S11: the same delivery again is the same record; nothing changes.
-        Err(error) if error.is_conflict() => Ok(Accepted { name, duplicate: true }),
-        Err(error) => Err(error.into()),
+        if records::get::<ExternalWebhookDelivery>(store, namespace, &name).await?.is_some() {
+            return Ok(Accepted { name, duplicate: true });
+        }
+        // S10: a race about anything else has recorded nothing, so nothing is acknowledged.
+        tries = tries.saturating_sub(1);
+        if tries == 0 {
+            return Err(error.into());
+        }
     }
 }
 

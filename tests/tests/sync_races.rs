@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use krate_model::kinds::external::{
-    BackfillMode, ExternalSyncConflict, ExternalWriteIntent, ExternalWriteIntentPhase, NewPullRequest, Payload,
-    Resolution,
+    BackfillMode, ExternalSyncConflict, ExternalWebhookDelivery, ExternalWriteIntent, ExternalWriteIntentPhase,
+    NewPullRequest, Payload, Resolution,
 };
 use krate_model::kinds::sets::{ActorKind, Interface, Operation, ResolutionStrategy};
 use krate_model::kinds::shared::{Actor, Body, NativeTarget, ObjectRef};
@@ -331,4 +331,19 @@ fn s27_late_news_of_one_of_several_writes_within_a_second_is_no_edit_that_was_wr
     world.settle().expect("quiet");
     assert!(world.all::<ExternalSyncConflict>().is_empty(), "{:#?}", world.all::<ExternalSyncConflict>());
     assert_eq!(title(&world), "Third");
+}
+
+#[test]
+fn s10_a_delivery_whose_record_lost_a_race_about_something_else_is_no_duplicate() {
+    let world = world();
+    retitle(&world, "Theirs", 60);
+    let told = told(&world);
+    world.store.plan_race(0);
+    deliver(&world, &told);
+    assert_eq!(world.all::<ExternalWebhookDelivery>().len(), told.len(), "each is recorded");
+    // The same again is the same record.
+    deliver(&world, &told);
+    assert_eq!(world.all::<ExternalWebhookDelivery>().len(), told.len());
+    world.settle().expect("quiet");
+    assert_eq!(issue(&world).spec.title, "Theirs");
 }
