@@ -7,7 +7,7 @@ use krate_model::kinds::external::{
 };
 use krate_model::kinds::sets::{ErrorClass, Interface};
 use krate_model::kinds::shared::{ErrorInfo, NativeTarget, Time, Version};
-use krate_model::observation::Normalized;
+use krate_model::observation::{Normalized, ResourceKind};
 use krate_model::store::{Expect, Index, Key, Private, Query};
 use krate_model::{Kind, Resource};
 use krate_providers::contract::{Call, Cursor, Outcome, ProviderError};
@@ -93,12 +93,7 @@ impl Driver {
         let complete = status.mode == Some(BackfillMode::Complete);
         let kind = state.object.spec.resource_kind.clone();
         let Some((_, _, operation)) = LISTS.iter().find(|(_, listed, _)| *listed == kind) else { return Ok(()) };
-        let target = NativeTarget {
-            native_kind: kind.as_str().to_lowercase(),
-            native_id: None,
-            native_number: None,
-            container: scope.container(),
-        };
+        let target = list_target(scope, &kind);
         let (progress_key, mut progress, revision) = self.progress(scope, &state.object).await?;
         let cursor = status.cursor.clone().map(Cursor);
         let mut call = Call::new(operation.clone(), &target);
@@ -342,6 +337,16 @@ impl Driver {
             _ => Event::Failed { error: info },
         };
         self.step_state(scope, state, event).await.map(|_| ())
+    }
+}
+
+/// What the calls of a list are about.
+pub(super) fn list_target(scope: &Scope, kind: &ResourceKind) -> NativeTarget {
+    NativeTarget {
+        native_kind: kind.as_str().to_lowercase(),
+        native_id: None,
+        native_number: None,
+        container: scope.container(),
     }
 }
 

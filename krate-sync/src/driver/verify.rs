@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::backfills::LISTS;
-use super::pages::is_listed;
+use super::pages::{is_listed, list_target};
 use super::{Config, Driver, DriverError};
 use crate::local::local_kind;
 use crate::merge::{Base, FieldOutcome, FieldRule, FieldValue, merge_field};
@@ -121,12 +121,7 @@ impl Driver {
     ) -> Result<(), DriverError> {
         let kind = &state.spec.resource_kind;
         let Some((interface, _, operation)) = LISTS.iter().find(|(_, listed, _)| listed == kind) else { return Ok(()) };
-        let target = NativeTarget {
-            native_kind: kind.as_str().to_lowercase(),
-            native_id: None,
-            native_number: None,
-            container: scope.container(),
-        };
+        let target = list_target(scope, kind);
         let (_, progress, _) = self.progress(scope, state).await?;
         let (mut met, mut read) = (BTreeSet::new(), BTreeSet::new());
         let mut cursor: Option<Cursor> = None;
