@@ -188,7 +188,7 @@ fn decode<T>(operation: &Operation, response: &Response<Bytes>, with: impl FnOnc
 fn read(operation: &Operation, body: &[u8]) -> Result<Value, DecodeError> {
     decode(operation, &answer(200, body), |decoded| match decoded.result {
         Ok(Outcome::Object(object)) => Ok(json!({"object": serde_json::to_value(*object).unwrap()})),
-        Ok(Outcome::Page { objects, next, etag }) => {
+        Ok(Outcome::Page { objects, next, etag, .. }) => {
             let objects = serde_json::to_value(objects).unwrap();
             Ok(json!({"page": objects, "next": next.map(|cursor| cursor.0), "etag": etag}))
         }

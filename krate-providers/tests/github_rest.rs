@@ -204,7 +204,7 @@ fn s8_pull_requests_among_the_issues_are_pull_requests() {
     let response = answer(200, &[("link", link), ("etag", "\"p\"")], body);
     let target = target(None, None);
     let decoded = GitHub.decode(&Call::new(Operation::ListIssues, &target), &response, now());
-    let Outcome::Page { objects, next, etag } = decoded.result.unwrap() else { panic!("no page") };
+    let Outcome::Page { objects, next, etag, .. } = decoded.result.unwrap() else { panic!("no page") };
     assert_eq!((next, etag.as_deref()), (Some(Cursor("since=2024-01-02T00%3A00%3A00Z".to_owned())), Some("\"p\"")));
     assert_eq!(objects[0].resource_kind, ResourceKind::Issue);
     assert!(objects[0].complete);

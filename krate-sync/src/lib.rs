@@ -16,6 +16,7 @@ pub mod observe;
 pub mod observed;
 pub mod order;
 pub mod plan;
+pub mod quota;
 pub mod records;
 pub mod scope;
 pub mod sharing;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use krate_model::kinds::external::{
     BindingInterface, BindingTargetKind, BoundTarget, ExternalBackendBinding, ExternalBackendBindingPhase as Phase,
     ExternalBackendProvider, ExternalBackendProviderPhase as ProviderPhase, ExternalBackendSyncPolicySpec,
-    ManifestOperation,
+    ManifestOperation, RateLimitKind,
 };
 use krate_model::kinds::sets::{Interface, Mode, Operation, SourceFormat, Strategy};
 use krate_model::observation::RepositoryIdentity;
@@ -161,6 +161,12 @@ impl Scope {
             .operations
             .iter()
             .find(|entry| entry.operation == *operation)
+    }
+
+    /// What a call of an operation costs, in what the provider's budgets count (S43).
+    pub fn cost(&self, operation: &Operation) -> i64 {
+        let by_points = self.backend.adapter.manifest().rate_limit_model.kind == RateLimitKind::Points;
+        self.operation(operation).map_or(1, |known| if by_points { known.point_cost } else { known.rest_cost })
     }
 
     /// Whether provider or binding is suspended or has failed: no write and no backfill, and deliveries go on (S37).

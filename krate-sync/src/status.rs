@@ -15,9 +15,9 @@ use krate_model::kinds::external::{
 };
 use krate_model::kinds::sets::{ErrorClass, Interface};
 use krate_model::kinds::shared::{Condition, ErrorInfo, Time};
-use krate_providers::contract::QuotaReading;
 
 use crate::machines::{Ctx, Due, Refused, binding, provider};
+use crate::quota::Ledger;
 
 /// What waits, by binding and interface, and the deliveries of a provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,24 +35,10 @@ pub struct Counts {
 pub struct Seen {
     /// Newest deliveries.
     pub deliveries: LastDelivery,
-    /// Budgets as last read, by their names.
-    pub quotas: BTreeMap<String, RateLimitStatus>,
+    /// What is known about its budgets.
+    pub ledger: Ledger,
     /// Why a binding isn't read yet, where that went wrong.
     pub held: Option<ErrorInfo>,
-}
-
-impl Seen {
-    /// Takes a budget's reading in.
-    pub fn take_quota(&mut self, quota: &QuotaReading) {
-        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let reading = RateLimitStatus {
-            scope: quota.scope.clone(),
-            limit: count(quota.limit),
-            remaining: count(quota.remaining),
-            reset_at: quota.reset_at,
-        };
-        self.quotas.insert(quota.scope.clone(), reading);
-    }
 }
 
 /// What is known about the lists of some interfaces.
@@ -98,14 +84,21 @@ fn mark(
 }
 
 /// The conditions that bindings and providers share: webhooks, limits and lists.
-fn common(conditions: &mut Vec<Condition>, seen: &LastDelivery, lists: &Lists<'_>, generation: i64, now: Time) {
+fn common(
+    conditions: &mut Vec<Condition>,
+    seen: &LastDelivery,
+    ledger: &Ledger,
+    lists: &Lists<'_>,
+    generation: i64,
+    now: Time,
+) {
     let webhook = match (seen.good_at, seen.failed_at) {
         (None, None) => (ConditionStatus::Unknown, "NoDelivery"),
         (good, Some(failed)) if good.is_none_or(|good| good <= failed) => (ConditionStatus::False, "SignatureRejected"),
         _ => (ConditionStatus::True, "Verified"),
     };
     mark(conditions, ("WebhookReady", webhook.0, webhook.1, ""), generation, now);
-    let until = lists.limited_until();
+    let until = lists.limited_until().max(ledger.limited_until(now));
     let message = until.map(|at| format!("until {}", at.to_rfc3339())).unwrap_or_default();
     let reason = if until.is_some() { "LimitReached" } else { "WithinLimits" };
     mark(conditions, ("RateLimited", until.is_some().into(), reason, &message), generation, now);
@@ -172,7 +165,7 @@ pub fn of_binding(
     take_newest(&mut status.last_delivery, &seen.deliveries);
     let deliveries = status.last_delivery.clone().unwrap_or_default();
     let lists = Lists { states: states.iter().collect(), held };
-    common(&mut status.conditions, &deliveries, &lists, generation, ctx.now);
+    common(&mut status.conditions, &deliveries, &seen.ledger, &lists, generation, ctx.now);
     let reason = if conflicts > 0 { "ConflictFound" } else { "NoConflict" };
     mark(&mut status.conditions, ("ConflictsPresent", (conflicts > 0).into(), reason, ""), generation, ctx.now);
     let (next, audit) = moved(next, paused, conflicts > 0, lists.all_read_once(), ctx)?;
@@ -277,10 +270,10 @@ pub fn of_provider(
         status.interfaces.push(entry);
     }
     take_newest(&mut status.last_delivery, &seen.deliveries);
-    take_quotas(&mut status.rate_limits, &seen.quotas);
+    take_budgets(&mut status.rate_limits, seen.ledger.shown());
     let deliveries = status.last_delivery.clone().unwrap_or_default();
     let lists = Lists { states: states.iter().collect(), held };
-    common(&mut status.conditions, &deliveries, &lists, generation, now);
+    common(&mut status.conditions, &deliveries, &seen.ledger, &lists, generation, now);
     let reason = if conflicts > 0 { "ConflictFound" } else { "NoConflict" };
     mark(&mut status.conditions, ("ConflictsPresent", (conflicts > 0).into(), reason, ""), generation, now);
     let auth = match lists.error_class() {
@@ -360,16 +353,17 @@ fn take_newest(known: &mut Option<LastDelivery>, seen: &LastDelivery) {
 
 /// Takes budgets in where they tell something: a tenth of the limit more or less, none left, another window or another limit. Each call spends one, and
 /// isn't worth a write.
-fn take_quotas(known: &mut Vec<RateLimitStatus>, seen: &BTreeMap<String, RateLimitStatus>) {
+fn take_budgets(known: &mut Vec<RateLimitStatus>, seen: Vec<RateLimitStatus>) {
     let step = |it: &RateLimitStatus| {
         let tenth = it.remaining.saturating_mul(10).checked_div(it.limit).unwrap_or(0);
-        (it.limit, tenth, it.remaining <= 0, it.reset_at)
+        // The end of a window is told to the second by some, and computed from the answer's way by others.
+        (it.limit, tenth, it.remaining <= 0, it.reset_at.timestamp() / 60)
     };
-    for quota in seen.values() {
-        match known.iter_mut().find(|it| it.scope == quota.scope) {
-            Some(old) if step(old) == step(quota) => {}
-            Some(old) => *old = quota.clone(),
-            None => known.push(quota.clone()),
+    for budget in seen {
+        match known.iter_mut().find(|it| it.scope == budget.scope) {
+            Some(old) if step(old) == step(&budget) => {}
+            Some(old) => *old = budget,
+            None => known.push(budget),
         }
     }
 }

@@ -137,7 +137,7 @@ pub struct QuotaReading {
     pub limit: u64,
     /// How many are left.
     pub remaining: u64,
-    /// When the window ends.
+    /// When the window ends, by the clock of whoever received the answer.
     pub reset_at: Time,
 }
 
@@ -173,6 +173,8 @@ pub enum Outcome<'a> {
         next: Option<Cursor>,
         /// The page's entity tag, for the next conditional read.
         etag: Option<Text<'a>>,
+        /// How many pages follow, where the provider says so: what the list will cost.
+        more: Option<u32>,
     },
     /// The labels that an object has now.
     Labels(Vec<Text<'a>>),

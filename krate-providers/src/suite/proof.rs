@@ -112,7 +112,7 @@ impl Bench<'_> {
         let response = self.backend.answer(&request, now);
         match self.provider.decode(call, &response, now).result? {
             Outcome::Object(event) => Ok(Came::Object(Box::new(event.into_owned()))),
-            Outcome::Page { objects, next, etag } => {
+            Outcome::Page { objects, next, etag, .. } => {
                 let objects = objects.into_iter().map(CanonicalEvent::into_owned).collect();
                 Ok(Came::Page(objects, next, etag.map(std::borrow::Cow::into_owned)))
             }

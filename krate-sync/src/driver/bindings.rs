@@ -181,11 +181,7 @@ impl Driver {
         let target = NativeTarget { native_kind, native_id: None, native_number: None, container };
         let call = Call::new(Operation::GetRepository, &target);
         let answer = self.call(scope, &call).await?;
-        let decoded = scope.backend.adapter.decode(&call, &answer.response, self.clock.now());
-        if let Some(quota) = &decoded.quota {
-            self.note(scope.backend.object.name(), |seen| seen.take_quota(quota));
-        }
-        match decoded.result? {
+        match self.decode(scope, &call, &answer).result? {
             Outcome::Object(read) => Ok(Some(bound(scope.target(), &read)?)),
             _ => Err(ProviderError::new(ErrorClass::Decode, "the answer to a read is no object").into()),
         }

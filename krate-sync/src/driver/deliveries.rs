@@ -104,7 +104,7 @@ impl Driver {
             match self.take_event(config, &provider, event, &name).await {
                 Ok(outcome) => applied.push(outcome),
                 Err(DriverError::Provider(error)) => {
-                    let error = info(error.class.clone(), &error.message, error.path.clone(), work.now);
+                    let error = super::intents::of(&error, work.now);
                     return work.step(Event::Failed { error });
                 }
                 Err(other) => return Err(other),

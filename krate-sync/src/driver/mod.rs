@@ -12,6 +12,7 @@ mod bindings;
 mod config;
 mod deliveries;
 mod edits;
+mod forecast;
 mod hydration;
 mod intents;
 mod looks;
@@ -36,12 +37,14 @@ use krate_model::kinds::shared::Time;
 use krate_model::store::{Filter, Index, Query, Revision, Store, StoreError, Stored, sortable_time};
 
 pub use config::Config;
+pub use forecast::{Basis, Forecast, ListForecast};
 pub use ports::{Clock, Http, SecretError, Secrets, SendError};
 pub use verify::{Because, Difference, Verification, What};
 
 use crate::ingest::{AcceptError, Accepted, accept};
 use crate::observe::ObserveError;
 use crate::plan::PlanError;
+use crate::quota::Purpose;
 use crate::records::RecordError;
 
 /// Records that are worked on at the same time.
@@ -137,6 +140,8 @@ pub struct Driver {
     ticks: Arc<AtomicI64>,
     /// What was seen since the statuses were last computed.
     pub(crate) notes: Arc<Mutex<standing::Notes>>,
+    /// What calls are for (S43).
+    pub(crate) purpose: Purpose,
 }
 
 impl Driver {
@@ -148,7 +153,21 @@ impl Driver {
         secrets: Arc<dyn Secrets>,
         seed: u64,
     ) -> Self {
-        Self { store, http, clock, secrets, seed, ticks: Arc::new(AtomicI64::new(i64::MIN)), notes: Arc::default() }
+        Self {
+            store,
+            http,
+            clock,
+            secrets,
+            seed,
+            ticks: Arc::new(AtomicI64::new(i64::MIN)),
+            notes: Arc::default(),
+            purpose: Purpose::default(),
+        }
+    }
+
+    /// The same driver, whose calls are for `purpose`.
+    pub(crate) fn spending(&self, purpose: Purpose) -> Self {
+        Self { purpose, ..self.clone() }
     }
 
     /// The store.
@@ -262,7 +281,7 @@ impl Driver {
             Kind::ExternalWebhookDelivery => Box::pin(self.process_delivery(stored, config)).await,
             Kind::ExternalSyncConflict => Box::pin(self.settle_conflict(stored, config)).await,
             Kind::ExternalObjectLink => self.hydrate_link(stored, config).await,
-            Kind::ExternalWriteIntent => Box::pin(self.advance_intent(stored, config)).await,
+            Kind::ExternalWriteIntent => Box::pin(self.spending(Purpose::Write).advance_intent(stored, config)).await,
             _ => Box::pin(self.advance_backfill(stored, config)).await,
         }
     }

@@ -9,12 +9,14 @@ use krate_model::{Kind, Resource, derived_name};
 use krate_providers::contract::{Call, Credential, Decoded, Endpoint, Outcome, ProviderError, SendOutcome};
 
 use super::{Config, Driver, DriverError, MAX_RACES};
+use crate::machines::{LIMIT_PAUSE, later};
 use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, link_name};
 use crate::observe::{Applied, Observation, Shows, observe};
 use crate::observed::actor_of;
 use crate::order::Origin;
 use crate::plan::{Wish, plan};
+use crate::quota::{Denied, Shares};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -31,9 +33,42 @@ pub(super) enum Cause<'c> {
 pub(super) struct Answer {
     pub(super) response: http::Response<bytes::Bytes>,
     pub(super) started_at: Time,
+    /// Held until the answer was read, so that what it spent is counted all the time.
+    _promise: Option<Promise>,
+}
+
+/// What a call on its way was promised from a budget.
+struct Promise {
+    driver: Driver,
+    provider: String,
+    budget: String,
+    cost: i64,
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.driver.with_ledger(&self.provider, |ledger| ledger.settle(&self.budget, self.cost));
+    }
 }
 
 impl Driver {
+    /// Asks the provider's budgets for a call (S43). What has to wait isn't sent, and ends as the provider's own limit would.
+    fn pay(&self, scope: &Scope, operation: &Operation) -> Result<Option<Promise>, ProviderError> {
+        let (provider, now) = (&scope.backend.object, self.clock.now());
+        let shares = Shares::of(provider.spec.rate_limit.as_ref());
+        let cost = scope.cost(operation);
+        let paid = self.with_ledger(provider.name(), |ledger| {
+            ledger.recall(provider.status.as_ref().map_or(&[], |status| &status.rate_limits));
+            ledger.allow(operation, cost, self.purpose, &shares, now)?;
+            Ok(ledger.promise(operation, cost, &shares, now))
+        });
+        let budget = paid.map_err(|denied: Denied| {
+            ProviderError::new(ErrorClass::RateLimited, denied.to_string()).until(Some(denied.until()))
+        })?;
+        let provider = provider.name().to_owned();
+        Ok(budget.map(|budget| Promise { driver: self.clone(), provider, budget, cost }))
+    }
+
     /// Carries a call to the provider.
     pub(super) async fn call(&self, scope: &Scope, call: &Call<'_>) -> Result<Answer, DriverError> {
         let provider = &scope.backend.object;
@@ -47,6 +82,7 @@ impl Driver {
         let container = if made(Mistake::NamedNotKnown) { scope.container() } else { scope.located() };
         let target = NativeTarget { container, ..call.target.clone() };
         let request = scope.backend.adapter.encode(&endpoint, &Call { target: &target, ..call.clone() })?;
+        let promise = self.pay(scope, &call.operation)?;
         let started_at = self.tick();
         let mut response = self.http.send(request).await.map_err(|error| {
             let class = if error.outcome == SendOutcome::Unknown { ErrorClass::Timeout } else { ErrorClass::Transient };
@@ -56,14 +92,26 @@ impl Driver {
         if let Some(credential) = credential.filter(|_| !response.status().is_success()) {
             hide(&credential, &mut response);
         }
-        Ok(Answer { response, started_at })
+        Ok(Answer { response, started_at, _promise: promise })
     }
 
-    /// What an answer says. What it says about a budget is kept for the provider's status, whatever else it says (S43).
+    /// What an answer says. What it says about budgets is kept in the provider's ledger, whatever else it says (S43).
     pub(super) fn decode<'a>(&self, scope: &Scope, call: &Call<'_>, answer: &'a Answer) -> Decoded<'a> {
-        let decoded = scope.backend.adapter.decode(call, &answer.response, self.clock.now());
-        if let Some(quota) = &decoded.quota {
-            self.note(scope.backend.object.name(), |seen| seen.take_quota(quota));
+        let now = self.clock.now();
+        let decoded = scope.backend.adapter.decode(call, &answer.response, now);
+        let limited = decoded.result.as_ref().err().filter(|error| error.class == ErrorClass::RateLimited);
+        if decoded.quota.is_some() || limited.is_some() {
+            self.note(scope.backend.object.name(), |seen| {
+                if let Some(quota) = &decoded.quota {
+                    seen.ledger.read(&call.operation, quota);
+                }
+                // A limit of the whole account: the budget isn't spent, and nothing gets through all the same (S44).
+                let is_spent = decoded.quota.as_ref().is_some_and(|quota| quota.remaining == 0);
+                if limited.is_some() && !is_spent && !made(Mistake::LimitHammered) {
+                    let until = limited.and_then(|error| error.until).unwrap_or(now);
+                    seen.ledger.pause(until.max(later(now, LIMIT_PAUSE)));
+                }
+            });
         }
         decoded
     }

@@ -23,6 +23,7 @@ use crate::object::{ObjectState, controller};
 use crate::observe::{Applied, Shows};
 use crate::observed::mark_deleted;
 use crate::order::Origin;
+use crate::quota::Purpose;
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -33,6 +34,9 @@ pub(super) struct Progress {
     /// The pages of this run, and those that it hasn't come to yet of the runs before it.
     #[serde(default)]
     pages: Vec<Page>,
+    /// How many pages the newest complete run had.
+    #[serde(default)]
+    whole: Option<i64>,
 }
 
 /// A page all of which was applied.
@@ -46,6 +50,9 @@ pub(super) struct Page {
     etag: Option<String>,
     /// Where the list went on.
     pub(super) next: Option<String>,
+    /// How many pages followed, where the provider said so.
+    #[serde(default)]
+    more: Option<u32>,
     /// The newest of the provider's times among its rows.
     newest: Option<Time>,
     /// Names of its rows' links.
@@ -74,6 +81,16 @@ impl Progress {
         self.of_this_run().flat_map(|page| page.met.iter().map(String::as_str)).collect()
     }
 
+    /// How many pages the newest complete run had, where one ended.
+    pub(super) fn whole(&self) -> Option<i64> {
+        self.whole
+    }
+
+    /// Pages that follow the newest of this run, where the provider said so.
+    pub(super) fn more(&self) -> Option<i64> {
+        self.of_this_run().last()?.more.map(i64::from)
+    }
+
     fn take(&mut self, page: Page) {
         self.pages.retain(|known| (&known.cursor, known.since) != (&page.cursor, page.since));
         self.pages.push(page);
@@ -81,14 +98,26 @@ impl Progress {
 
     /// The run is over: what it didn't come to of the runs like it isn't there any more.
     fn end(&mut self, complete: bool) {
+        if complete {
+            self.whole = i64::try_from(self.of_this_run().count()).ok();
+        }
         let run_id = &self.run_id;
         self.pages.retain(|page| page.run_id == *run_id || page.since.is_none() != complete);
     }
 }
 
 impl Driver {
-    /// Reads one page and goes through it to its checkpoint. A crash on the way reads the page again (S21).
-    pub(super) async fn page(&self, scope: &Scope, mut state: Loaded<ExternalSyncState>) -> Result<(), DriverError> {
+    /// Reads one page and goes through it to its checkpoint. What goes wrong on the way, a crash too, has the page read again (S21).
+    pub(super) async fn page(&self, scope: &Scope, state: Loaded<ExternalSyncState>) -> Result<(), DriverError> {
+        let mode = state.object.status.as_ref().and_then(|status| status.mode.clone());
+        let driver = self.spending(purpose_of(mode.as_ref()));
+        match Box::pin(driver.read_page(scope, state.clone())).await {
+            Err(DriverError::Provider(error)) => self.interrupted(scope, state, &error).await,
+            done => done,
+        }
+    }
+
+    async fn read_page(&self, scope: &Scope, mut state: Loaded<ExternalSyncState>) -> Result<(), DriverError> {
         let status = state.object.status.clone().unwrap_or_default();
         let complete = status.mode == Some(BackfillMode::Complete);
         let kind = state.object.spec.resource_kind.clone();
@@ -106,15 +135,11 @@ impl Driver {
         let known = self.known_page(scope, &progress, status.cursor.as_ref(), call.since).await?;
         let version = known.as_ref().map(Page::version);
         call.known = version.as_ref();
-        let answer = match self.call(scope, &call).await {
-            Ok(answer) => answer,
-            Err(DriverError::Provider(error)) => return self.interrupted(scope, state, &error).await,
-            Err(other) => return Err(other),
-        };
+        let answer = self.call(scope, &call).await?;
         let decoded = self.decode(scope, &call, &answer);
         let run_id = progress.run_id.clone();
         let (objects, mut page) = match (decoded.result, known) {
-            (Ok(Outcome::Page { objects, next, etag }), _) => {
+            (Ok(Outcome::Page { objects, next, etag, more }), _) => {
                 let next = next.map(|next| next.0);
                 // Where the list goes on is told anew where that was the end of a full page, or led back.
                 let may_ask = match &next {
@@ -127,18 +152,25 @@ impl Driver {
                 let etag = etag.filter(|_| may_ask && is_conditional(&call, scope)).map(std::borrow::Cow::into_owned);
                 (
                     objects,
-                    Page { run_id, cursor: status.cursor.clone(), since: call.since, etag, next, ..Page::default() },
+                    Page {
+                        run_id,
+                        cursor: status.cursor.clone(),
+                        since: call.since,
+                        etag,
+                        next,
+                        more,
+                        ..Page::default()
+                    },
                 )
             }
             // S25: it was seen, and all of it stands here.
             (Ok(Outcome::NotModified), Some(known)) => (Vec::new(), Page { run_id, ..known }),
             // Not an empty page: a complete backfill would bury everything.
             (Ok(_), _) => {
-                let error = ProviderError::new(ErrorClass::Decode, "the answer to a list is no page");
-                return self.interrupted(scope, state, &error).await;
+                return Err(ProviderError::new(ErrorClass::Decode, "the answer to a list is no page").into());
             }
             (Err(_), _) if made(Mistake::RefusedPageIsEmpty) => (Vec::new(), Page { run_id, ..Page::default() }),
-            (Err(error), _) => return self.interrupted(scope, state, &error).await,
+            (Err(error), _) => return Err(error.into()),
         };
         let name = state.object.name().to_owned();
         let origin = Origin::Read { started_at: answer.started_at };
@@ -169,7 +201,6 @@ impl Driver {
         let next = page.next.clone();
         progress.take(page);
         let mut changes = Changes::at(self.clock.now());
-        let begun = state.clone();
         let resumed = status.phase.clone();
         if resumed == krate_model::kinds::external::ExternalSyncStatePhase::Listing {
             self.advance(scope, &mut state, Event::Listed { objects: count, calls: 1 }, &mut changes)?;
@@ -180,12 +211,8 @@ impl Driver {
             self.advance(scope, &mut state, Event::MorePages { cursor }, &mut changes)?;
         } else {
             let complete = (complete || made(Mistake::BuryIncomplete)) && !made(Mistake::DeletionIgnored);
-            let unmet = if complete { self.bury_unmet(scope, &state.object, &progress).await } else { Ok(0) };
-            let tombstones = match unmet {
-                // The run isn't over while nobody can tell; the page is read again.
-                Err(DriverError::Provider(error)) => return self.interrupted(scope, begun, &error).await,
-                unmet => unmet?,
-            };
+            // The run isn't over while nobody can tell.
+            let tombstones = if complete { self.bury_unmet(scope, &state.object, &progress).await? } else { 0 };
             self.advance(scope, &mut state, Event::Ended { watermark: progress.newest(), tombstones }, &mut changes)?;
             progress.end(complete);
         }
@@ -338,6 +365,11 @@ impl Driver {
         };
         self.step_state(scope, state, event).await.map(|_| ())
     }
+}
+
+/// What the calls of a run are for (S43): an incremental one shows what a lost webhook would have told.
+pub(super) fn purpose_of(mode: Option<&BackfillMode>) -> Purpose {
+    if mode == Some(&BackfillMode::Incremental) { Purpose::Repair } else { Purpose::Backfill }
 }
 
 /// What the calls of a list are about.

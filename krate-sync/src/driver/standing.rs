@@ -15,6 +15,7 @@ use krate_model::{Kind, Resource, canonical_digest};
 use super::{Config, Driver, DriverError};
 use crate::machines::{Ctx, Policy};
 use crate::object::controller;
+use crate::quota::Ledger;
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 use crate::sharing::Refusal;
@@ -88,6 +89,12 @@ impl Driver {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         take(notes.seen.entry(provider.to_owned()).or_default());
         notes.is_new = true;
+    }
+
+    /// What is known about a provider's budgets, to be asked or written to; no news for its status.
+    pub(crate) fn with_ledger<T>(&self, provider: &str, ask: impl FnOnce(&mut Ledger) -> T) -> T {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        ask(&mut notes.seen.entry(provider.to_owned()).or_default().ledger)
     }
 
     /// Computes the statuses where something was written or noted since they were computed last, and writes those that differ. Answers when

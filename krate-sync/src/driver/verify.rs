@@ -20,6 +20,7 @@ use crate::merge::{Base, FieldOutcome, FieldRule, FieldValue, merge_field};
 use crate::object::{ObjectState, is_final, link_name};
 use crate::observed::observed;
 use crate::plan::carries;
+use crate::quota::Purpose;
 use crate::records::{self, Loaded};
 use crate::scope::Scope;
 
@@ -106,8 +107,9 @@ impl Driver {
         let scope =
             config.scope(binding).ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;
         let mut found = Verification::default();
+        let driver = self.spending(Purpose::Backfill);
         for state in self.states_of(scope).await? {
-            Box::pin(self.verify_list(scope, &state.object, &mut found)).await?;
+            Box::pin(driver.verify_list(scope, &state.object, &mut found)).await?;
         }
         self.verify_creates(scope, &mut found).await?;
         Ok(found)

@@ -8,6 +8,7 @@ use krate_model::audit::{AuditDraft, AuditOutcome};
 use krate_model::kinds::external::{
     DeliveryOutcome, DispositionAct, ExternalWebhookDelivery, ExternalWebhookDeliveryPhase as Phase,
 };
+use krate_model::kinds::sets::ErrorClass;
 use krate_model::kinds::shared::{BlobStorage, ErrorInfo, Time};
 
 use super::{About, Ctx, Due, Move, Policy, Refused, Step, Transition, Why, condition, events, later, retry_at, table};
@@ -152,6 +153,10 @@ pub fn step(
             ready(&mut status.conditions, true, "Processed");
         }
         Event::Failed { error } => {
+            // A limit isn't the delivery's fault: it costs no attempt, and loses no event (S44).
+            if error.class == ErrorClass::RateLimited {
+                status.attempts = status.attempts.saturating_sub(1).max(0);
+            }
             reason = Some(error.class.to_string());
             status.not_before = Some(retry_at(ctx, &name, status.attempts, &error));
             status.error = Some(error);

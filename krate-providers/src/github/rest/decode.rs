@@ -25,7 +25,7 @@ pub(in crate::github) fn decode<'a>(call: &Call<'_>, response: &'a Response<Byte
     let request_id = header_text(headers, "x-github-request-id").filter(|id| id.len() <= MAX_REQUEST_ID_BYTES);
     let request_id = request_id.map(str::to_owned);
     let result = outcome(call, response, received_at).map_err(|error| error.request_id(request_id.clone()));
-    Decoded { result, quota: failure::quota(headers), request_id }
+    Decoded { result, quota: failure::quota(headers, received_at), request_id }
 }
 
 fn outcome<'a>(
@@ -108,7 +108,7 @@ fn success<'a>(call: &Call<'_>, response: &'a Response<Bytes>) -> Result<Outcome
         page::after(next, from.as_deref(), objects.last().and_then(|last| last.observed_version.updated_at))
     });
     let etag: Option<Text<'a>> = etag.map(Cow::Borrowed);
-    Ok(Outcome::Page { objects, next, etag })
+    Ok(Outcome::Page { objects, next, etag, more: page::more(response.headers()) })
 }
 
 fn object<'a>(mut event: CanonicalEvent<'a>, etag: Option<&str>) -> Outcome<'a> {

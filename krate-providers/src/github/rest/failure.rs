@@ -19,14 +19,17 @@ fn header_number(headers: &HeaderMap, name: &str) -> Option<u64> {
     header_text(headers, name)?.trim().parse().ok()
 }
 
-/// The budget that the answer tells of, whatever the answer is.
-pub(super) fn quota(headers: &HeaderMap) -> Option<QuotaReading> {
-    let reset = i64::try_from(header_number(headers, "x-ratelimit-reset")?).ok()?;
+/// The budget that the answer tells of, whatever the answer is. The end of its window is told by GitHub's clock, and waited for by this one: the answer's own
+/// date says how far they are apart.
+pub(super) fn quota(headers: &HeaderMap, received_at: Time) -> Option<QuotaReading> {
+    let reset = DateTime::from_timestamp(i64::try_from(header_number(headers, "x-ratelimit-reset")?).ok()?, 0)?;
+    let sent = header_text(headers, header::DATE.as_str()).and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+    let here = sent.and_then(|sent| received_at.checked_add_signed(reset - sent.to_utc())).unwrap_or(reset);
     Some(QuotaReading::new(
         header_text(headers, "x-ratelimit-resource").unwrap_or("core").chars().take(64).collect::<String>(),
         header_number(headers, "x-ratelimit-limit")?,
         header_number(headers, "x-ratelimit-remaining")?,
-        DateTime::from_timestamp(reset, 0)?,
+        here,
     ))
 }
 
@@ -124,16 +127,35 @@ fn limit(
     pause: Option<Time>,
     received_at: Time,
 ) -> Option<Time> {
-    // The end of the hour is told by GitHub's clock, and waited for by this one: the answer's own date says how far they are apart.
-    let left = |reset: Time| {
-        let sent = header_text(headers, header::DATE.as_str()).and_then(|date| DateTime::parse_from_rfc2822(date).ok());
-        sent.and_then(|sent| received_at.checked_add_signed(reset - sent.to_utc())).unwrap_or(reset)
-    };
-    let primary = quota(headers).filter(|quota| quota.remaining == 0).map(|quota| left(quota.reset_at));
+    let primary = quota(headers, received_at).filter(|quota| quota.remaining == 0).map(|quota| quota.reset_at);
     let lower = message.to_ascii_lowercase();
     let told =
         ["secondary rate limit", "abuse detection", "rate limit exceeded"].iter().any(|word| lower.contains(word));
     let secondary = told || status == StatusCode::TOO_MANY_REQUESTS;
     // Both may hold at once: the later end counts.
     primary.max(pause).or_else(|| if secondary { received_at.checked_add_signed(SECONDARY_LIMIT) } else { None })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn s43_the_end_of_a_window_is_told_by_the_receivers_clock() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("limit", "5000"), ("remaining", "4999"), ("reset", "1780003600"), ("resource", "core")] {
+            let name = http::HeaderName::try_from(format!("x-ratelimit-{name}")).unwrap();
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let read = |headers: &HeaderMap| quota(headers, at(1_780_007_200)).unwrap();
+        assert_eq!(read(&headers), QuotaReading::new("core", 5000, 4999, at(1_780_003_600)));
+        // The receiver's clock is two hours ahead of GitHub's.
+        headers.insert(header::DATE, HeaderValue::from_static("Thu, 28 May 2026 20:26:40 GMT"));
+        assert_eq!(read(&headers).reset_at, at(1_780_007_200 + 3600));
+        headers.remove("x-ratelimit-limit");
+        assert_eq!(quota(&headers, at(0)), None, "half a budget is none");
+    }
 }

@@ -23,11 +23,7 @@ const MAX_CURSOR_BYTES: usize = 4096;
 /// # Errors
 /// The link to the next page has no paging parameter that krate knows.
 pub(super) fn next(headers: &HeaderMap) -> Result<Option<Cursor>, &'static str> {
-    let Some(target) =
-        headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok()).find_map(next_target)
-    else {
-        return Ok(None);
-    };
+    let Some(target) = target(headers, "next") else { return Ok(None) };
     let url = Url::parse(target).map_err(|_| "the link to the next page is no address")?;
     let kept: Vec<_> = url.query_pairs().filter(|(name, _)| PAGING.contains(&name.as_ref())).collect();
     let cursor = Serializer::new(String::new()).extend_pairs(&kept).finish();
@@ -35,6 +31,20 @@ pub(super) fn next(headers: &HeaderMap) -> Result<Option<Cursor>, &'static str> 
         return Err("the link to the next page has no known paging parameter");
     }
     Ok(Some(Cursor(cursor)))
+}
+
+/// How many pages follow this one: the number of the last one says so, where pages are counted.
+pub(super) fn more(headers: &HeaderMap) -> Option<u32> {
+    let number = |relation| {
+        let target = target(headers, relation)?;
+        let url = Url::parse(target).ok()?;
+        url.query_pairs().find(|(name, _)| name == "page").and_then(|(_, number)| number.parse::<u32>().ok())
+    };
+    match (number("next"), number("last")) {
+        (Some(next), Some(last)) => last.checked_sub(next)?.checked_add(1),
+        _ if target(headers, "next").is_none() => Some(0),
+        _ => None,
+    }
 }
 
 /// The text of a time in a query.
@@ -64,15 +74,13 @@ pub(super) fn since_of(cursor: &Cursor) -> Option<String> {
     parameters(cursor)?.into_iter().find_map(|(name, value)| (name == SINCE).then_some(value))
 }
 
-/// The address in `<address>; rel="next"`.
-fn next_target(links: &str) -> Option<&str> {
-    links.split(',').find_map(|link| {
+/// The address in `<address>; rel="next"`, for any relation.
+fn target<'h>(headers: &'h HeaderMap, relation: &str) -> Option<&'h str> {
+    let links = headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
+    links.flat_map(|links| links.split(',')).find_map(|link| {
         let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let is_next = parameters.split(';').any(|parameter| {
-            let parameter = parameter.trim();
-            parameter == "rel=\"next\"" || parameter == "rel=next"
-        });
-        is_next.then_some(target)
+        let told = parameters.split(';').filter_map(|parameter| parameter.trim().strip_prefix("rel="));
+        told.map(|told| told.trim_matches('"')).any(|told| told == relation).then_some(target)
     })
 }
 
@@ -109,6 +117,21 @@ mod tests {
         assert_eq!(cursor("<https://x/?page=1>; rel=\"prev\"").unwrap(), None);
         assert!(cursor("<https://x/?offset=1>; rel=\"next\"").is_err());
         assert!(cursor("<not an address>; rel=\"next\"").is_err());
+    }
+
+    #[test]
+    fn s43_the_last_page_says_how_many_follow() {
+        let more = |link: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::LINK, HeaderValue::from_static(link));
+            super::more(&headers)
+        };
+        assert_eq!(more(r#"<https://x/?page=3>; rel="next", <https://x/?page=9&per_page=5>; rel="last""#), Some(7));
+        assert_eq!(more(r#"<https://x/?page=9>; rel="next", <https://x/?page=9>; rel="last""#), Some(1));
+        assert_eq!(more(r#"<https://x/?page=9>; rel="next", <https://x/?page=3>; rel="last""#), None, "nonsense");
+        assert_eq!(more(r#"<https://x/?after=abc>; rel="next""#), None, "pages that aren't counted");
+        assert_eq!(more(r#"<https://x/?page=8>; rel="prev""#), Some(0));
+        assert_eq!(super::more(&HeaderMap::new()), Some(0));
     }
 
     #[test]

@@ -42,7 +42,9 @@ pub(crate) enum Command {
     /// Say why an object is as it is
     Why(read::OneArgs),
     /// Compare what stands here with what the provider has, and change nothing
-    Verify(read::VerifyArgs),
+    Verify(read::BindingArgs),
+    /// Say what is left of the providers' budgets, what reading the lists costs, and when it is done
+    Forecast(read::BindingArgs),
     /// Decide a conflict
     Resolve(decide::ResolveArgs),
     /// Let a write that waits for approval go out
@@ -59,6 +61,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<Answer, Error> {
         Command::Diff(args) => read::diff(&args, output),
         Command::Why(args) => read::why(&args, output),
         Command::Verify(args) => read::verify(&args, output),
+        Command::Forecast(args) => read::forecast(&args, output),
         Command::Resolve(args) => decide::resolve(&args, output),
         Command::Approve(args) => decide::approve(&args, output),
         Command::Deny(args) => decide::deny(&args, output),

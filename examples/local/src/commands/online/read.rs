@@ -1,4 +1,4 @@
-//! Looking: `get`, `describe`, `diff`, `why`, `verify`.
+//! Looking: `get`, `describe`, `diff`, `why`, `verify`, `forecast`.
 
 use std::fmt::Write as _;
 
@@ -40,7 +40,7 @@ pub(crate) struct OneArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct VerifyArgs {
+pub(crate) struct BindingArgs {
     #[command(flatten)]
     server: Server,
     /// The binding; without it, all
@@ -172,22 +172,64 @@ fn story(why: &Value) -> String {
     story
 }
 
-pub(super) fn verify(args: &VerifyArgs, output: Output) -> Result<Answer, Failed> {
-    let api = Api::new(&args.server)?;
-    let bindings = match &args.binding {
-        Some(binding) => vec![binding.clone()],
-        None => api
-            .all(Kind::ExternalBackendBinding, &[], usize::MAX)?
-            .iter()
-            .map(|binding| text(binding, "/metadata/name"))
-            .collect(),
-    };
-    let mut found = serde_json::Map::new();
-    for binding in bindings {
-        let answer = api.get(&["verify", &binding], &[])?;
-        found.insert(binding, answer);
+impl BindingArgs {
+    /// What the server says at `path` about the binding, or about each of them.
+    fn ask(&self, path: &str) -> Result<Value, Failed> {
+        let api = Api::new(&self.server)?;
+        let bindings = match &self.binding {
+            Some(binding) => vec![binding.clone()],
+            None => api
+                .all(Kind::ExternalBackendBinding, &[], usize::MAX)?
+                .iter()
+                .map(|binding| text(binding, "/metadata/name"))
+                .collect(),
+        };
+        let mut found = serde_json::Map::new();
+        for binding in bindings {
+            let answer = api.get(&[path, &binding], &[])?;
+            found.insert(binding, answer);
+        }
+        Ok(Value::Object(found))
     }
-    let found = Value::Object(found);
+}
+
+pub(super) fn forecast(args: &BindingArgs, output: Output) -> Result<Answer, Failed> {
+    output.print(Format::Table, &args.ask("forecast")?, foretold)?;
+    Ok(Answer::Yes)
+}
+
+/// Budgets and lists, for people.
+fn foretold(found: &Value) -> String {
+    let mut story = String::new();
+    for (binding, found) in found.as_object().into_iter().flatten() {
+        let _ = writeln!(story, "{binding}");
+        for budget in rows(found, "budgets") {
+            let (name, until) = (text(&budget, "/scope"), text(&budget, "/resetAt"));
+            let _ = if budget["limit"] == 0 {
+                writeln!(story, "{name} until {until}")
+            } else {
+                writeln!(story, "budget {name}: {} of {} left until {until}", budget["remaining"], budget["limit"])
+            };
+        }
+        let row = |list: &Value| {
+            let calls = list["calls"].as_i64().map_or_else(|| "not known yet".to_owned(), |calls| calls.to_string());
+            let known = match list["by"].as_str() {
+                Some("provider") => "the provider said so",
+                Some("lastRun") => "as the last complete run",
+                _ => "",
+            };
+            let run = if list["running"] == true { "running" } else { "next" };
+            let mode = text(list, "/mode");
+            [text(list, "/kind"), format!("{run}, {mode}"), calls, known.to_owned(), text(list, "/doneBy")]
+        };
+        let header = ["List", "Run", "Calls", "Known by", "Done by, if it went on now"];
+        let _ = writeln!(story, "{}", table(header, rows(found, "lists").iter().map(row)));
+    }
+    story
+}
+
+pub(super) fn verify(args: &BindingArgs, output: Output) -> Result<Answer, Failed> {
+    let found = args.ask("verify")?;
     output.print(Format::Table, &found, verified)?;
     // What is known to be on its way, or to wait for a person, is as it should be.
     let all =

@@ -36,6 +36,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/approvals/{namespace}/{name}/decide", post(decisions::decide))
         .route("/why/{kind}/{namespace}/{name}", get(why::why))
         .route("/verify/{binding}", get(why::verify))
+        .route("/forecast/{binding}", get(why::forecast))
         .route("/diff/{kind}/{namespace}/{name}", get(why::diff))
         .route("/{kind}", get(objects::list).post(objects::create))
         .route("/{kind}/{namespace}/{name}", get(objects::get).patch(objects::patch))

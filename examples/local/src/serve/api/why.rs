@@ -12,7 +12,7 @@ use krate_model::kinds::sets::Mode;
 use krate_model::kinds::shared::{MAX_VALUE_BYTES, Value as FieldText};
 use krate_model::store::{Index, Query};
 use krate_model::{Kind, Resource};
-use krate_sync::driver::Verification;
+use krate_sync::driver::{Forecast, Verification};
 use krate_sync::local::{Local, spec_fields};
 use krate_sync::machines::{Due, Policy, intent};
 use krate_sync::merge::FieldRule;
@@ -73,6 +73,14 @@ pub(super) async fn verify(
     Path(binding): Path<String>,
 ) -> Result<Json<Verification>, ApiError> {
     Ok(Json(Box::pin(app.driver.verify(&binding)).await?))
+}
+
+/// `GET /api/v1/forecast/{binding}`: what reading the binding's lists will cost, and when it is done.
+pub(super) async fn forecast(
+    State(app): State<Arc<App>>,
+    Path(binding): Path<String>,
+) -> Result<Json<Forecast>, ApiError> {
+    Ok(Json(Box::pin(app.driver.forecast(&binding)).await?))
 }
 
 /// `GET /api/v1/why/{kind}/{namespace}/{name}`.
