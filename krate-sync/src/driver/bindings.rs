@@ -1,7 +1,8 @@
 //! Bindings on their way into sync, through their machine only (section 9), and the external side that they are bound to.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
+use chrono::TimeDelta;
 use krate_model::Resource;
 use krate_model::kinds::external::{
     BackfillMode, BindingInterfaceStatus, BoundTarget, ExternalBackendBinding, ExternalBackendBindingPhase as Phase,
@@ -13,6 +14,7 @@ use krate_model::kinds::shared::{ErrorInfo, NativeTarget, Time};
 use krate_providers::contract::{Call, Outcome, ProviderError};
 
 use super::intents::{info, of};
+use super::turns::{Ended, Running, Turn};
 use super::{Config, Driver, DriverError, MAX_RACES};
 use crate::identity::{bound, full_name, renamed};
 use crate::machines::binding::{self, Effect, Event};
@@ -24,45 +26,40 @@ use crate::scope::Scope;
 /// Moves of one binding in one pass: from `Failed` to `Backfilling` are four.
 const MOST_MOVES: usize = 4;
 
-/// What became of a binding in a pass.
-enum Advanced {
-    /// There was nothing to do.
-    Idle,
-    /// Something was written.
-    Moved,
-    /// It didn't work; when to try again.
-    Held(Time),
-}
-
 impl Driver {
-    /// Takes bindings as far as their backfill: their target is read and identified. Answers whether something was written, and when to try again what
-    /// didn't work.
+    /// Takes bindings as far as their backfill: their target is read and identified.
     pub(super) async fn advance_bindings(
         &self,
-        config: &Config,
+        config: &Arc<Config>,
         now: Time,
-    ) -> Result<(bool, Option<Time>), DriverError> {
-        let (mut moved, mut next): (bool, Option<Time>) = (false, None);
-        for scope in config.all_scopes() {
-            match self.advance_binding(scope, now).await {
-                Ok(Advanced::Idle) => {}
-                Ok(Advanced::Moved) => moved = true,
-                Ok(Advanced::Held(until)) => next = next.into_iter().chain([until]).min(),
-                // Whoever was faster has woken the next pass.
-                Err(error) if error.is_race() => moved = true,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok((moved, next))
+        running: &mut Running,
+        patience: Option<TimeDelta>,
+    ) -> Vec<Ended> {
+        let key = |scope: &Scope| records::key_of::<ExternalBackendBinding>(scope.namespace(), scope.binding_name());
+        let due = config.all_scopes().map(|scope| (key(scope), scope));
+        let turns = due.filter(|(key, _)| !running.busy.has(key)).map(|(key, scope)| {
+            let (driver, config, name) = (self.clone(), Arc::clone(config), scope.binding_name().to_owned());
+            let work = Box::pin(async move {
+                match config.scope(&name) {
+                    Some(scope) => driver.advance_binding(scope, now).await,
+                    None => Ok(()),
+                }
+            });
+            Turn { key, provider: scope.backend.object.name().into(), work }
+        });
+        let turns = turns.collect();
+        self.take(turns, running, patience).await
     }
 
-    async fn advance_binding(&self, scope: &Scope, now: Time) -> Result<Advanced, DriverError> {
+    /// When the first of the bindings that didn't work is tried again.
+    pub(super) fn held_until(&self, config: &Config, now: Time) -> Option<Time> {
+        config.all_scopes().filter(|scope| !scope.is_suspended()).filter_map(|scope| self.held(scope, now)).min()
+    }
+
+    async fn advance_binding(&self, scope: &Scope, now: Time) -> Result<(), DriverError> {
         // What is suspended asks nothing of its provider.
-        if scope.is_suspended() {
-            return Ok(Advanced::Idle);
-        }
-        if let Some(until) = self.held(scope, now) {
-            return Ok(Advanced::Held(until));
+        if scope.is_suspended() || self.held(scope, now).is_some() {
+            return Ok(());
         }
         let mut moved = false;
         for _ in 0..MOST_MOVES {
@@ -77,14 +74,7 @@ impl Driver {
                         let provider_uid = scope.backend.object.metadata().uid.clone();
                         Event::TargetValidated { provider_uid, target }
                     }
-                    Err(error) => match self.held_up(scope, loaded, &error, now).await? {
-                        Ok(event_of) => {
-                            let (loaded, event) = *event_of;
-                            self.step_binding(scope, loaded, event, changes).await?;
-                            return Ok(Advanced::Moved);
-                        }
-                        Err(until) => return Ok(Advanced::Held(until)),
-                    },
+                    Err(error) => return self.held_up(scope, loaded, &error, now).await,
                 },
                 // Said instead of left alone: nobody would register it.
                 Due::Now(Effect::RegisterHook) => {
@@ -98,10 +88,11 @@ impl Driver {
                 // Bound by name so far.
                 _ if scope.names_one() && is_active(&loaded.object) && !is_identified(&loaded.object) => {
                     return match self.see_target(scope).await {
-                        Ok(true) => Ok(Advanced::Moved),
-                        Ok(false) => Ok(Advanced::Idle),
-                        Err(error) if error.is_race() => Err(error),
-                        Err(_) => Ok(Advanced::Held(self.hold(scope, None, now))),
+                        Err(error) if !error.is_race() => {
+                            self.hold(scope, None, now);
+                            Ok(())
+                        }
+                        seen => seen.map(|_| ()),
                     };
                 }
                 _ => break,
@@ -112,23 +103,22 @@ impl Driver {
         if moved {
             self.notes.lock().unwrap_or_else(PoisonError::into_inner).held.remove(scope.binding_name());
         }
-        Ok(if moved { Advanced::Moved } else { Advanced::Idle })
+        Ok(())
     }
 
     /// What an error in the validation comes to: the failure of a configuration that can't work, or a pause.
-    #[allow(clippy::type_complexity)] // A move or a time, once.
     async fn held_up(
         &self,
         scope: &Scope,
         mut loaded: Loaded<ExternalBackendBinding>,
         error: &DriverError,
         now: Time,
-    ) -> Result<Result<Box<(Loaded<ExternalBackendBinding>, Event)>, Time>, DriverError> {
+    ) -> Result<(), DriverError> {
         let told = told(error, now);
         if told.class == ErrorClass::Configuration {
-            return Ok(Ok(Box::new((loaded, Event::Failed { error: told }))));
+            return self.step_binding(scope, loaded, Event::Failed { error: told }, Changes::at(now)).await;
         }
-        let until = self.hold(scope, told.until, now);
+        self.hold(scope, told.until, now);
         let known = loaded.object.status.as_ref().and_then(|status| status.last_error.as_ref());
         if known.is_none_or(|known| known.class != told.class) {
             loaded.change().status_mut().last_error = Some(told);
@@ -136,7 +126,7 @@ impl Driver {
             changes.put(&loaded)?;
             changes.commit(self.store()).await?;
         }
-        Ok(Err(until))
+        Ok(())
     }
 
     async fn binding(&self, scope: &Scope) -> Result<Option<Loaded<ExternalBackendBinding>>, DriverError> {

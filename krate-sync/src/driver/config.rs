@@ -1,6 +1,6 @@
 //! Providers, bindings and policies as the store holds them, ready to be asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use krate_model::kinds::external::{
@@ -123,6 +123,12 @@ impl Config {
     /// All bindings that aren't failed.
     pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
         self.all_scopes().filter(|scope| scope.phase() != ExternalBackendBindingPhase::Failed)
+    }
+
+    /// The namespaces of everything that may be due.
+    pub(crate) fn namespaces(&self) -> BTreeSet<&str> {
+        let bindings = self.scopes.values().map(Scope::namespace);
+        bindings.chain(self.backends.values().map(|backend| backend.object.namespace())).collect()
     }
 
     /// All bindings that may be used, failed ones as well.

@@ -25,20 +25,22 @@ mod resolutions;
 mod retention;
 mod sending;
 mod standing;
+mod turns;
 mod verify;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use chrono::TimeDelta;
 use futures_util::future::{Either, select};
-use futures_util::stream::{self, StreamExt};
 use krate_model::Kind;
 use krate_model::kinds::shared::Time;
-use krate_model::store::{Filter, Index, Query, Revision, Store, StoreError, Stored, sortable_time};
+use krate_model::store::{Filter, Index, Query, Revision, Store, StoreError, Stored};
 
 pub use config::Config;
 pub use forecast::{Basis, Forecast, ListForecast};
 pub use ports::{Clock, Http, SecretError, Secrets, SendError};
+use turns::{Busy, Ended, Running};
 pub use verify::{Because, Difference, Verification, What};
 
 use crate::ingest::{AcceptError, Accepted, accept};
@@ -47,10 +49,6 @@ use crate::plan::PlanError;
 use crate::quota::Purpose;
 use crate::records::RecordError;
 
-/// Records that are worked on at the same time.
-const CONCURRENCY: usize = 32;
-/// Records of one kind that are taken in one pass; what is left is due in the next one, so that no kind waits for another (S46).
-const BATCH: usize = 256;
 /// How often a decision is made anew when somebody else was faster.
 const MAX_RACES: usize = 16;
 
@@ -113,6 +111,20 @@ impl From<krate_model::store::StoreError> for DriverError {
 impl DriverError {
     fn is_race(&self) -> bool {
         matches!(self, Self::Record(error) if error.is_conflict())
+    }
+}
+
+impl Pass {
+    fn take(&mut self, over: Vec<Ended>) {
+        for Ended { key, result, .. } in over {
+            // Each pass looks at every binding; that is no work on a record.
+            let is_record = DUE.iter().any(|kind| key.collection == (*kind).into());
+            self.done = self.done.saturating_add(usize::from(is_record));
+            match result {
+                Err(error) if !error.is_race() => self.failed.push(format!("{} {}: {error}", key.collection, key.name)),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -211,65 +223,49 @@ impl Driver {
         Ok(accepted)
     }
 
-    /// Works on what is due now, once through every kind.
+    /// Works on what is due now, once through every kind, and ends with the last of it.
     ///
     /// # Errors
     /// Only when the store can't be read; a record that fails is named in [`Pass::failed`], and the others go on (S46).
     pub async fn run_due(&self) -> Result<Pass, DriverError> {
+        Box::pin(self.pass(&mut Running::default(), None)).await
+    }
+
+    /// One pass. With `patience`, what is slow stays in `running` when it is over.
+    async fn pass(&self, running: &mut Running, patience: Option<TimeDelta>) -> Result<Pass, DriverError> {
         let now = self.clock.now();
-        let mut config = Box::pin(Config::load(self.store.as_ref(), now)).await?;
+        let mut config = Arc::new(Box::pin(Config::load(self.store.as_ref(), now)).await?);
         Box::pin(self.tell_refusals(&config, now)).await?;
-        let (moved, held) = Box::pin(self.advance_bindings(&config, now)).await?;
-        if moved {
-            config = Box::pin(Config::load(self.store.as_ref(), now)).await?;
+        let before = self.store.revision().await?;
+        let mut pass = Pass::default();
+        pass.take(running.over());
+        pass.take(Box::pin(self.advance_bindings(&config, now, running, patience)).await);
+        if self.store.revision().await? != before {
+            config = Arc::new(Box::pin(Config::load(self.store.as_ref(), now)).await?);
         }
-        let config = Arc::new(config);
         Box::pin(self.ensure_states(&config, now)).await?;
         Box::pin(self.answer_requests(&config, now)).await?;
-        let mut pass = Pass::default();
         for kind in DUE {
-            let due = self.due(kind, now).await?;
-            let results: Vec<(String, Result<(), DriverError>)> = stream::iter(due)
-                .map(|stored| {
-                    let config = Arc::clone(&config);
-                    async move {
-                        let name = format!("{kind} {}", stored.key.name);
-                        (name, Box::pin(self.work(kind, &stored, &config)).await)
-                    }
-                })
-                .buffer_unordered(CONCURRENCY)
-                .collect()
-                .await;
-            for (name, result) in results {
-                pass.done = pass.done.saturating_add(1);
-                match result {
-                    Err(error) if !error.is_race() => pass.failed.push(format!("{name}: {error}")),
-                    _ => {}
-                }
-            }
+            pass.take(Box::pin(self.take_due(kind, &config, now, running, patience)).await?);
         }
         let look = Box::pin(self.show_all(&config, now)).await?;
         let prune = Box::pin(self.prune(&config, now)).await.unwrap_or_else(|error| {
             pass.failed.push(format!("retention: {error}"));
             None
         });
-        pass.next = self.next_due().await?.into_iter().chain(look).chain(held).chain(prune).min();
+        let held = self.held_until(&config, now);
+        pass.next = self.next_due(&running.busy).await?.into_iter().chain(look).chain(held).chain(prune).min();
         Ok(pass)
     }
 
-    async fn due(&self, kind: Kind, now: Time) -> Result<Vec<Stored>, DriverError> {
-        let upto = sortable_time(now);
-        let query = Query::new(kind).between(Index::Due, ..=upto.as_str()).limit(BATCH);
-        Ok(self.store.list(&query).await?.items)
-    }
-
-    /// When the next record of any kind is due.
-    async fn next_due(&self) -> Result<Option<Time>, DriverError> {
+    /// When the next record of any kind is due that isn't worked on already.
+    async fn next_due(&self, busy: &Busy) -> Result<Option<Time>, DriverError> {
         let mut next: Option<Time> = None;
         for kind in DUE {
-            let query = Query::new(kind).between(Index::Due, ""..).limit(1);
+            let query = Query::new(kind).between(Index::Due, ""..).limit(busy.len().saturating_add(1));
             let page = self.store.list(&query).await?;
-            if let Some(at) = page.items.first().and_then(due_time) {
+            let first = page.items.iter().find(|stored| !busy.has(&stored.key));
+            if let Some(at) = first.and_then(due_time) {
                 next = Some(next.map_or(at, |known| known.min(at)));
             }
         }
@@ -298,9 +294,10 @@ impl Driver {
             Kind::Organization,
             Kind::OrgSharingPolicy,
         ]));
+        let mut running = Running::default();
         loop {
             let before = self.store.revision().await.unwrap_or(Revision::ZERO);
-            let pass = self.run_due().await;
+            let pass = Box::pin(self.pass(&mut running, Some(PATIENCE))).await;
             report(&pass);
             let next = match &pass {
                 Ok(pass) => pass.next,
@@ -316,19 +313,21 @@ impl Driver {
                 if more {
                     return;
                 }
-                let changes = Box::pin(self.changed(before, &filter));
+                // What was left running makes room for its provider when it ends.
+                let news = select(Box::pin(self.changed(before, &filter)), Box::pin(running.freed()));
                 match next {
                     Some(at) => {
                         let at = at.max(self.clock.now() + pause);
-                        let _ = select(changes, self.clock.sleep_until(at)).await;
+                        let _ = select(news, self.clock.sleep_until(at)).await;
                     }
-                    None => changes.await,
+                    None => drop(news.await),
                 }
             };
             // The stop is asked first: with a steady backlog the wait is always over at once.
-            match select(&mut stop, Box::pin(wait)).await {
-                Either::Left(_) => return,
-                Either::Right(_) => {}
+            let is_over = matches!(select(&mut stop, Box::pin(wait)).await, Either::Left(_));
+            if is_over {
+                while running.next().await.is_some() {}
+                return;
             }
         }
     }
@@ -345,12 +344,14 @@ impl Driver {
     }
 }
 
+/// How long a pass waits for what it has begun while nothing of it ends (S46).
+const PATIENCE: TimeDelta = TimeDelta::milliseconds(250);
 /// How long to wait when the store can't be read.
-const STORE_PAUSE: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+const STORE_PAUSE: TimeDelta = TimeDelta::seconds(1);
 /// How long to wait at least after a pass that changed nothing.
-const STALLED_PAUSE: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+const STALLED_PAUSE: TimeDelta = TimeDelta::seconds(1);
 /// How long to wait at least before a record that just failed is tried again.
-const FAILED_PAUSE: chrono::TimeDelta = chrono::TimeDelta::milliseconds(50);
+const FAILED_PAUSE: TimeDelta = TimeDelta::milliseconds(50);
 
 /// When a record is due, from its body: the times that its index entry was made from.
 fn due_time(stored: &Stored) -> Option<Time> {

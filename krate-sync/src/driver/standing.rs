@@ -1,6 +1,6 @@
 //! What bindings and providers show about themselves (S3, S42).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use krate_model::condition::{ConditionStatus, Finding, condition, set_condition};
@@ -35,6 +35,8 @@ pub(crate) struct Notes {
     is_new: bool,
     /// Bindings that didn't work: how often, and until when they aren't tried again.
     pub(super) held: BTreeMap<String, (i64, Time)>,
+    /// Who had the last turn, where more organizations have something due than get one in a pass.
+    turn: String,
     /// How far the removal of what is over has come.
     pub(super) round: super::retention::Round,
 }
@@ -89,6 +91,16 @@ impl Driver {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         take(notes.seen.entry(provider.to_owned()).or_default());
         notes.is_new = true;
+    }
+
+    /// Whose turn it is: all of them, or so many from where the last turns ended (S46).
+    pub(super) fn next_turns(&self, namespaces: &BTreeSet<&str>, most: usize) -> Vec<String> {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = notes.turn.as_str();
+        let (before, after): (Vec<&str>, Vec<&str>) = namespaces.iter().partition(|namespace| **namespace <= last);
+        let turns: Vec<String> = after.into_iter().chain(before).take(most).map(str::to_owned).collect();
+        notes.turn = turns.last().cloned().unwrap_or_default();
+        turns
     }
 
     /// What is known about a provider's budgets, to be asked or written to; no news for its status.

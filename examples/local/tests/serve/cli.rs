@@ -187,6 +187,15 @@ async fn what_both_sides_differ_in_is_verified_by_command() {
     // Nothing was taken.
     told.issue("Slow search").await;
 
+    let cost = told.json(&["forecast", "site"], 0).await;
+    let issues = cost["site"]["lists"].as_array().and_then(|lists| lists.iter().find(|list| list["kind"] == "Issue"));
+    let issues = issues.unwrap_or_else(|| panic!("{cost:#}"));
+    assert_eq!((&issues["calls"], &issues["by"], &issues["running"]), (&json!(1), &json!("lastRun"), &json!(false)));
+    assert_eq!(cost["site"]["budgets"][0]["scope"], "core");
+    let shown = told.krate(&["forecast"]).await.ends(0);
+    says(&shown, &["budget core:", "of 5000 left until", "Issue", "next, complete", "as the last complete run"]);
+    told.krate(&["forecast", "nowhere"]).await.ends(1);
+
     told.krate(&["verify", "nowhere"]).await.ends(1);
     let answer = told.server.get("/api/v1/verify/nowhere").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND, "{answer:?}");

@@ -1,0 +1,224 @@
+//! Whose turn it is: what is due is taken in turns from every organization, and what is slow is left behind running, so that one slow or busy
+//! provider, binding or object never delays another (S46).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use krate_model::Kind;
+use krate_model::kinds::shared::Time;
+use krate_model::store::{Index, Key, Query, Stored, sortable_time};
+use serde::Deserialize;
+
+use super::{Config, Driver, DriverError};
+
+/// Records of one provider that are worked on at the same time.
+const CONCURRENCY: usize = 32;
+/// Records of one kind that are begun in one pass; what is left is due in the next one.
+const BATCH: usize = 256;
+/// Pages of due records that are looked through for those of providers that have room.
+const MOST_PAGES: usize = 16;
+/// Organizations that get a turn in one pass, where more is due than one pass takes.
+const MOST_TURNS: usize = 64;
+
+/// Work that came to its end.
+pub(super) struct Ended {
+    pub(super) key: Key,
+    provider: Arc<str>,
+    pub(super) result: Result<(), DriverError>,
+}
+
+/// Work that is due.
+pub(super) struct Turn {
+    pub(super) key: Key,
+    pub(super) provider: Arc<str>,
+    pub(super) work: Pin<Box<dyn Future<Output = Result<(), DriverError>> + Send>>,
+}
+
+/// What is being worked on, from pass to pass.
+#[derive(Default)]
+pub(super) struct Running {
+    work: FuturesUnordered<Pin<Box<dyn Future<Output = Ended> + Send>>>,
+    pub(super) busy: Busy,
+    /// What ended between two passes.
+    over: Vec<Ended>,
+}
+
+/// Which records are being worked on.
+#[derive(Default)]
+pub(super) struct Busy {
+    keys: BTreeSet<Key>,
+    /// How many of them are each provider's.
+    of: BTreeMap<Arc<str>, usize>,
+}
+
+impl Busy {
+    fn has_room(&self, provider: &str) -> bool {
+        self.of.get(provider).is_none_or(|count| *count < CONCURRENCY)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.keys.contains(key)
+    }
+}
+
+impl Running {
+    fn begin(&mut self, Turn { key, provider, work }: Turn) {
+        self.busy.keys.insert(key.clone());
+        let count = self.busy.of.entry(Arc::clone(&provider)).or_default();
+        *count = count.saturating_add(1);
+        self.work.push(Box::pin(async move { Ended { key, provider, result: work.await } }));
+    }
+
+    /// The next that ends; nothing, where nothing runs.
+    pub(super) async fn next(&mut self) -> Option<Ended> {
+        let ended = self.work.next().await?;
+        self.busy.keys.remove(&ended.key);
+        if let Some(count) = self.busy.of.get_mut(&ended.provider) {
+            *count = count.saturating_sub(1);
+        }
+        Some(ended)
+    }
+
+    /// Waits until something ends; for ever, where nothing runs.
+    pub(super) async fn freed(&mut self) {
+        match self.next().await {
+            Some(ended) => self.over.push(ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What ended between two passes.
+    pub(super) fn over(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.over)
+    }
+}
+
+/// Which provider a record is about.
+#[derive(Deserialize)]
+struct OfProvider {
+    spec: ProviderRef,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProviderRef {
+    #[serde(default)]
+    provider_ref: String,
+}
+
+fn provider_of(stored: &Stored) -> Arc<str> {
+    let spec = serde_json::from_slice::<OfProvider>(&stored.body).map(|record| record.spec.provider_ref);
+    spec.unwrap_or_default().into()
+}
+
+impl Driver {
+    /// Works through `turns`, each provider's within its room. With `patience`, what is still running when nothing has ended for so long goes on by itself, and what
+    /// hasn't begun is due in the next pass.
+    pub(super) async fn take(
+        &self,
+        turns: Vec<Turn>,
+        running: &mut Running,
+        patience: Option<TimeDelta>,
+    ) -> Vec<Ended> {
+        let mut waiting = VecDeque::from(turns);
+        let mut own = BTreeSet::new();
+        let mut over = Vec::new();
+        loop {
+            for turn in std::mem::take(&mut waiting) {
+                if running.busy.has_room(&turn.provider) {
+                    own.insert(turn.key.clone());
+                    running.begin(turn);
+                } else {
+                    waiting.push_back(turn);
+                }
+            }
+            if own.is_empty() && waiting.is_empty() {
+                return over;
+            }
+            let next = Box::pin(running.next());
+            let ended = match patience {
+                None => next.await,
+                Some(patience) => match select(next, self.clock.sleep_until(self.clock.now() + patience)).await {
+                    Either::Left((ended, _)) => ended,
+                    Either::Right(_) => None,
+                },
+            };
+            let Some(ended) = ended else { return over };
+            own.remove(&ended.key);
+            over.push(ended);
+        }
+    }
+
+    /// Works on what is due of a kind.
+    pub(super) async fn take_due(
+        &self,
+        kind: Kind,
+        config: &Arc<Config>,
+        now: Time,
+        running: &mut Running,
+        patience: Option<TimeDelta>,
+    ) -> Result<Vec<Ended>, DriverError> {
+        let due = self.due(kind, config, now, &running.busy).await?.into_iter();
+        let turns = due.map(|(provider, stored)| {
+            let (driver, config, key) = (self.clone(), Arc::clone(config), stored.key.clone());
+            let work = Box::pin(async move { driver.work(kind, &stored, &config).await });
+            Turn { key, provider, work }
+        });
+        Ok(self.take(turns.collect(), running, patience).await)
+    }
+
+    /// What is due of a kind, the oldest first. Where it is more than a pass takes, each organization has its turn: the flood of one doesn't hold up another.
+    async fn due(
+        &self,
+        kind: Kind,
+        config: &Config,
+        now: Time,
+        busy: &Busy,
+    ) -> Result<Vec<(Arc<str>, Stored)>, DriverError> {
+        let upto = sortable_time(now);
+        let query = Query::new(kind).between(Index::Due, ..=upto.as_str()).limit(BATCH);
+        let (first, more) = self.due_page(query.clone(), busy).await?;
+        if !more {
+            return Ok(first);
+        }
+        let turns = self.next_turns(&config.namespaces(), MOST_TURNS);
+        let share = BATCH.div_ceil(turns.len().max(1));
+        let mut due = Vec::new();
+        for namespace in turns {
+            due.extend(self.due_page(query.clone().in_namespace(namespace).limit(share), busy).await?.0);
+        }
+        // What room is left goes to the oldest, whoever's it is.
+        let taken: BTreeSet<Key> = due.iter().map(|(_, stored)| stored.key.clone()).collect();
+        let room = BATCH.saturating_sub(due.len());
+        due.extend(first.into_iter().filter(|(_, stored)| !taken.contains(&stored.key)).take(room));
+        Ok(due)
+    }
+
+    /// The records of a query that nobody works on, of providers that have room; and whether there may be more.
+    async fn due_page(&self, mut query: Query, busy: &Busy) -> Result<(Vec<(Arc<str>, Stored)>, bool), DriverError> {
+        let limit = query.limit;
+        let mut found = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let page = self.store.list(&query).await?;
+            let free = page.items.into_iter().filter(|stored| !busy.has(&stored.key));
+            let free = free.map(|stored| (provider_of(&stored), stored));
+            found.extend(free.filter(|(provider, _)| busy.has_room(provider)));
+            match page.next {
+                Some(next) if found.len() < limit => query = query.after(next),
+                next => {
+                    found.truncate(limit);
+                    return Ok((found, next.is_some()));
+                }
+            }
+        }
+        Ok((found, true))
+    }
+}
