@@ -10,5 +10,6 @@ pub mod journal;
 pub mod people;
 pub mod play;
 pub mod shrink;
+pub mod small;
 pub mod strikes;
 pub mod way;

@@ -13,6 +13,7 @@ use krate_sync::driver::DriverError;
 use krate_sync::local::Local;
 
 use super::journal::Journal;
+use super::small::Field;
 use crate::world::{NAMESPACE, World, block_on};
 
 /// Whoever edits here.
@@ -105,7 +106,7 @@ pub fn retitle(forge: &mut Forge, repository: &str, journal: &mut Journal, numbe
 }
 
 // Who edits a text in the forge's pages leaves krate's marker at its end (docs/limits.md).
-fn rewrite(forge: &mut Forge, repository: &str, journal: &mut Journal, number: u64, now: DateTime<Utc>) {
+pub(super) fn rewrite(forge: &mut Forge, repository: &str, journal: &mut Journal, number: u64, now: DateTime<Utc>) {
     let text = format!("there {}", journal.fresh());
     let old = forge.issue(repository, number).and_then(|issue| issue.body.clone());
     let body = format!("{text}{}", marker_of(old.as_deref()));
@@ -158,6 +159,23 @@ pub fn both(forge: &mut Forge, repository: &str, journal: &mut Journal, rng: &mu
 /// An issue at the forge, by chance.
 pub fn any_issue(forge: &Forge, repository: &str, rng: &mut Rng) -> Option<u64> {
     pick(rng, &numbers(forge, repository)).copied()
+}
+
+/// Alice gives an issue another title or body here, where it is known here.
+pub(super) fn edit_here(world: &World, journal: &mut Journal, number: u64, field: Field) {
+    let text = format!("here {}", journal.fresh());
+    let known = |issue: &Issue| issue.status.as_ref()?.external.as_ref()?.native_number;
+    let wanted = i64::try_from(number).ok();
+    let Some(issue) = world.all::<Issue>().into_iter().find(|issue| known(issue) == wanted) else { return };
+    let about = ObjectRef::new(Kind::Issue.as_str(), issue.name());
+    let (name, edited) = match field {
+        Field::Title => ("title", edit(world, &about, &|spec| spec.title.clone_from(&text))),
+        Field::Body => ("body", edit(world, &about, &|spec| spec.body = Some(Body::markdown(text.as_str())))),
+    };
+    if edited {
+        journal.tell(world.forge_now(), || format!("alice edits issue/{number} {name} here: {text:?}"));
+        journal.wrote(true, format!("issue/{number} {name}"), text);
+    }
 }
 
 /// Something that a person does here.

@@ -139,22 +139,8 @@ const REMEMBERED: usize = 16;
 /// # Errors
 /// Why it didn't come to rest.
 pub fn play(seed: u64, steps: &[Step], journal: Journal, crash: Option<Crash>) -> (History, Result<(), String>) {
-    let journal = Arc::new(Mutex::new(journal));
-    let strikes = Arc::new(Mutex::new(Strikes::seeded(seed)));
-    let world = World::simulated(seed, &strikes, &journal);
-    world.plan_crash(crash);
-    let mut history = History {
-        world,
-        journal,
-        strikes,
-        wrong: Vec::new(),
-        secret: SECRET.to_owned(),
-        held: Vec::new(),
-        taken: Vec::new(),
-        heard: String::new(),
-        outages: Vec::new(),
-        throttled: 0,
-    };
+    let mut history = History::begin(seed, journal);
+    history.world.plan_crash(crash);
     for step in steps {
         history.step(*step);
         if history.world.is_dead() {
@@ -167,6 +153,24 @@ pub fn play(seed: u64, steps: &[Step], journal: Journal, crash: Option<Crash>) -
 }
 
 impl History {
+    /// A world in which nothing has happened yet.
+    pub(super) fn begin(seed: u64, journal: Journal) -> Self {
+        let journal = Arc::new(Mutex::new(journal));
+        let strikes = Arc::new(Mutex::new(Strikes::seeded(seed)));
+        Self {
+            world: World::simulated(seed, &strikes, &journal),
+            journal,
+            strikes,
+            wrong: Vec::new(),
+            secret: SECRET.to_owned(),
+            held: Vec::new(),
+            taken: Vec::new(),
+            heard: String::new(),
+            outages: Vec::new(),
+            throttled: 0,
+        }
+    }
+
     fn tell(&self, line: impl FnOnce() -> String) {
         lock(&self.journal).tell(self.world.forge_now(), line);
     }
@@ -360,7 +364,7 @@ impl History {
     }
 
     /// What has arrived is handed over, with what strikes it on its way.
-    fn arrive(&mut self) {
+    pub(super) fn arrive(&mut self) {
         let now = self.world.forge_now();
         let mut arrived = self.world.forge().arrivals(now);
         let (due, left): (Vec<_>, Vec<_>) = self.held.drain(..).partition(|(until, _)| *until <= now);
@@ -514,7 +518,7 @@ impl History {
     }
 
     /// What arrives late arrives before the end; what was lost stays lost.
-    fn rest(&mut self) -> Result<(), String> {
+    pub(super) fn rest(&mut self) -> Result<(), String> {
         lock(&self.strikes).disarm();
         self.world.plan_crash(None);
         self.world.store.come_up();
