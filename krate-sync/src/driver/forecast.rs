@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use krate_model::Resource;
-use krate_model::kinds::external::{BackfillMode, ExternalSyncState, ExternalSyncStateStatus, RateLimitStatus};
+use krate_model::kinds::external::{BackfillMode, ExternalSyncStateStatus, RateLimitStatus};
 use krate_model::kinds::shared::Time;
 use krate_model::observation::ResourceKind;
 use serde::Serialize;
@@ -97,7 +97,7 @@ impl Driver {
             };
             let calls = pages.map(|pages| pages.saturating_mul(scope.cost(operation)));
             let done_by = pages.zip(calls).map(|(pages, calls)| {
-                let pace = pace(&status, state, now).checked_mul(i32::try_from(pages).unwrap_or(i32::MAX));
+                let pace = pace(&status, running, now).checked_mul(i32::try_from(pages).unwrap_or(i32::MAX));
                 let each = pace.unwrap_or(TimeDelta::MAX) / i32::try_from(calls.max(1)).unwrap_or(i32::MAX);
                 ledger.done_by(operation, calls, each, purpose_of(Some(&mode)), &shares, now)
             });
@@ -108,8 +108,8 @@ impl Driver {
 }
 
 /// How long a page of the list takes, by the run that is known last.
-fn pace(status: &ExternalSyncStateStatus, state: &ExternalSyncState, now: Time) -> TimeDelta {
-    let end = if is_running(state) { Some(now) } else { status.completed_at };
+fn pace(status: &ExternalSyncStateStatus, running: bool, now: Time) -> TimeDelta {
+    let end = if running { Some(now) } else { status.completed_at };
     let pages = i32::try_from(status.pages_read).unwrap_or(i32::MAX);
     match (status.started_at, end) {
         (Some(start), Some(end)) if pages > 0 && end > start => (end - start) / pages,
