@@ -47,7 +47,7 @@ const FILES: &[(&str, Recorded)] = &[
     ("drone/deployment", NotAsked),
     ("drone/error", Refusal(404)),
     ("drone/github_app_repos", NotAsked),
-    ("drone/hooks", NotAsked),
+    ("drone/hooks", Answer(Operation::ListHooks)),
     ("drone/issue", Answer(Operation::GetIssue)),
     ("drone/issue_comments", Answer(Operation::ListComments)),
     ("drone/issues", Answer(Operation::ListIssues)),
@@ -82,7 +82,7 @@ const FILES: &[(&str, Recorded)] = &[
     ("jenkins-x/deploys", NotAsked),
     ("jenkins-x/edit_issue_comment", Request),
     ("jenkins-x/hook", NotAsked),
-    ("jenkins-x/hooks", NotAsked),
+    ("jenkins-x/hooks", Answer(Operation::ListHooks)),
     ("jenkins-x/issue_clear_milestone", Request),
     ("jenkins-x/issue_comment", Answer(Operation::CreateComment)),
     ("jenkins-x/issue_search", NotAsked),
@@ -121,6 +121,8 @@ const FILES: &[(&str, Recorded)] = &[
 
 /// Operations of the manifest whose answers nobody recorded: the simulator's answers alone stand for them.
 const NOT_RECORDED: &[Operation] = &[
+    Operation::ListHookDeliveries,
+    Operation::GetHookDelivery,
     Operation::ListLabels,
     Operation::CreateIssue,
     Operation::UpdateIssue,
@@ -191,6 +193,16 @@ fn read(operation: &Operation, body: &[u8]) -> Result<Value, DecodeError> {
         Ok(Outcome::Page { objects, next, etag, .. }) => {
             let objects = serde_json::to_value(objects).unwrap();
             Ok(json!({"page": objects, "next": next.map(|cursor| cursor.0), "etag": etag}))
+        }
+        Ok(Outcome::Hooks(hooks)) => {
+            let hooks = hooks.into_iter().map(|hook| {
+                let mut shown = json!({"id": hook.native_id, "active": hook.is_active});
+                if let Some(url) = hook.url {
+                    shown["url"] = url.into();
+                }
+                shown
+            });
+            Ok(json!({"hooks": hooks.collect::<Vec<_>>()}))
         }
         Ok(other) => panic!("{operation}: {other:?}"),
         Err(error) => {

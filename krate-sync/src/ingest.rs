@@ -7,6 +7,8 @@
 //! Nothing is parsed before the signature is good, and nothing is answered 2xx before the record is durable (S10). What a delivery
 //! means is found out afterwards, from the record ([`driver`](crate::driver)).
 
+use std::collections::BTreeMap;
+
 use http::HeaderMap;
 use krate_model::kinds::external::{
     DeliveryOutcome, ExternalWebhookDelivery, ExternalWebhookDeliverySpec, SignatureRecord,
@@ -15,7 +17,9 @@ use krate_model::kinds::sets::{ErrorClass, WebhookSignature};
 use krate_model::kinds::shared::{BlobRef, BlobStorage, ErrorInfo, Time};
 use krate_model::store::{Expect, Store};
 use krate_model::{Digest, NotCanonical, Resource, derived_name};
-use krate_providers::contract::{BodyError, BodyLimits, HeadError, SignatureError, WebhookSecret};
+use krate_providers::contract::{
+    BodyError, BodyLimits, DeliveryHead, HeadError, KeptDelivery, SignatureError, WebhookSecret,
+};
 
 use crate::machines::{Policy, delivery};
 use crate::moves::{as_controller, take};
@@ -84,9 +88,7 @@ pub async fn accept(
     body: &[u8],
     now: Time,
 ) -> Result<Accepted, AcceptError> {
-    let max_bytes = backend.object.spec.webhook.as_ref().map_or(BodyLimits::DEFAULT.max_bytes, |webhook| {
-        usize::try_from(webhook.max_body_bytes).unwrap_or(BodyLimits::DEFAULT.max_bytes)
-    });
+    let max_bytes = max_bytes(backend);
     if body.is_empty() {
         return Err(BodyError::Empty.into());
     }
@@ -106,8 +108,50 @@ pub async fn accept(
     let head = backend.adapter.head(headers, body)?;
     BodyLimits::with_max_bytes(max_bytes).check(body)?;
 
+    let signature =
+        SignatureRecord { algorithm: verified.algorithm, verified: true, secret_name: Some(verified.secret_name) };
+    record(store, backend, head, signature, BTreeMap::new(), body, now).await
+}
+
+/// Takes in a delivery that never arrived, as the provider's log kept it under `line`: its API vouches for it in the signature's place. One that arrived
+/// meanwhile stays as it is.
+pub(crate) async fn recover(
+    store: &dyn Store,
+    backend: &Backend,
+    line: &str,
+    kept: KeptDelivery,
+    now: Time,
+) -> Result<Accepted, AcceptError> {
+    BodyLimits::with_max_bytes(max_bytes(backend)).check(&kept.body)?;
+    let signature = SignatureRecord { algorithm: WebhookSignature::None, verified: true, secret_name: None };
+    let source = BTreeMap::from([("deliveryLog".to_owned(), line.to_owned())]);
+    record(store, backend, kept.head, signature, source, &kept.body, now).await
+}
+
+/// The name of a delivery's record: the same however it comes.
+pub(crate) fn delivery_name(provider: &str, event_type: &str, delivery_id: &str) -> Result<String, NotCanonical> {
+    derived_name(&format!("{provider}-{event_type}"), &[provider, delivery_id])
+}
+
+/// The longest body that a provider's webhooks may have.
+fn max_bytes(backend: &Backend) -> usize {
+    let webhook = backend.object.spec.webhook.as_ref();
+    let configured = webhook.and_then(|webhook| usize::try_from(webhook.max_body_bytes).ok());
+    configured.unwrap_or(BodyLimits::DEFAULT.max_bytes)
+}
+
+/// Makes a delivery durable.
+async fn record(
+    store: &dyn Store,
+    backend: &Backend,
+    head: DeliveryHead,
+    signature: SignatureRecord,
+    source: BTreeMap<String, String>,
+    body: &[u8],
+    now: Time,
+) -> Result<Accepted, AcceptError> {
     let provider = backend.object.name();
-    let name = derived_name(&format!("{provider}-{}", head.event_type), &[provider, &head.delivery_id])?;
+    let name = delivery_name(provider, &head.event_type, &head.delivery_id)?;
     let spec = ExternalWebhookDeliverySpec {
         organization_ref: backend.object.spec.organization_ref.clone(),
         provider_ref: provider.to_owned(),
@@ -118,12 +162,8 @@ pub async fn accept(
         event_type: head.event_type,
         action: None,
         received_at: now,
-        signature: SignatureRecord {
-            algorithm: verified.algorithm,
-            verified: true,
-            secret_name: Some(verified.secret_name),
-        },
-        source: std::collections::BTreeMap::new(),
+        signature,
+        source,
         headers: head.headers,
         payload: blob(body, BlobStorage::Object),
         disposition: None,
@@ -179,8 +219,8 @@ async fn reject(
         action: None,
         received_at: now,
         signature: SignatureRecord { algorithm: WebhookSignature::HmacSha256, verified: false, secret_name: None },
-        source: std::collections::BTreeMap::new(),
-        headers: std::collections::BTreeMap::new(),
+        source: BTreeMap::new(),
+        headers: BTreeMap::new(),
         payload,
         disposition: None,
     };

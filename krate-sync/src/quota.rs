@@ -237,6 +237,11 @@ impl Ledger {
         }
     }
 
+    /// How many calls a window has for an operation, where that was told.
+    pub fn limit(&self, operation: &Operation) -> Option<i64> {
+        Some(self.budgets.get(self.paid_from.get(operation)?)?.limit)
+    }
+
     /// The provider asked for a pause (S44).
     pub fn pause(&mut self, until: Time) {
         self.paused_until = self.paused_until.max(Some(until));

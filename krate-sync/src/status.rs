@@ -5,16 +5,17 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use krate_model::Resource;
 use krate_model::audit::AuditDraft;
 use krate_model::condition::{ConditionStatus, Finding, set_condition};
 use krate_model::kinds::external::{
-    BindingInterfaceStatus, ExternalBackendBinding, ExternalBackendBindingPhase as Phase, ExternalBackendProvider,
-    ExternalBackendProviderPhase as ProviderPhase, ExternalSyncState, ExternalSyncStatePhase as Run, LastDelivery,
-    ManifestRef, ProviderInterfaceStatus, RateLimitStatus,
+    BindingInterfaceStatus, DeliveryLogStatus, ExternalBackendBinding, ExternalBackendBindingPhase as Phase,
+    ExternalBackendProvider, ExternalBackendProviderPhase as ProviderPhase, ExternalSyncState,
+    ExternalSyncStatePhase as Run, LastDelivery, ManifestRef, ProviderInterfaceStatus, RateLimitStatus,
 };
 use krate_model::kinds::sets::{ErrorClass, Interface};
-use krate_model::kinds::shared::{Condition, ErrorInfo, Time};
+use krate_model::kinds::shared::{Condition, Dur, ErrorInfo, Time};
 
 use crate::machines::{Ctx, Due, Refused, binding, provider};
 use crate::quota::Ledger;
@@ -166,10 +167,45 @@ pub fn of_binding(
     let deliveries = status.last_delivery.clone().unwrap_or_default();
     let lists = Lists { states: states.iter().collect(), held };
     common(&mut status.conditions, &deliveries, &seen.ledger, &lists, generation, ctx.now);
+    if let Some(message) = lost_since(status.delivery_log.as_ref(), &deliveries) {
+        mark(
+            &mut status.conditions,
+            ("WebhookReady", ConditionStatus::False, "DeliveriesLost", &message),
+            generation,
+            ctx.now,
+        );
+    }
+    status.staleness_bound = (!paused).then(|| staleness_bound(&lists, ctx.policy.backfill_interval)).flatten();
     let reason = if conflicts > 0 { "ConflictFound" } else { "NoConflict" };
     mark(&mut status.conditions, ("ConflictsPresent", (conflicts > 0).into(), reason, ""), generation, ctx.now);
     let (next, audit) = moved(next, paused, conflicts > 0, lists.all_read_once(), ctx)?;
     Ok((ready(next, ctx.now), audit))
+}
+
+/// The newest window in which deliveries were lost, where none has come since.
+fn lost_since(log: Option<&DeliveryLogStatus>, seen: &LastDelivery) -> Option<String> {
+    let window = log?.lost.first().filter(|window| seen.good_at.is_none_or(|good| good <= window.found_at))?;
+    let (from, to) = (window.from.to_rfc3339(), window.to.to_rfc3339());
+    Some(format!("{} deliveries were lost that were sent between {from} and {to}", window.deliveries))
+}
+
+/// How long a change may go unseen whose webhook is lost: one that is made just behind a list's back is shown by the next one's end. Nothing bounds it
+/// while a list fails. In whole minutes, so that it stays the same while lists take about as long.
+fn staleness_bound(lists: &Lists<'_>, interval: TimeDelta) -> Option<Dur> {
+    if !lists.all_read_once() || lists.error().is_some() {
+        return None;
+    }
+    let statuses = lists.states.iter().filter_map(|state| state.status.as_ref());
+    let runs = statuses.filter_map(|status| Some(status.completed_at? - status.started_at?));
+    let longest = runs.max().unwrap_or_default().max(TimeDelta::zero());
+    let minutes =
+        interval.checked_add(&longest)?.checked_add(&longest)?.num_seconds().checked_add(59)?.checked_div(60)?;
+    format!("{minutes}m").parse().ok()
+}
+
+/// The path at which a provider's webhooks arrive, unless its status says otherwise.
+pub(crate) fn webhook_path(provider: &str) -> String {
+    format!("/webhooks/{provider}")
 }
 
 /// Lets the binding's machine take the moves that its records ask for.
@@ -268,6 +304,9 @@ pub fn of_provider(
         };
         conflicts = conflicts.saturating_add(entry.open_conflicts);
         status.interfaces.push(entry);
+    }
+    if next.spec.webhook.is_some() {
+        status.webhook_path.get_or_insert_with(|| webhook_path(&name));
     }
     take_newest(&mut status.last_delivery, &seen.deliveries);
     take_budgets(&mut status.rate_limits, seen.ledger.shown());

@@ -308,6 +308,8 @@ impl World {
                 "webhook": {
                     "secretRefs": [{"name": "first", "secretRef": {"name": "gh", "key": "webhook"}}],
                     "maxBodyBytes": MAX_BODY_BYTES,
+                    // What is lost on purpose is to stay lost until a list shows it.
+                    "deliveryLog": false,
                 },
                 "capabilities": {"issueTracking": true, "gitForge": true},
             },
@@ -347,6 +349,22 @@ impl World {
     /// The network and the forge behind it.
     pub fn forge(&self) -> MutexGuard<'_, Network> {
         lock(&self.network)
+    }
+
+    /// Changes the provider's object.
+    ///
+    /// # Panics
+    /// When the store doesn't take it.
+    pub fn change_provider(&self, change: impl FnOnce(&mut ExternalBackendProvider)) {
+        block_on(async {
+            let found =
+                list::<ExternalBackendProvider>(&self.store.inner, Query::new(ExternalBackendProvider::KIND)).await;
+            let mut loaded = found.expect("the store can be read").pop().expect("there is one");
+            change(loaded.change());
+            let mut changes = Changes::at(self.clock.now());
+            changes.put(&loaded).expect("JSON");
+            changes.commit(&self.store.inner).await.expect("nobody else writes it");
+        });
     }
 
     /// Moves the clock.

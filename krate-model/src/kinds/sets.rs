@@ -49,6 +49,7 @@ crate::closed_set! {
         DeleteRef = "deleteRef", CreateRelease = "createRelease", UpdateRelease = "updateRelease",
         SyncDeployKeys = "syncDeployKeys", SyncCollaborators = "syncCollaborators",
         SyncBranchProtection = "syncBranchProtection",
+        ListHooks = "listHooks", ListHookDeliveries = "listHookDeliveries", GetHookDelivery = "getHookDelivery",
     }
 }
 

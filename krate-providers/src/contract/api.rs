@@ -10,7 +10,7 @@ use krate_model::observation::{CanonicalEvent, Text};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::ProviderError;
+use super::{Hook, KeptDelivery, LoggedDelivery, ProviderError};
 
 /// How krate proves who it is.
 #[derive(Clone)]
@@ -178,6 +178,19 @@ pub enum Outcome<'a> {
     },
     /// The labels that an object has now.
     Labels(Vec<Text<'a>>),
+    /// The hooks that post about the target.
+    Hooks(Vec<Hook>),
+    /// A page of a hook's log, newest first.
+    Deliveries {
+        /// The lines.
+        lines: Vec<LoggedDelivery>,
+        /// Where older lines are; absent at the log's end.
+        next: Option<Cursor>,
+        /// The page's entity tag, for the next conditional read.
+        etag: Option<Text<'a>>,
+    },
+    /// A delivery as the log kept it.
+    Delivery(Box<KeptDelivery>),
     /// What was known is still so (S25): counts as seen.
     NotModified,
     /// Done, and the answer has no body.

@@ -14,6 +14,7 @@
 mod api;
 mod error;
 mod limits;
+mod log;
 pub mod marker;
 mod webhook;
 
@@ -26,6 +27,7 @@ pub use api::{Call, Credential, Cursor, Decoded, Endpoint, Outcome, QuotaReading
 pub(crate) use error::without_credential;
 pub use error::{DecodeError, EncodeError, ProviderError, SendOutcome};
 pub use limits::{BodyError, BodyLimits};
+pub use log::{Hook, KeptDelivery, LoggedDelivery};
 pub use webhook::{
     DeliveryHead, HeadError, Ignored, Normalization, SignatureError, Verified, WebhookSecret, derived_delivery_id,
 };

@@ -26,6 +26,10 @@ pub(super) fn manifest() -> &'static ExternalProviderCapabilityManifestSpec {
 enum Behaviour {
     /// A list in pages that shift while they are read (S24), with ETags.
     List,
+    /// What was sent, newest first: the cursor keeps its place.
+    Log,
+    /// A read that tells nothing to ask again by.
+    Plain,
     /// One object, with ETags.
     Get,
     /// A write that finds itself again by reading: by the hidden key (a create), or by the value that it sets.
@@ -33,7 +37,7 @@ enum Behaviour {
     /// A write that GitHub refuses when the head moved.
     Guarded,
 }
-use Behaviour::{Get, Guarded, List, Write};
+use Behaviour::{Get, Guarded, List, Log, Plain, Write};
 
 /// Operation, behaviour, permission of krate, permission of GitHub, webhook events that confirm it.
 type Row = (Operation, Behaviour, &'static str, &'static str, &'static [&'static str]);
@@ -60,6 +64,9 @@ const GIT_FORGE: &[Row] = &[
     (Operation::CreatePullRequest, Write, "pull-requests:write", "pull_requests:write", &["pull_request"]),
     (Operation::UpdatePullRequest, Write, "pull-requests:write", "pull_requests:write", &["pull_request"]),
     (Operation::MergePullRequest, Guarded, "pull-requests:merge", "contents:write", &["pull_request"]),
+    (Operation::ListHooks, Plain, "hooks:read", "repository_hooks:read", &[]),
+    (Operation::ListHookDeliveries, Log, "hooks:read", "repository_hooks:read", &[]),
+    (Operation::GetHookDelivery, Plain, "hooks:read", "repository_hooks:read", &[]),
 ];
 
 /// Event type, its actions (none: it has none), what it becomes.
@@ -253,7 +260,7 @@ fn interface(name: Interface, objects: &[&str], operations: &[Row], events: &[Ev
 
 fn operation((operation, behaviour, permission, scope, confirmed_by): &Row) -> ManifestOperation {
     let write = matches!(behaviour, Write | Guarded);
-    let list = matches!(behaviour, List);
+    let list = matches!(behaviour, List | Log);
     ManifestOperation {
         operation: operation.clone(),
         write,
@@ -261,7 +268,7 @@ fn operation((operation, behaviour, permission, scope, confirmed_by): &Row) -> M
         auth_modes: vec![AuthMode::GithubApp, AuthMode::OauthUser, AuthMode::PersonalAccessToken],
         native_scopes: texts(&[scope]),
         idempotency: match behaviour {
-            List | Get => Idempotency::Native,
+            List | Log | Get | Plain => Idempotency::Native,
             Write => Idempotency::VerifyByRead,
             Guarded => Idempotency::Precondition,
         },
@@ -270,12 +277,19 @@ fn operation((operation, behaviour, permission, scope, confirmed_by): &Row) -> M
         point_cost: if write { 5 } else { 1 },
         confirmed_by: texts(confirmed_by),
         response_confirms: write,
-        conditional: !write,
-        paging: if list { Paging::Page } else { Paging::NoPages },
+        conditional: matches!(behaviour, List | Log | Get),
+        paging: match behaviour {
+            List => Paging::Page,
+            Log => Paging::Cursor,
+            _ => Paging::NoPages,
+        },
         // By time or by age (S24): nothing moves to a page that was read already.
         paging_stable: matches!(
             operation,
-            Operation::ListIssues | Operation::ListPullRequests | Operation::ListComments
+            Operation::ListIssues
+                | Operation::ListPullRequests
+                | Operation::ListComments
+                | Operation::ListHookDeliveries
         ),
         max_page_size: list.then_some(i64::from(MAX_PAGE_SIZE)),
     }

@@ -5,6 +5,7 @@
 //! | `manifest.rs` | what GitHub can do through this adapter |
 //! | `auth.rs`, `head.rs` | proof and identity of a delivery |
 //! | `webhook/` | payloads to canonical events, one function per event type |
+//! | `hooks.rs` | hooks, and what they sent |
 //! | `rest/` | calls to requests, answers to outcomes |
 //! | `object.rs`, `native.rs`, `work.rs` | GitHub's objects, the same in payloads and answers |
 
@@ -14,6 +15,7 @@ mod decode;
 mod event;
 mod forge;
 mod head;
+mod hooks;
 mod manifest;
 mod native;
 mod object;

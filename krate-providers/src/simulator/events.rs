@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::forge::{Forge, World};
 use super::json::{Detail, Object, Shapes, object, string};
 use super::model::{Issue, Repository, UserKind};
-use super::webhooks::Scope;
+use super::webhooks::{Hook, Scope};
 
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -308,31 +308,33 @@ impl<'w> Shapes<'w> {
 impl Forge {
     fn ping_members(&self, o: &mut Object<'_>, repository: &Repository, id: u64) {
         let Some(hook) = self.hooks.get(&id) else { return };
-        let base = format!("{}/repos/{}/hooks/{id}", self.urls.api, repository.full_name());
         o.text("zen", "Keep it logically awesome.");
         o.plain("hook_id", id);
-        o.object("hook", |o| {
-            o.text("type", if hook.scope == Scope::Repository { "Repository" } else { "App" });
-            o.plain("id", id);
-            o.text("name", "web");
-            o.plain("active", true);
-            o.list("events", hook.events(), string);
-            o.object("config", |o| {
-                o.text("content_type", "json");
-                o.text("url", &hook.url);
-                o.text("insecure_ssl", "0");
-            });
-            o.time("updated_at", hook.created_at);
-            o.time("created_at", hook.created_at);
-            o.text("url", &base);
-            o.shown("test_url", format_args!("{base}/test"));
-            o.shown("ping_url", format_args!("{base}/pings"));
-            o.shown("deliveries_url", format_args!("{base}/deliveries"));
-            o.object("last_response", |o| {
-                o.null("code");
-                o.text("status", "unused");
-                o.null("message");
-            });
+        o.object("hook", |o| self.hook_members(o, repository, id, hook));
+    }
+
+    pub(super) fn hook_members(&self, o: &mut Object<'_>, repository: &Repository, id: u64, hook: &Hook) {
+        let base = format!("{}/repos/{}/hooks/{id}", self.urls.api, repository.full_name());
+        o.text("type", if hook.scope == Scope::Repository { "Repository" } else { "App" });
+        o.plain("id", id);
+        o.text("name", "web");
+        o.plain("active", true);
+        o.list("events", hook.events(), string);
+        o.object("config", |o| {
+            o.text("content_type", "json");
+            o.text("url", &hook.url);
+            o.text("insecure_ssl", "0");
+        });
+        o.time("updated_at", hook.created_at);
+        o.time("created_at", hook.created_at);
+        o.text("url", &base);
+        o.shown("test_url", format_args!("{base}/test"));
+        o.shown("ping_url", format_args!("{base}/pings"));
+        o.shown("deliveries_url", format_args!("{base}/deliveries"));
+        o.object("last_response", |o| {
+            o.null("code");
+            o.text("status", "unused");
+            o.null("message");
         });
     }
 }

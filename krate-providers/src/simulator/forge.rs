@@ -97,6 +97,10 @@ pub struct Forge {
     pub(super) hooks: BTreeMap<u64, Hook>,
     pub(super) outbox: Vec<Delivery>,
     pub(super) sent: VecDeque<Delivery>,
+    /// How receivers answered, by the delivery's id.
+    pub(super) answers: BTreeMap<String, u16>,
+    /// Lines that the log of deliveries has had.
+    pub(super) lines: u64,
     pub(super) effects: Vec<Effect>,
     pub(super) writes: BTreeMap<Operation, u64>,
     pub(super) requests: u64,
@@ -129,6 +133,8 @@ impl Forge {
             hooks: BTreeMap::new(),
             outbox: Vec::new(),
             sent: VecDeque::new(),
+            answers: BTreeMap::new(),
+            lines: 0,
             effects: Vec::new(),
             writes: BTreeMap::new(),
             requests: 0,
@@ -236,6 +242,11 @@ impl Forge {
     /// Everything that was carried out, in order, with actor and way in.
     pub fn effects(&self) -> &[Effect] {
         &self.effects
+    }
+
+    /// Requests that an account's budget of this hour was charged for.
+    pub fn charged(&self, login: &str) -> u64 {
+        self.usage.get(login).map_or(0, |usage| usage.used)
     }
 
     /// How many REST requests were answered, refused ones included.

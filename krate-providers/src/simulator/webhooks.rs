@@ -18,6 +18,9 @@ use super::rng::Rng;
 /// GitHub keeps deliveries for this long; after it, they cannot be sent again.
 const KEPT: TimeDelta = TimeDelta::days(3);
 
+/// Lines of the log are numbered from here: such numbers outgrew 32 bits.
+const FIRST_LINE: u64 = 9_100_000_000;
+
 /// Whose events a hook gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
@@ -34,7 +37,7 @@ pub(super) struct Hook {
     pub(super) url: String,
     secret: Option<String>,
     pub(super) scope: Scope,
-    repository: u64,
+    pub(super) repository: u64,
     events: Option<Vec<String>>,
     pub(super) created_at: DateTime<Utc>,
 }
@@ -65,6 +68,10 @@ pub struct Delivery {
     pub action: Option<&'static str>,
     /// Native id of the repository.
     pub repository: u64,
+    /// Number of its line in the forge's log; another one each time that it is sent again.
+    pub line: u64,
+    /// Whether it is sent again.
+    pub is_redelivery: bool,
     /// When it was queued.
     pub at: DateTime<Utc>,
     /// Where it goes.
@@ -161,6 +168,11 @@ impl Forge {
         self.sent.iter()
     }
 
+    /// Notes how the receiver answered a delivery. Until then the log calls it pending.
+    pub fn note_answer(&mut self, id: &str, status: u16) {
+        self.answers.insert(id.to_owned(), status);
+    }
+
     /// Queues a delivery again, with the same id and body; signed with the secret that the hook has now.
     pub fn redeliver(&mut self, id: &str) -> Result<(), Refusal> {
         let missing = Refusal::NotFound { what: "delivery" };
@@ -169,8 +181,17 @@ impl Forge {
             delivery.url.clone_from(&hook.url);
             sign(&mut delivery.headers, hook.secret.as_deref(), &delivery.body);
         }
+        delivery.line = self.next_line();
+        delivery.is_redelivery = true;
+        self.sent.push_back(delivery.clone());
         self.outbox.push(delivery);
         Ok(())
+    }
+
+    /// The log's next line. Its numbers are the log's own: they move no other id.
+    fn next_line(&mut self) -> u64 {
+        self.lines = self.lines.saturating_add(1);
+        FIRST_LINE.saturating_add(self.lines)
     }
 
     fn insert_hook(
@@ -207,6 +228,7 @@ impl Forge {
 
     pub(super) fn queue(&mut self, id: u64, repository: u64, name: Name, now: DateTime<Utc>, body: String) {
         let guid = guid(&mut self.rng);
+        let line = self.next_line();
         let Some(hook) = self.hooks.get(&id) else { return };
         let body = Bytes::from(body);
         let (target, target_kind) = match hook.scope {
@@ -229,13 +251,16 @@ impl Forge {
             event: name.0,
             action: name.1,
             repository,
+            line,
+            is_redelivery: false,
             at: now,
             url: hook.url.clone(),
             headers,
             body,
         };
         while self.sent.front().is_some_and(|oldest| now - oldest.at > KEPT) {
-            self.sent.pop_front();
+            let oldest = self.sent.pop_front();
+            oldest.map(|oldest| self.answers.remove(&oldest.id));
         }
         self.sent.push_back(delivery.clone());
         self.outbox.push(delivery);

@@ -13,8 +13,8 @@ use krate_model::observation::{CanonicalEvent, Normalized};
 use url::Url;
 
 use crate::contract::{
-    Call, Credential, Cursor, DeliveryHead, Endpoint, Normalization, Outcome, Provider, ProviderError, WebhookSecret,
-    marker,
+    Call, Credential, Cursor, DeliveryHead, Endpoint, Hook, KeptDelivery, Normalization, Outcome, Provider,
+    ProviderError, WebhookSecret, marker,
 };
 
 /// Something that answers a provider's requests as the provider does: a simulator, or a recorder.
@@ -78,6 +78,10 @@ pub fn prove(provider: &dyn Provider, backend: &mut dyn Backend, now: Time) -> V
 enum Came {
     Object(Box<CanonicalEvent<'static>>),
     Page(Vec<CanonicalEvent<'static>>, Option<Cursor>, Option<String>),
+    /// Ids of a log's lines.
+    Lines(Vec<String>, Option<Cursor>, Option<String>),
+    Hooks(Vec<Hook>),
+    Delivery(Box<KeptDelivery>),
     NotModified,
     Other,
 }
@@ -116,6 +120,12 @@ impl Bench<'_> {
                 let objects = objects.into_iter().map(CanonicalEvent::into_owned).collect();
                 Ok(Came::Page(objects, next, etag.map(std::borrow::Cow::into_owned)))
             }
+            Outcome::Deliveries { lines, next, etag } => {
+                let lines = lines.into_iter().map(|line| line.native_id).collect();
+                Ok(Came::Lines(lines, next, etag.map(std::borrow::Cow::into_owned)))
+            }
+            Outcome::Hooks(hooks) => Ok(Came::Hooks(hooks)),
+            Outcome::Delivery(kept) => Ok(Came::Delivery(kept)),
             Outcome::NotModified => Ok(Came::NotModified),
             _ => Ok(Came::Other),
         }
@@ -130,7 +140,18 @@ impl Bench<'_> {
                 self.pages(declared, &call, objects.len())?;
                 etag
             }
-            _ => return Err("the answer to a read is no object and no page".to_owned()),
+            Came::Lines(lines, _, etag) => {
+                self.pages(declared, &call, lines.len())?;
+                etag
+            }
+            Came::Hooks(hooks) if hooks.iter().any(|hook| hook.is_active && hook.url.is_some()) => None,
+            Came::Delivery(kept) => {
+                self.provider
+                    .normalize(&kept.head.event_type, &kept.body)
+                    .map_err(|error| format!("what the log kept can't be read: {error}"))?;
+                None
+            }
+            _ => return Err("the answer to a read is no object, no page and no hook".to_owned()),
         };
         if declared.conditional {
             let known = Version { etag, ..Version::default() };
@@ -153,13 +174,17 @@ impl Bench<'_> {
         let (mut cursor, mut met) = (None, BTreeSet::new());
         for _ in 0..whole {
             let page = Call { page_size: Some(2), cursor: cursor.as_ref(), ..call.clone() };
-            let Came::Page(objects, next, _) = self.call(&page).map_err(|error| error.to_string())? else {
-                return Err("a page of a list is no page".to_owned());
+            let (names, next): (Vec<(String, String)>, _) = match self.call(&page).map_err(|error| error.to_string())? {
+                Came::Page(objects, next, _) => {
+                    (objects.iter().map(|event| (event.native_kind.to_string(), name(event))).collect(), next)
+                }
+                Came::Lines(lines, next, _) => (lines.into_iter().map(|id| (String::new(), id)).collect(), next),
+                _ => return Err("a page of a list is no page".to_owned()),
             };
-            met.extend(objects.iter().map(|event| (event.native_kind.clone(), name(event))));
-            if objects.len() > 2 {
-                return Err(format!("a page of two has {} objects", objects.len()));
+            if names.len() > 2 {
+                return Err(format!("a page of two has {} objects", names.len()));
             }
+            met.extend(names);
             cursor = next;
             if cursor.is_none() {
                 break;

@@ -27,6 +27,7 @@ const SECRET: &str = "secret of the suite";
 pub struct Simulated {
     forge: Forge,
     api_base: Url,
+    hook: u64,
     branches: u32,
 }
 
@@ -36,9 +37,9 @@ impl Simulated {
         let mut forge = Forge::seeded(seed);
         forge.add_token(TOKEN, "krate[bot]");
         forge.by("ada", now).create_repository(REPOSITORY).ok()?;
-        forge.add_hook(REPOSITORY, "https://krate.example/hook", Some(SECRET), now).ok()?;
+        let hook = forge.add_hook(REPOSITORY, "https://krate.example/hook", Some(SECRET), now).ok()?;
         let api_base = Url::parse(&forge.urls().api).ok()?;
-        Some(Self { forge, api_base, branches: 0 })
+        Some(Self { forge, api_base, hook, branches: 0 })
     }
 
     fn target(kind: &str, id: Option<u64>, number: Option<u64>) -> NativeTarget {
@@ -100,6 +101,12 @@ impl Simulated {
                 (anywhere("pull_request"), None)
             }
             Operation::GetRepository => (anywhere("repository"), None),
+            Operation::ListHooks => (anywhere("hook"), None),
+            Operation::ListHookDeliveries => (Self::target("hook", None, Some(self.hook)), None),
+            Operation::GetHookDelivery => {
+                let line = self.forge.deliveries().last().map(|sent| sent.line);
+                (Self::target("hook_delivery", line, Some(self.hook)), None)
+            }
             Operation::GetIssue => (issue, None),
             Operation::CreateIssue => {
                 let new = NewIssuePayload { title: "New".to_owned(), ..NewIssuePayload::default() };

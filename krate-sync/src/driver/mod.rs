@@ -13,6 +13,7 @@ mod config;
 mod deliveries;
 mod edits;
 mod forecast;
+mod gaps;
 mod hydration;
 mod intents;
 mod looks;
@@ -137,6 +138,8 @@ pub struct Pass {
     pub failed: Vec<String>,
     /// When the next record is due, if any is.
     pub next: Option<Time>,
+    /// When a provider's log of deliveries is looked at next, if any is.
+    pub next_log: Option<Time>,
 }
 
 /// The driver. Cheap to clone.
@@ -248,12 +251,14 @@ impl Driver {
         for kind in DUE {
             pass.take(Box::pin(self.take_due(kind, &config, now, running, patience)).await?);
         }
+        pass.take(Box::pin(self.look_for_gaps(&config, now, running, patience)).await);
         let look = Box::pin(self.show_all(&config, now)).await?;
         let prune = Box::pin(self.prune(&config, now)).await.unwrap_or_else(|error| {
             pass.failed.push(format!("retention: {error}"));
             None
         });
         let held = self.held_until(&config, now);
+        pass.next_log = self.next_log(&config, now);
         pass.next = self.next_due(&running.busy).await?.into_iter().chain(look).chain(held).chain(prune).min();
         Ok(pass)
     }
@@ -300,7 +305,7 @@ impl Driver {
             let pass = Box::pin(self.pass(&mut running, Some(PATIENCE))).await;
             report(&pass);
             let next = match &pass {
-                Ok(pass) => pass.next,
+                Ok(pass) => pass.next.into_iter().chain(pass.next_log).min(),
                 // The store can't be read: look again soon, but not at once.
                 Err(_) => Some(self.clock.now() + STORE_PAUSE),
             };

@@ -37,6 +37,8 @@ pub(crate) struct Notes {
     pub(super) held: BTreeMap<String, (i64, Time)>,
     /// Who had the last turn, where more organizations have something due than get one in a pass.
     turn: String,
+    /// What is known about each binding's log of deliveries.
+    pub(super) logs: BTreeMap<String, super::gaps::Watch>,
     /// How far the removal of what is over has come.
     pub(super) round: super::retention::Round,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::provider::LastDelivery;
 use crate::kinds::sets::{ErrorClass, Interface, Mode, Strategy};
-use crate::kinds::shared::{CrossOrgRef, ErrorInfo, PathFilter, Time};
+use crate::kinds::shared::{CrossOrgRef, Dur, ErrorInfo, PathFilter, Time};
 use crate::resource::{native_index, resource};
 use crate::store::Index;
 
@@ -297,6 +297,12 @@ pub struct ExternalBackendBindingStatus {
     /// Newest deliveries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_delivery: Option<LastDelivery>,
+    /// What the provider's log of deliveries showed, where it is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery_log: Option<DeliveryLogStatus>,
+    /// How long a change at the provider may go unseen whose webhook is lost: until the incremental lists show it. Absent while they are held back or fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staleness_bound: Option<Dur>,
     /// The annotation's value that was handled (S26).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -330,6 +336,39 @@ pub struct BoundTarget {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 253)))]
     pub former_names: Vec<String>,
+}
+
+/// What a provider's log of deliveries showed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryLogStatus {
+    /// Up to when everything in the log is known to have arrived; it moves every few minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_at: Option<Time>,
+    /// Why the log isn't read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<ErrorInfo>,
+    /// Windows in which deliveries were lost, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub lost: Vec<LostWindow>,
+}
+
+/// A window in which deliveries were lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LostWindow {
+    /// When the provider sent the first of them.
+    pub from: Time,
+    /// When it sent the last.
+    pub to: Time,
+    /// How many were lost.
+    pub deliveries: i64,
+    /// How many of them were fetched from the log since.
+    #[serde(default)]
+    pub recovered: i64,
+    /// When that was found out.
+    pub found_at: Time,
 }
 
 /// The hook that krate owns.

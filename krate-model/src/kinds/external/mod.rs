@@ -22,8 +22,8 @@ pub use super::payload::{
 };
 pub use binding::{
     BindingFilter, BindingInterface, BindingInterfaceStatus, BindingTarget, BindingTargetKind, BoundTarget,
-    DeletionPolicy, ExternalBackendBinding, ExternalBackendBindingPhase, ExternalBackendBindingSpec,
-    ExternalBackendBindingStatus, FieldOverride, HookStatus, KindOverride, RefValue,
+    DeletionPolicy, DeliveryLogStatus, ExternalBackendBinding, ExternalBackendBindingPhase, ExternalBackendBindingSpec,
+    ExternalBackendBindingStatus, FieldOverride, HookStatus, KindOverride, LostWindow, RefValue,
 };
 pub use conflict::{
     ExternalSyncConflict, ExternalSyncConflictPhase, ExternalSyncConflictSpec, ExternalSyncConflictStatus, Resolution,

@@ -84,6 +84,13 @@ pub struct ProviderWebhook {
     /// How far their text is trusted.
     #[serde(default)]
     pub trust_level: WebhookTrust,
+    /// Whether the provider's log of deliveries is compared with what arrived, where it has one and the credential may read it.
+    #[serde(default = "default_delivery_log")]
+    pub delivery_log: bool,
+}
+
+const fn default_delivery_log() -> bool {
+    true
 }
 
 fn default_max_body_bytes() -> i64 {

@@ -11,12 +11,13 @@ use krate_model::observation::{CanonicalEvent, Text};
 
 use super::super::decode::parse;
 use super::super::forge::{Label, Repository};
+use super::super::hooks::{Registered, Sent, Whole};
 use super::super::native::{Named, names};
 use super::super::work::{Comment, Issue, PullRequest, Subject};
 use super::encode::{is_by_time, is_written_as_issue};
 use super::failure::{self, header_text};
 use super::page;
-use crate::contract::{Call, Decoded, Outcome, ProviderError};
+use crate::contract::{Call, Cursor, Decoded, Outcome, ProviderError};
 
 const MAX_REQUEST_ID_BYTES: usize = 253;
 
@@ -77,6 +78,17 @@ fn success<'a>(call: &Call<'_>, response: &'a Response<Bytes>) -> Result<Outcome
             return Ok(Outcome::Labels(names(Some(parse::<Vec<Named<'_>>>(body)?))));
         }
         Operation::MergePullRequest | Operation::DeleteComment => return Ok(Outcome::Done),
+        Operation::ListHooks => {
+            let hooks = parse::<Vec<Registered<'_>>>(body)?;
+            return Ok(Outcome::Hooks(hooks.into_iter().map(Registered::hook).collect()));
+        }
+        Operation::ListHookDeliveries => {
+            let lines = parse::<Vec<Sent<'_>>>(body)?.into_iter().filter_map(Sent::line).collect();
+            return Ok(Outcome::Deliveries { lines, next: next(response)?, etag: etag.map(Cow::Borrowed) });
+        }
+        Operation::GetHookDelivery => {
+            return Ok(Outcome::Delivery(Box::new(parse::<Whole<'_>>(body)?.delivery())));
+        }
         // S8: pull requests among the issues are pull requests.
         Operation::ListIssues => parse::<Vec<Issue<'_>>>(body)?.into_iter().map(|issue| issue.event(None)).collect(),
         Operation::ListPullRequests => parse::<Vec<PullRequest<'_>>>(body)?
@@ -98,9 +110,7 @@ fn success<'a>(call: &Call<'_>, response: &'a Response<Bytes>) -> Result<Outcome
             return Err(ProviderError::new(ErrorClass::Unsupported, message));
         }
     };
-    let next =
-        page::next(response.headers()).map_err(|why| ProviderError::new(ErrorClass::Decode, why).at("header Link"))?;
-    let next = next.map(|next| {
+    let next = next(response)?.map(|next| {
         if !is_by_time(call) {
             return next;
         }
@@ -109,6 +119,11 @@ fn success<'a>(call: &Call<'_>, response: &'a Response<Bytes>) -> Result<Outcome
     });
     let etag: Option<Text<'a>> = etag.map(Cow::Borrowed);
     Ok(Outcome::Page { objects, next, etag, more: page::more(response.headers()) })
+}
+
+/// Where the list goes on.
+fn next(response: &Response<Bytes>) -> Result<Option<Cursor>, ProviderError> {
+    page::next(response.headers()).map_err(|why| ProviderError::new(ErrorClass::Decode, why).at("header Link"))
 }
 
 fn object<'a>(mut event: CanonicalEvent<'a>, etag: Option<&str>) -> Outcome<'a> {

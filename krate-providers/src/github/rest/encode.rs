@@ -268,6 +268,13 @@ fn read(call: &Call<'_>) -> Result<Ask, EncodeError> {
         Operation::GetRepository => return Ok(Ask::get(&[])),
         Operation::GetIssue => return Ok(Ask::get(&["issues", &number(call)?])),
         Operation::GetPullRequest => return Ok(Ask::get(&["pulls", &number(call)?])),
+        Operation::ListHooks => {
+            let mut ask = Ask::get(&["hooks"]);
+            ask.query.push(("per_page".to_owned(), MAX_PAGE_SIZE.to_string()));
+            return Ok(ask);
+        }
+        Operation::GetHookDelivery => return Ok(Ask::get(&["hooks", &number(call)?, "deliveries", id(call)?])),
+        Operation::ListHookDeliveries => (Ask::get(&["hooks", &number(call)?, "deliveries"]), Vec::new()),
         Operation::ListIssues => (Ask::get(&["issues"]), [("state", "all")].into_iter().chain(by_update).collect()),
         Operation::ListPullRequests => {
             (Ask::get(&["pulls"]), [("state", "all"), ("sort", "created"), ("direction", "asc")].to_vec())

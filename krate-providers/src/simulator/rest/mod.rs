@@ -3,6 +3,7 @@
 mod answer;
 mod call;
 mod comments;
+mod hooks;
 mod issues;
 mod labels;
 mod pulls;
@@ -194,6 +195,19 @@ impl Forge {
                     ("GET", ["labels"]) => self.list_issue_labels(call, id, issue),
                     ("POST", ["labels"]) => self.add_labels(call, id, issue),
                     ("DELETE", ["labels", name]) => self.remove_label(call, id, issue, name),
+                    _ => Err(Failure::NotFound),
+                }
+            }
+            ("GET", ["hooks", below @ ..]) => {
+                // GitHub hides hooks from whoever may not administer the repository.
+                let administers = token.is_some_and(|token| token.writes && reaches(token, id));
+                if !administers {
+                    return Err(Failure::NotFound);
+                }
+                match below {
+                    [] => self.list_hooks(id),
+                    [hook, "deliveries"] => self.list_deliveries(call, id, number(hook)?),
+                    [hook, "deliveries", line] => self.show_delivery(id, number(hook)?, number(line)?),
                     _ => Err(Failure::NotFound),
                 }
             }
