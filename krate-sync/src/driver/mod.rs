@@ -28,6 +28,7 @@ mod sending;
 mod standing;
 mod turns;
 mod verify;
+pub mod why;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -43,6 +44,7 @@ pub use forecast::{Basis, Forecast, ListForecast};
 pub use ports::{Clock, Http, SecretError, Secrets, SendError};
 use turns::{Busy, Ended, Running};
 pub use verify::{Because, Difference, Verification, What};
+pub use why::Why;
 
 use crate::ingest::{AcceptError, Accepted, accept};
 use crate::observe::ObserveError;

@@ -114,48 +114,88 @@ pub(super) fn why(args: &OneArgs, output: Output) -> Result<Answer, Failed> {
     Ok(Answer::Yes)
 }
 
-/// The chain that led to an object's state, for people.
+/// The chain that led to an object's state, and what comes next, for people.
 fn story(why: &Value) -> String {
     let object = &why["object"];
     let mut story = format!("{} {}: {}\n", text(object, "/kind"), text(object, "/name"), text(object, "/phase"));
-    match &why["link"] {
-        Value::Null => story.push_str("not linked: it is here only, or nothing was read yet\n"),
-        link => {
-            let _ = writeln!(
-                story,
-                "linked to {} {} at {} by {} ({})",
-                text(link, "/external/nativeKind"),
-                text(link, "/external/nativeId"),
-                text(link, "/providerRef"),
-                text(link, "/bindingRef"),
-                text(link, "/phase")
-            );
-        }
+    let mut tell = |line: String| {
+        story.push_str(&line);
+        story.push('\n');
+    };
+    let error = text(object, "/error/message");
+    if !error.is_empty() {
+        tell(format!("went wrong: {error}"));
+    }
+    for about in rows(why, "about").iter().filter(|about| about["name"] != object["name"]) {
+        tell(format!("about {} {}", text(about, "/kind"), text(about, "/name")));
+    }
+    let links = rows(why, "links");
+    if links.is_empty() {
+        tell("not linked: it is here only, or nothing was read yet".to_owned());
+    }
+    for link in links {
+        tell(format!(
+            "linked to {} {} at {} by {} ({}), version {}",
+            text(&link, "/nativeKind"),
+            text(&link, "/nativeId"),
+            text(&link, "/provider"),
+            text(&link, "/binding"),
+            text(&link, "/phase"),
+            text(&link, "/version/updatedAt"),
+        ));
     }
     for conflict in rows(why, "conflicts") {
-        let _ = writeln!(
-            story,
-            "conflict {} about {} ({}): here {}, there {}",
+        tell(format!(
+            "conflict {} about {} ({}; {}, {}): here {}, there {}",
             text(&conflict, "/name"),
             text(&conflict, "/fieldPath"),
             text(&conflict, "/reason"),
+            text(&conflict, "/mode"),
+            text(&conflict, "/strategy"),
             conflict["desired"],
             conflict["observed"]
-        );
+        ));
     }
-    for intent in rows(why, "intents") {
-        let _ = writeln!(
-            story,
-            "write {} ({}): {}, {}{}",
-            text(&intent, "/name"),
-            text(&intent, "/operation"),
-            text(&intent, "/phase"),
-            text(&intent, "/due"),
-            Some(text(&intent, "/error/message"))
-                .filter(|text| !text.is_empty())
-                .map(|text| format!(": {text}"))
-                .unwrap_or_default()
-        );
+    for write in rows(why, "writes") {
+        let error = Some(text(&write, "/error/message")).filter(|text| !text.is_empty());
+        tell(format!(
+            "write {} ({}) for {} by {}: {}{}",
+            text(&write, "/name"),
+            text(&write, "/operation"),
+            text(&write, "/source"),
+            text(&write, "/by/name"),
+            text(&write, "/phase"),
+            error.map(|error| format!(": {error}")).unwrap_or_default()
+        ));
+    }
+    for next in rows(why, "next") {
+        let at = Some(text(&next, "/at")).filter(|at| !at.is_empty());
+        let waits_for = Some(text(&next, "/waitsFor")).filter(|text| !text.is_empty());
+        tell(format!(
+            "next, {}: {}{}",
+            at.map_or_else(|| "when it is its turn".to_owned(), |at| format!("at {at}")),
+            text(&next, "/does"),
+            waits_for.map(|what| format!("; waits for {what}")).unwrap_or_default()
+        ));
+    }
+    let causes = rows(why, "causes");
+    if !causes.is_empty() {
+        let row = |cause: &Value| {
+            let source = format!("{} {}", text(cause, "/source/kind"), text(cause, "/source/name"));
+            let fields: Vec<_> =
+                cause["changedFields"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let version = text(cause, "/version/updatedAt");
+            [
+                text(cause, "/appliedAt"),
+                text(cause, "/action"),
+                text(cause, "/actor/name"),
+                source,
+                version,
+                fields.join(" "),
+            ]
+        };
+        let head = ["Applied", "Told", "By", "Came in", "Version", "Changed"];
+        let _ = write!(story, "\n{}", table(head, causes.iter().map(row)));
     }
     let events = rows(why, "events");
     if !events.is_empty() {
