@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ci, external, forge, grants, hooks, identity, members, policy, work};
+use super::{ci, enforcement, external, forge, grants, hooks, identity, members, policy, work};
 use crate::store::IndexEntry;
 use crate::{Kind, Resource};
 
@@ -78,6 +78,7 @@ defined! {
     external::ExternalProviderCapabilityManifest, external::ExternalWebhookDelivery, external::ExternalSyncEvent,
     external::ExternalSyncState, external::ExternalWriteIntent, external::ExternalSyncConflict,
     external::ExternalObjectLink,
+    enforcement::PolicyProfile, enforcement::PolicyTemplate, enforcement::PolicyBinding, enforcement::PolicyExceptionRequest,
     grants::AgentRoleBinding, grants::AgentSecretGrant, grants::AgentConfigGrant,
     policy::AgentApproval,
 }

@@ -11,6 +11,7 @@
 pub mod ci;
 pub mod defined;
 mod duration;
+pub mod enforcement;
 pub mod external;
 pub mod forge;
 pub mod grants;

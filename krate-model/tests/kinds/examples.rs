@@ -9,7 +9,7 @@ use krate_model::{apply_defaults, normalize_sets};
 use serde_json::Value;
 
 /// Fields that can't stand beside another one of the same object.
-const EXCLUDED: [(&str, &str); 7] = [
+const EXCLUDED: [(&str, &str); 9] = [
     ("ExternalBackendProvider", "spec.adapterRef"),
     ("ExternalBackendBinding", "spec.sharedProviderRef"),
     ("ExternalBackendBinding", "spec.sharedSyncPolicyRef"),
@@ -17,6 +17,8 @@ const EXCLUDED: [(&str, &str); 7] = [
     ("ExternalSyncEvent", "spec.sourceBackfill"),
     ("ExternalSyncEvent", "spec.sourceIntent"),
     ("ExternalWebhookDelivery", "status.outcome"),
+    ("PolicyTemplate", "spec.cel"),
+    ("PolicyTemplate", "spec.kyverno"),
 ];
 
 /// The examples of a kind: the least, and all.

@@ -51,6 +51,10 @@ const WITHOUT_MACHINE: &[(Kind, &str)] = &[
     (Kind::AgentRoleBinding, "Pending Synced Drifted Denied Failed"),
     (Kind::AgentSecretGrant, "Pending Active Expired Revoked Exhausted"),
     (Kind::AgentConfigGrant, "Pending Active Expired Revoked Exhausted"),
+    (Kind::PolicyProfile, "Pending Synced Degraded"),
+    (Kind::PolicyTemplate, "Pending Ready Invalid"),
+    (Kind::PolicyBinding, "Pending Rendered Applied Degraded"),
+    (Kind::PolicyExceptionRequest, "Requested Approved Denied Expired Applied"),
     (Kind::AgentApproval, "Pending Approved Denied Used Expired Stale Withdrawn"),
 ];
 

@@ -218,6 +218,10 @@ fn columns_are_those_of_the_spec_then_phase_and_age() {
         ("ExternalWriteIntent", &["Operation", "Target", "Attempts"]),
         ("ExternalSyncConflict", &["Resource", "Field", "Reason"]),
         ("ExternalObjectLink", &["Provider", "Native", "Local"]),
+        ("PolicyProfile", &["Mode"]),
+        ("PolicyTemplate", &[]),
+        ("PolicyBinding", &["Template", "Mode"]),
+        ("PolicyExceptionRequest", &["Policy", "Expires"]),
         ("AgentRoleBinding", &["Subject", "Role", "Scope"]),
         ("AgentSecretGrant", &["Subject", "Secret", "Purpose", "Expires"]),
         ("AgentConfigGrant", &["Subject", "ConfigMap", "Purpose", "Expires"]),
@@ -248,8 +252,8 @@ fn columns_are_those_of_the_spec_then_phase_and_age() {
 
 #[test]
 fn s51_no_kind_has_a_place_for_a_runners_registration_token() {
-    // What is named like a secret and is none: names of a credential's parts, and which credential was used.
-    const KEPT: [&str; 2] = ["credentialkeys[]", "credential"];
+    // What is named like a secret and is none: names of a credential's parts, which credential was used, and how much a model may read.
+    const KEPT: [&str; 3] = ["credentialkeys[]", "credential", "tokensperday"];
     let mut places = BTreeSet::new();
     for_every_node(|path, node| {
         let name = path.rsplit('.').next().unwrap_or_default().to_lowercase();

@@ -713,6 +713,7 @@ fn r58_dependants_are_found_by_their_references() {
             "PullRequest/pr-krate-42",
             "Pipeline/p1",
             "ExternalBackendBinding/gh-krate",
+            "PolicyExceptionRequest/e1",
             "AgentSecretGrant/model"
         ]
     );
