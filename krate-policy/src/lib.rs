@@ -11,6 +11,7 @@ pub mod command;
 pub mod decision;
 pub mod explain;
 mod grant;
+mod guard;
 pub mod host;
 pub mod reason;
 pub mod request;

@@ -13,6 +13,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use krate_model::kinds::enforcement::{PolicyBinding, PolicyExceptionRequest, PolicyProfile, PolicyTemplate};
+use krate_model::kinds::external::{
+    BindingTargetKind, ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy,
+    ExternalProviderCapabilityManifest,
+};
 use krate_model::kinds::forge::Repository;
 use krate_model::kinds::grants::{AgentConfigGrant, AgentRoleBinding, AgentSecretGrant};
 use krate_model::kinds::identity::{OrgNamespaceBinding, OrgSharingPolicy, Organization};
@@ -22,6 +27,7 @@ use krate_model::validate::DEFAULT_SECRET_NAMESPACE;
 use krate_model::{Kind, Resource};
 
 use crate::grant::Grant;
+use crate::guard::Guard;
 use crate::shards::Shards;
 
 /// What is known of a Secret or a ConfigMap: never a value (P67).
@@ -86,7 +92,8 @@ macro_rules! items {
 
 items! {
     Organization, OrgNamespaceBinding, OrgSharingPolicy, User, Team, IdentityMapping, Repository, RepositoryPermission, AgentRoleBinding, AgentSecretGrant,
-    AgentConfigGrant, AgentApproval,
+    AgentConfigGrant, AgentApproval, PolicyProfile, PolicyTemplate, PolicyBinding, PolicyExceptionRequest, ExternalBackendProvider, ExternalBackendBinding,
+    ExternalBackendSyncPolicy, ExternalProviderCapabilityManifest,
 }
 
 /// Where a resource stands.
@@ -110,8 +117,11 @@ pub struct Snapshot {
     /// Organization → where it and its namespace binding stand.
     organization_keys: BTreeMap<Box<str>, Key>,
     binding_keys: BTreeMap<Box<str>, Key>,
-    /// Namespace → its sharing policies.
-    sharing: BTreeMap<Box<str>, BTreeSet<Key>>,
+    /// What a resource, or a whole namespace (no name), is looked up for: sharing policies of a namespace, exceptions of a policy, bindings of a repository,
+    /// manifests of a provider type (no namespace).
+    about: Shards<Key, BTreeSet<Key>>,
+    /// Namespace → its policies, by name.
+    guards: Shards<Box<str>, BTreeMap<Box<str>, Arc<Guard>>>,
     is_native_asked: bool,
     /// (namespace, user of the grant, target) → grants, by name. What a question looks at is one entry of this.
     pub(crate) grants: Shards<GrantKey, BTreeMap<Box<str>, Arc<Grant>>>,
@@ -257,16 +267,81 @@ impl Snapshot {
                     self.binding_keys.remove(&organization);
                 }
             }
-            Item::OrgSharingPolicy(_) => {
-                let keys = self.sharing.entry(key.namespace.clone()).or_default();
-                if insert {
-                    keys.insert(key.clone());
-                } else {
-                    keys.remove(key);
+            Item::OrgSharingPolicy(_) => self.stands_for(Kind::OrgSharingPolicy, &key.namespace, "", key, insert),
+            Item::PolicyBinding(binding) => {
+                let guard = Arc::new(Guard::of(binding));
+                self.guards.change(key.namespace.clone(), |slot| {
+                    let guards = slot.get_or_insert_default();
+                    if insert {
+                        guards.insert(key.name.clone(), guard);
+                    } else {
+                        guards.remove(&key.name);
+                    }
+                    if guards.is_empty() {
+                        *slot = None;
+                    }
+                });
+            }
+            Item::PolicyExceptionRequest(exception) => {
+                self.stands_for(Kind::PolicyBinding, &key.namespace, &exception.spec.policy_ref, key, insert);
+            }
+            Item::ExternalBackendBinding(binding) => {
+                let target = &binding.spec.target_ref;
+                if target.kind == BindingTargetKind::Repository {
+                    self.stands_for(Kind::Repository, &key.namespace, &target.name, key, insert);
                 }
             }
+            Item::ExternalProviderCapabilityManifest(manifest) => {
+                let kind = Kind::ExternalProviderCapabilityManifest;
+                self.stands_for(kind, "", &manifest.spec.provider_type, key, insert);
+            }
+            Item::PolicyProfile(_)
+            | Item::PolicyTemplate(_)
+            | Item::ExternalBackendProvider(_)
+            | Item::ExternalBackendSyncPolicy(_) => {}
             Item::User(_) | Item::Repository(_) | Item::AgentApproval(_) => {}
         }
+    }
+
+    fn stands_for(&mut self, kind: Kind, namespace: &str, name: &str, key: &Key, insert: bool) {
+        let at = Key { kind, namespace: namespace.into(), name: name.into() };
+        self.about.change(at, |slot| put(slot, key, insert));
+    }
+
+    /// What is looked up for a resource, in the order of names.
+    fn standing_for(&self, kind: Kind, namespace: &str, name: &str) -> impl Iterator<Item = &Item> {
+        let at = Key { kind, namespace: namespace.into(), name: name.into() };
+        self.about.get(&at).into_iter().flatten().filter_map(|key| self.items.get(key).map(Arc::as_ref))
+    }
+
+    /// The policies of a namespace, by name.
+    pub(crate) fn guards(&self, namespace: &str) -> impl Iterator<Item = &Guard> {
+        self.guards.get(&namespace.into()).into_iter().flat_map(|guards| guards.values().map(Arc::as_ref))
+    }
+
+    /// The exceptions that were asked for of a policy.
+    pub(crate) fn exceptions(&self, namespace: &str, policy: &str) -> impl Iterator<Item = &PolicyExceptionRequest> {
+        self.standing_for(Kind::PolicyBinding, namespace, policy).filter_map(|item| match item {
+            Item::PolicyExceptionRequest(exception) => Some(exception.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// The bindings of a repository.
+    pub(crate) fn bindings(&self, namespace: &str, repository: &str) -> impl Iterator<Item = &ExternalBackendBinding> {
+        self.standing_for(Kind::Repository, namespace, repository).filter_map(|item| match item {
+            Item::ExternalBackendBinding(binding) => Some(binding.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// What providers of a type can do.
+    pub(crate) fn manifest(&self, provider_type: &str) -> Option<&ExternalProviderCapabilityManifest> {
+        let kind = Kind::ExternalProviderCapabilityManifest;
+        self.standing_for(kind, "", provider_type).find_map(|item| match item {
+            Item::ExternalProviderCapabilityManifest(manifest) => Some(manifest.as_ref()),
+            _ => None,
+        })
     }
 
     fn right(&mut self, key: &Key, kind: &str, name: &str, insert: bool) {
@@ -284,9 +359,8 @@ impl Snapshot {
     }
 
     pub(crate) fn sharing(&self, namespace: &str) -> impl Iterator<Item = &OrgSharingPolicy> {
-        let keys = self.sharing.get(namespace).into_iter().flatten();
-        keys.filter_map(|key| match self.items.get(key).map(Arc::as_ref) {
-            Some(Item::OrgSharingPolicy(policy)) => Some(policy.as_ref()),
+        self.standing_for(Kind::OrgSharingPolicy, namespace, "").filter_map(|item| match item {
+            Item::OrgSharingPolicy(policy) => Some(policy.as_ref()),
             _ => None,
         })
     }

@@ -153,9 +153,21 @@ fn s31_the_answer_costs_what_the_object_has_around_it() {
     open(&world, std::env::var("KRATE_OBJECTS").ok().and_then(|text| text.parse().ok()).unwrap_or(300));
     world.settle().expect("quiet");
     let name = issue(&world).name;
-    let began = Instant::now();
+    let mut took = Vec::new();
+    for _ in 0..9 {
+        let began = Instant::now();
+        ask(&world, Kind::Issue, &name);
+        took.push(began.elapsed());
+    }
+    took.sort();
+    // The first one pays for the memory that the test gave back before it.
+    println!(
+        "why among {} issues: {:?} (median of nine, the worst {:?})",
+        world.all::<Issue>().len(),
+        took[4],
+        took[8]
+    );
     let why = ask(&world, Kind::Issue, &name);
-    println!("why among {} issues: {:?}", world.all::<Issue>().len(), began.elapsed());
     assert!(why.causes.len() <= 20 && why.events.len() <= 20);
     assert_eq!(why.links.len(), 1);
 }

@@ -138,7 +138,7 @@ pub struct CelRule {
 #[serde(rename_all = "camelCase")]
 pub struct KyvernoRule {
     /// Its manifest.
-    #[schemars(length(max = 131072))]
+    #[schemars(length(max = 131_072))]
     pub manifest: String,
 }
 
@@ -229,7 +229,7 @@ pub struct PolicyTemplateSpec {
     pub rollout: Option<Rollout>,
     /// How to mend what breaks it, as Markdown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 16384))]
+    #[schemars(length(max = 16_384))]
     pub remediation: Option<String>,
 }
 

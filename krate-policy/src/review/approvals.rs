@@ -2,7 +2,7 @@
 
 use krate_model::Kind;
 use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalClass};
-use krate_model::kinds::shared::Actor;
+use krate_model::kinds::shared::{Actor, ApprovalRule};
 
 use super::{Review, cause, role};
 use crate::approval::{Tally, tally};
@@ -11,8 +11,8 @@ use crate::reason::{Code, Reason};
 use crate::snapshot::Item;
 
 pub(super) fn step(review: &mut Review<'_>) {
-    // One approval of the class covers what the digest names: all needs of the request.
-    let mut is_given = false;
+    // One approval of a class covers what the digest names: all that the request asks for of that class.
+    let mut given = Vec::new();
     for name in &review.request.approvals {
         let found = review.snapshot.item(Kind::AgentApproval, review.namespace, name);
         let Some(Item::AgentApproval(approval)) = found else {
@@ -21,7 +21,7 @@ pub(super) fn step(review: &mut Review<'_>) {
         };
         match worth(review, approval) {
             Ok(()) => {
-                is_given |= approval.spec.class == ApprovalClass::SecretAccess;
+                given.push(approval.spec.class.clone());
                 review.used(
                     crate::grant::version(Kind::AgentApproval, &approval.metadata),
                     Some(approval.spec.expires_at),
@@ -33,27 +33,49 @@ pub(super) fn step(review: &mut Review<'_>) {
             }
         }
     }
+    let is_given = |class: &ApprovalClass| given.contains(class);
     let until = review.decision.expires_at;
-    let mut asking = Vec::new();
+    let mut asking: Vec<(ApprovalClass, &str, Box<str>)> = Vec::new();
     for need in &mut review.decision.per_need {
         if need.outcome == Outcome::RequiresApproval {
-            if is_given {
+            if is_given(&ApprovalClass::SecretAccess) {
                 need.outcome = Outcome::Allowed;
             } else {
-                asking.extend(need.by.clone());
+                asking.extend(need.by.clone().map(|by| (ApprovalClass::SecretAccess, "needs", by)));
             }
         }
     }
+    for (class, by) in std::mem::take(&mut review.asks) {
+        if !is_given(&class) {
+            asking.push((class, "action", by));
+        }
+    }
     asking.dedup();
-    for by in asking {
+    for (class, field, by) in asking {
+        let rule = rule_for(review, &class);
         review.decision.required_approvals.push(RequiredApproval {
-            class: ApprovalClass::SecretAccess.as_str().into(),
-            approvers: Vec::new(),
-            quorum: 1,
+            class: class.as_str().into(),
+            approvers: rule.map_or_else(Vec::new, |rule| {
+                let named = rule.approvers.roles.iter().chain(&rule.approvers.teams);
+                named.map(|name| name.as_str().into()).collect()
+            }),
+            quorum: rule.map_or(1, |rule| u32::try_from(rule.quorum).unwrap_or(1).max(1)),
             until,
             by: by.clone(),
         });
-        review.say(Reason::new(Code::ApprovalRequired, "needs", "a person has to agree first").by(by));
+        review.say(Reason::new(Code::ApprovalRequired, field, "a person has to agree first").by(by));
+    }
+}
+
+/// What the organization's profile asks of approvals of a class.
+fn rule_for<'a>(review: &Review<'a>, class: &ApprovalClass) -> Option<&'a ApprovalRule> {
+    let Some(Item::Organization(organization)) = review.snapshot.organization(&review.request.organization) else {
+        return None;
+    };
+    let name = organization.spec.policy_profile_ref.as_deref()?;
+    match review.snapshot.item(Kind::PolicyProfile, review.namespace, name) {
+        Some(Item::PolicyProfile(profile)) => profile.spec.approvals.iter().find(|rule| rule.class == class.as_str()),
+        _ => None,
     }
 }
 
@@ -92,6 +114,10 @@ fn worth(review: &Review<'_>, approval: &AgentApproval) -> Result<(), (Code, &'s
             });
         }
     };
+    let rule = rule_for(review, &approval.spec.class);
+    if rule.is_some_and(|rule| usize::try_from(rule.quorum).is_ok_and(|quorum| by.len() < quorum)) {
+        return Err((Code::QuorumNotMet, "more persons have to agree by now"));
+    }
     let separate = approval.spec.policy.as_ref().is_none_or(|terms| terms.separation);
     for person in &by {
         if separate && is_party(review, person) {
@@ -101,6 +127,10 @@ fn worth(review: &Review<'_>, approval: &AgentApproval) -> Result<(), (Code, &'s
         let user = review.snapshot.user(review.namespace, &person.name);
         if user.is_none_or(|user| user.metadata.uid != person.uid) || !role::could(review, &person.name) {
             return Err((Code::ApproverNotAllowed, "an approver couldn't do it themselves"));
+        }
+        let named = |rule: &ApprovalRule| !rule.approvers.roles.is_empty() || !rule.approvers.teams.is_empty();
+        if rule.is_some_and(|rule| named(rule) && !role::is_among(review, &person.name, &rule.approvers)) {
+            return Err((Code::ApproverNotAllowed, "an approver is none of those that the profile names"));
         }
     }
     Ok(())

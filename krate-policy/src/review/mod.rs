@@ -7,10 +7,12 @@ mod approvals;
 mod cause;
 mod identity;
 mod needs;
+mod policies;
 mod role;
 mod scope;
 mod shape;
 
+use krate_model::kinds::policy::ApprovalClass;
 use krate_model::kinds::shared::Time;
 
 use crate::decision::{Decision, Outcome, Version};
@@ -32,6 +34,8 @@ struct Review<'a> {
     namespace: &'a str,
     /// Known after step 5.
     trust: Trust,
+    /// Approvals that policies and modes ask for, with what asks.
+    asks: Vec<(ApprovalClass, Box<str>)>,
     decision: Decision,
 }
 
@@ -60,7 +64,7 @@ pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
         is_loop: false,
         because: Vec::new(),
     };
-    let mut review = Review { request, snapshot, namespace: "", trust, decision };
+    let mut review = Review { request, snapshot, namespace: "", trust, asks: Vec::new(), decision };
     // P52: what these hide stays hidden.
     for step in [shape::step, scope::step, identity::step] {
         step(&mut review);
@@ -68,7 +72,7 @@ pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
             return review.end();
         }
     }
-    for step in [cause::step, role::step, needs::step, approvals::step] {
+    for step in [cause::step, policies::step, role::step, needs::step, approvals::step] {
         step(&mut review);
     }
     review.end()

@@ -4,12 +4,13 @@ use krate_model::Kind;
 use krate_model::kinds::grants::{AgentRoleBinding, AgentRoleBindingPhase, RoleKind, ScopeKind};
 use krate_model::kinds::members::{Permission, RepositoryPermission, RepositoryPermissionPhase, UserState};
 use krate_model::kinds::registry::GROUP;
+use krate_model::kinds::shared::Approvers;
 
 use super::Review;
 use crate::decision::Version;
 use crate::grant::version;
 use crate::reason::{Code, Reason};
-use crate::request::Named;
+use crate::request::{Named, Verb};
 use crate::roles::Template;
 use crate::snapshot::Item;
 
@@ -52,6 +53,38 @@ pub(super) fn could(review: &Review<'_>, person: &str) -> bool {
     matches!(search(review, person), Found::Role(_))
 }
 
+/// Whether `person` has another right on the same things.
+pub(super) fn may(review: &Review<'_>, person: &str, verb: &Verb) -> bool {
+    matches!(search_for(review, person, verb), Found::Role(_))
+}
+
+/// Whether `person` is active, and in one of the teams or has one of the roles; without any of them, an admin of the organization.
+pub(super) fn is_among(review: &Review<'_>, person: &str, approvers: &Approvers) -> bool {
+    let (snapshot, namespace) = (review.snapshot, review.namespace);
+    let Some(user) = snapshot.user(namespace, person).filter(|user| user.spec.state == UserState::Active) else {
+        return false;
+    };
+    if approvers.roles.is_empty() && approvers.teams.is_empty() {
+        return user.spec.admin;
+    }
+    let named = |names: &[String], name: &str| names.iter().any(|it| it == name);
+    if user.spec.admin && named(&approvers.roles, Template::OrgAdmin.as_str()) {
+        return true;
+    }
+    snapshot.rights(namespace, "user", person).any(|item| match item {
+        Item::Team(team) => named(&approvers.teams, team.metadata.name.as_deref().unwrap_or_default()),
+        Item::AgentRoleBinding(binding) => {
+            let status = binding.status.as_ref();
+            binding.spec.role_ref.kind == RoleKind::RoleTemplate
+                && named(&approvers.roles, &binding.spec.role_ref.name)
+                && status.is_some_and(|it| it.phase == AgentRoleBindingPhase::Synced)
+                // P20: a person who was made again under the same name inherits nothing.
+                && status.is_some_and(|it| it.subject_uid.is_some() && it.subject_uid == user.metadata.uid)
+        }
+        _ => false,
+    })
+}
+
 fn native(review: &mut Review<'_>) {
     let request = review.request;
     let of_this = |answer: &&crate::request::NativeAnswer| {
@@ -78,9 +111,12 @@ fn native(review: &mut Review<'_>) {
 }
 
 fn search(review: &Review<'_>, person: &str) -> Found {
+    search_for(review, person, &review.request.action.verb)
+}
+
+fn search_for(review: &Review<'_>, person: &str, verb: &Verb) -> Found {
     let (request, snapshot, namespace) = (review.request, review.snapshot, review.namespace);
     let Ok(kind) = request.action.kind.parse::<Kind>() else { return Found::Nothing };
-    let verb = &request.action.verb;
     let Some(user) = snapshot.user(namespace, person).filter(|user| user.spec.state == UserState::Active) else {
         return Found::Nothing;
     };
@@ -91,7 +127,7 @@ fn search(review: &Review<'_>, person: &str) -> Found {
     let mut drifted = None;
     let mut judge = |item: &Item, owner: Option<&str>| -> Option<Version> {
         match item {
-            Item::AgentRoleBinding(binding) if binding_allows(review, binding, kind, owner) => {
+            Item::AgentRoleBinding(binding) if binding_allows(review, binding, verb, kind, owner) => {
                 let version = version(Kind::AgentRoleBinding, &binding.metadata);
                 let phase = binding.status.as_ref().map(|status| &status.phase);
                 match phase {
@@ -132,7 +168,13 @@ fn search(review: &Review<'_>, person: &str) -> Found {
 }
 
 /// Whether the binding is this subject's, reaches the request and has the verb; its phase is not looked at.
-fn binding_allows(review: &Review<'_>, binding: &AgentRoleBinding, kind: Kind, owner: Option<&str>) -> bool {
+fn binding_allows(
+    review: &Review<'_>,
+    binding: &AgentRoleBinding,
+    verb: &Verb,
+    kind: Kind,
+    owner: Option<&str>,
+) -> bool {
     let request = review.request;
     let subject_uid = binding.status.as_ref().and_then(|status| status.subject_uid.as_deref());
     // P20: a subject that was made again under the same name inherits nothing.
@@ -148,7 +190,6 @@ fn binding_allows(review: &Review<'_>, binding: &AgentRoleBinding, kind: Kind, o
         (ScopeKind::Environment, Some(name)) => request.environment.as_deref() == Some(name),
         _ => false,
     };
-    let verb = &request.action.verb;
     let role = &binding.spec.role_ref;
     reaches
         && match role.kind {

@@ -3,5 +3,6 @@
 mod approvals;
 mod grants;
 mod laws;
+mod policies;
 mod steps;
 mod world;

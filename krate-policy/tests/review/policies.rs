@@ -1,0 +1,325 @@
+//! Step 4: explicit denials, their exceptions, and what a binding lets be written.
+
+use krate_policy::decision::{Decision, Outcome};
+use krate_policy::snapshot::{Item, Snapshot};
+use serde_json::{Value, json};
+
+use super::world::{asked, codes, item, permission, snapshot, user};
+
+const UNTIL: &str = "2026-06-01T01:00:00Z";
+
+fn template(rule: &Value) -> Item {
+    let spec = json!({
+        "organizationRef": "a", "displayName": "No dispatch", "targetKinds": ["AgentStack"], "engine": "krate", "krate": rule,
+    });
+    item("PolicyTemplate", "no-dispatch", spec, json!({"phase": "Ready"}))
+}
+
+fn binding(change: impl FnOnce(&mut Value)) -> Item {
+    let mut spec =
+        json!({"organizationRef": "a", "templateRef": "no-dispatch", "mode": "enforce", "profileRef": "strict"});
+    change(&mut spec);
+    item("PolicyBinding", "no-dispatch", spec, json!({"phase": "Applied"}))
+}
+
+fn profile(failure: &str) -> Item {
+    let spec = json!({
+        "organizationRef": "a", "displayName": "Strict", "mode": "enforce", "failurePolicy": failure,
+        "exceptionPolicy": {"approvers": {"roles": [], "teams": ["security"]}},
+    });
+    item("PolicyProfile", "strict", spec, json!({"phase": "Synced"}))
+}
+
+fn team(members: &[&str]) -> Item {
+    item(
+        "Team",
+        "security",
+        json!({"organizationRef": "a", "displayName": "Security", "members": members}),
+        json!({"phase": "Ready"}),
+    )
+}
+
+fn exception(change: impl FnOnce(&mut Value, &mut Value)) -> Item {
+    let mut spec = json!({
+        "organizationRef": "a", "policyRef": "no-dispatch", "resourceRef": {"kind": "Repository", "name": "krate"},
+        "subject": {"kind": "User", "name": "ada"}, "requestedBy": {"kind": "user", "name": "ada", "uid": "u-ada"},
+        "justification": "The signing service is down today", "expiresAt": UNTIL,
+    });
+    let mut status = json!({"phase": "Applied", "approvers": [{"kind": "user", "name": "bob", "uid": "u-bob"}]});
+    change(&mut spec, &mut status);
+    item("PolicyExceptionRequest", "today", spec, status)
+}
+
+fn denying() -> Snapshot {
+    let rule = json!({"effect": "deny", "verbs": ["dispatch"]});
+    snapshot().with(8, [template(&rule), binding(|_| ()), profile("failClosed"), team(&["bob"])])
+}
+
+fn plain(snapshot: &Snapshot) -> Decision {
+    asked(snapshot, |_| ())
+}
+
+#[test]
+fn p10_case_48_a_deny_overrides_every_allow_and_is_named() {
+    let decision = plain(&denying());
+    assert_eq!((decision.outcome, codes(&decision)), (Outcome::Denied, vec!["ExplicitDeny"]));
+    assert_eq!(&*decision.reasons[0].name, "PolicyBinding/no-dispatch");
+    // P52: after a hard block of this step the others still tell.
+    let two = asked(&denying().with(9, [permission("ada", "write")]), |_| ());
+    assert_eq!(codes(&two), ["ExplicitDeny", "MissingRole"]);
+}
+
+#[test]
+fn p45_case_49_a_deny_in_audit_mode_warns_and_allows() {
+    let decision = plain(&denying().with(9, [binding(|spec| spec["mode"] = json!("audit"))]));
+    assert_eq!((decision.outcome, codes(&decision)), (Outcome::Allowed, vec!["WouldDeny"]));
+    let off = plain(&denying().with(9, [binding(|spec| spec["suspend"] = json!(true))]));
+    assert_eq!(codes(&off), [""; 0]);
+}
+
+#[test]
+fn p68_case_71_an_approved_running_exception_lifts_it_and_is_named() {
+    let lifted = plain(&denying().with(9, [exception(|_, _| ())]));
+    assert_eq!((lifted.outcome, codes(&lifted)), (Outcome::Allowed, vec!["ExceptionApplied"]));
+    assert_eq!(&*lifted.reasons[0].name, "PolicyExceptionRequest/today");
+    assert!(lifted.versions.iter().any(|version| &*version.name == "PolicyExceptionRequest/today"));
+    for (what, made) in [
+        ("ended", exception(|spec, _| spec["expiresAt"] = json!("2026-06-01T00:00:00Z"))),
+        ("not approved", exception(|_, status| status["phase"] = json!("Requested"))),
+        (
+            "approved by who asked",
+            exception(|_, status| status["approvers"] = json!([{"kind": "user", "name": "ada"}])),
+        ),
+        ("approved by nobody", exception(|_, status| status["approvers"] = json!([]))),
+        (
+            "approved by no approver",
+            exception(|_, status| status["approvers"] = json!([{"kind": "user", "name": "eve"}])),
+        ),
+        (
+            "approved by a token of bob",
+            exception(|_, status| {
+                status["approvers"] =
+                    json!([{"kind": "user", "name": "bob", "onBehalfOf": {"kind": "user", "name": "bob2"}}]);
+            }),
+        ),
+        ("for another object", exception(|spec, _| spec["resourceRef"]["name"] = json!("other"))),
+        ("for another subject", exception(|spec, _| spec["subject"]["name"] = json!("bob"))),
+        ("of another policy", exception(|spec, _| spec["policyRef"] = json!("another"))),
+        ("of another repository by uid", exception(|spec, _| spec["resourceRef"]["uid"] = json!("u-before"))),
+    ] {
+        let decision = plain(&denying().with(9, [made, user("eve"), permission("eve", "maintain")]));
+        assert_eq!(codes(&decision), ["ExplicitDeny"], "{what}");
+    }
+}
+
+#[test]
+fn p50_case_71_breaking_glass_is_for_the_person_who_may_and_acts() {
+    let glass = || {
+        exception(|spec, status| {
+            spec["breakGlass"] = json!(true);
+            spec["actionClass"] = json!("run-start");
+            status["approvers"] = json!([]);
+        })
+    };
+    assert_eq!(codes(&plain(&denying().with(9, [glass()]))), ["ExplicitDeny"], "no role gives the right");
+    let admin = item(
+        "User",
+        "ada",
+        json!({"organizationRef": "a", "displayName": "Ada", "email": "ada@example.com", "admin": true}),
+        json!({"phase": "Active"}),
+    );
+    let broken = plain(&denying().with(9, [glass(), admin.clone()]));
+    assert_eq!((broken.outcome, codes(&broken)), (Outcome::Allowed, vec!["BreakGlassUsed"]));
+    let of_bob = exception(|spec, _| {
+        spec["breakGlass"] = json!(true);
+        spec["requestedBy"] = json!({"kind": "user", "name": "bob"});
+    });
+    assert_eq!(codes(&plain(&denying().with(9, [of_bob, admin]))), ["ExplicitDeny"], "another's glass");
+}
+
+#[test]
+fn p66_a_denied_name_is_found_in_any_case_and_a_ref_too() {
+    let on_release = |include: &str| {
+        denying().with(
+            9,
+            [binding(|spec| spec["match"] = json!({"refs": {"include": [include], "exclude": ["refs/heads/tmp/**"]}}))],
+        )
+    };
+    let at = |snapshot: &Snapshot, git_ref: &str| {
+        asked(snapshot, |document| {
+            document["ref"] = json!(git_ref);
+            document["needs"] = json!([]);
+        })
+    };
+    assert_eq!(codes(&at(&on_release("refs/heads/release/**"), "refs/heads/Release/1")), ["ExplicitDeny"]);
+    assert_eq!(codes(&at(&on_release("refs/heads/release/**"), "refs/heads/main")), [""; 0]);
+    assert_eq!(codes(&at(&on_release("refs/heads/**"), "refs/heads/tmp/x")), [""; 0]);
+    assert_eq!(
+        codes(&at(&on_release("refs/heads/**"), "refs/heads/TMP/x")),
+        ["ExplicitDeny"],
+        "what is let off is meant exactly"
+    );
+    let production = denying().with(9, [binding(|spec| spec["match"] = json!({"environments": ["production"]}))]);
+    let staged = |name: &str| {
+        asked(&production, |document| {
+            document["environment"] = json!(name);
+            document["needs"] = json!([]);
+        })
+    };
+    assert_eq!(codes(&staged("Production")), ["ExplicitDeny"]);
+    assert_eq!(codes(&staged("staging")), [""; 0]);
+}
+
+#[test]
+fn p11_p45_a_policy_that_cannot_be_judged_denies_unless_its_profile_says_otherwise() {
+    for broken in [
+        binding(|spec| spec["templateRef"] = json!("gone")),
+        binding(|spec| spec["match"] = json!({"labels": {"matchLabels": {"tier": "one"}}})),
+    ] {
+        let closed = plain(&denying().with(9, [broken.clone()]));
+        assert_eq!(codes(&closed), ["ExplicitDeny"]);
+        let open = plain(&denying().with(9, [broken, profile("failOpen")]));
+        assert_eq!((open.outcome, codes(&open)), (Outcome::Allowed, vec!["WouldDeny"]));
+    }
+}
+
+#[test]
+fn p34_a_policy_for_little_trust_holds_for_the_lowest_who_steers() {
+    let rule = json!({"effect": "deny", "minTrust": "member"});
+    let snapshot = denying().with(9, [template(&rule)]);
+    assert_eq!(codes(&plain(&snapshot)), [""; 0], "a maintainer's own act");
+    let steered = asked(&snapshot, |document| {
+        document["needs"] = json!([]);
+        document["causeChain"][0]["event"] = json!("label");
+        document["causeChain"][0]["steering"] =
+            json!([{"role": "author", "account": {"provider": "gh", "id": "99"}, "association": "NONE"}]);
+    });
+    assert_eq!(codes(&steered), ["ExplicitDeny"]);
+}
+
+#[test]
+fn p54_a_policy_that_wants_a_person_is_answered_by_an_approval_of_its_class() {
+    let rule = json!({"effect": "require-approval", "approvalClass": "run-start"});
+    let decision = plain(&denying().with(9, [template(&rule)]));
+    assert_eq!((decision.outcome, codes(&decision)), (Outcome::RequiresApproval, vec!["ApprovalRequired"]));
+    assert_eq!((&*decision.required_approvals[0].class, decision.required_approvals[0].quorum), ("run-start", 1));
+    let profiled = item(
+        "Organization",
+        "a",
+        json!({"displayName": "A", "slug": "a", "namespaceName": "krate-org-a", "policyProfileRef": "strict"}),
+        json!({"phase": "Ready"}),
+    );
+    let strict = item(
+        "PolicyProfile",
+        "strict",
+        json!({
+            "organizationRef": "a", "displayName": "Strict", "mode": "enforce",
+            "approvals": [{"class": "run-start", "approvers": {"roles": [], "teams": ["security"]}, "quorum": 2}],
+        }),
+        json!({"phase": "Synced"}),
+    );
+    let asking = denying().with(9, [template(&rule), profiled, strict]);
+    let wanted = plain(&asking).required_approvals[0].clone();
+    assert_eq!((wanted.quorum, wanted.approvers), (2, vec!["security".into()]));
+    let approval = |by: &[&str], class: &str| {
+        let answers: Vec<Value> = by
+            .iter()
+            .map(|name| json!({"by": {"kind": "user", "name": name, "uid": format!("u-{name}")}, "at": "2026-06-01T00:00:00Z", "verdict": "approved"}))
+            .collect();
+        let digest = plain(&asking).approval_digest(&super::world::request(|_| ())).expect("it has one");
+        let spec = json!({
+            "organizationRef": "a", "subject": {"kind": "dispatchRun", "name": "run"}, "class": class, "action": {"summary": "run it"},
+            "requestedBy": {"kind": "user", "name": "ada", "uid": "u-ada"}, "digest": digest, "expiresAt": "2026-06-02T00:00:00Z",
+        });
+        item("AgentApproval", "yes", spec, json!({"phase": "Approved", "decisions": answers}))
+    };
+    let with = |approval: Item| {
+        let people = ["bob", "cyd"].map(|name| permission(name, "maintain"));
+        let all =
+            asking.with(10, people.into_iter().chain([user("cyd"), user("dan"), team(&["bob", "cyd"]), approval]));
+        asked(&all, |document| document["approvals"] = json!(["yes"]))
+    };
+    assert_eq!(codes(&with(approval(&["bob", "cyd"], "run-start"))), [""; 0]);
+    assert!(with(approval(&["bob", "cyd"], "run-start")).is_allowed());
+    assert_eq!(codes(&with(approval(&["bob"], "run-start"))), ["ApprovalRequired", "QuorumNotMet"]);
+    assert_eq!(codes(&with(approval(&["bob", "cyd"], "merge"))), ["ApprovalRequired"], "of another class");
+    assert!(!with(approval(&["bob", "dan"], "run-start")).is_allowed(), "dan is in no team that the profile names");
+}
+
+fn bound(change: impl FnOnce(&mut Value, &mut Value)) -> Snapshot {
+    let mut binding = json!({
+        "organizationRef": "a", "providerRef": "gh", "syncPolicyRef": "careful", "targetRef": {"kind": "Repository", "name": "krate"},
+        "externalRef": {"owner": "acme", "repository": "krate"}, "interfaces": [{"name": "issueTracking", "mode": "bidirectional"}],
+    });
+    let mut policy = json!({"organizationRef": "a", "writePolicy": {}});
+    change(&mut binding, &mut policy);
+    let provider = item(
+        "ExternalBackendProvider",
+        "gh",
+        json!({"organizationRef": "a", "providerType": "github", "displayName": "GitHub", "authRef": {"mode": "github-app", "secretRef": {"name": "gh"}}, "capabilities": {"issueTracking": true}}),
+        json!({"phase": "Ready", "installations": [{"id": "1", "account": "acme", "permissions": {"issues": "read"}}]}),
+    );
+    let items = [
+        item("ExternalBackendBinding", "gh-krate", binding, json!({})),
+        item("ExternalBackendSyncPolicy", "careful", policy, json!({})),
+        provider,
+    ];
+    snapshot().with(8, items)
+}
+
+fn writing(snapshot: &Snapshot) -> Decision {
+    asked(snapshot, |document| {
+        document["action"] = json!({"verb": "update", "kind": "Issue", "operation": "updateIssue"});
+        document["needs"] = json!([]);
+        document.as_object_mut().unwrap().remove("agentStack");
+    })
+}
+
+#[test]
+fn p58_case_61_a_write_needs_a_mode_that_writes_and_a_policy_that_lets_it() {
+    assert_eq!(codes(&writing(&bound(|_, _| ()))), [""; 0]);
+    for (mode, expected) in [
+        ("read-only", vec!["ModeForbidsWrite"]),
+        ("write-nothing", vec!["ModeForbidsWrite"]),
+        ("external-owned", vec!["ApprovalRequired"]),
+        ("reviewed-write", vec!["ApprovalRequired"]),
+        ("write-through", vec![]),
+    ] {
+        let decision = writing(&bound(|binding, _| binding["interfaces"][0]["mode"] = json!(mode)));
+        assert_eq!(codes(&decision), expected, "{mode}");
+    }
+    let by_kind =
+        bound(|binding, _| binding["interfaces"][0]["kinds"] = json!([{"kind": "Issue", "mode": "read-only"}]));
+    assert_eq!(codes(&writing(&by_kind)), ["ModeForbidsWrite"]);
+    let off = bound(|binding, _| binding["interfaces"][0]["enabled"] = json!(false));
+    assert_eq!(codes(&writing(&off)), ["ModeForbidsWrite"]);
+    assert_eq!(codes(&writing(&snapshot())), ["ModeForbidsWrite"], "bound to nothing");
+    let denied = bound(|_, policy| policy["writePolicy"]["deniedOperations"] = json!(["updateIssue"]));
+    assert_eq!(codes(&writing(&denied)), ["ExplicitDeny"]);
+    let others = bound(|_, policy| policy["writePolicy"]["allowedOperations"] = json!(["createComment"]));
+    assert_eq!(codes(&writing(&others)), ["ExplicitDeny"]);
+    let missing = bound(|binding, _| binding["syncPolicyRef"] = json!("gone"));
+    assert_eq!(codes(&writing(&missing)), ["ModeForbidsWrite"]);
+}
+
+#[test]
+fn p40_case_62_what_the_provider_would_refuse_is_said_beforehand() {
+    let manifest = |scope: &str| {
+        item(
+            "ExternalProviderCapabilityManifest",
+            "github",
+            json!({
+                "organizationRef": "a", "providerType": "github", "source": "custom", "adapterRef": "x", "displayName": "GitHub", "schemaVersion": "1", "hosting": ["saas"],
+                "authModes": [], "api": {"rest": true, "graphql": false, "webhook": true}, "identity": {"nativeIdFields": ["id"], "versionFields": []},
+                "versionGranularity": "1s", "bodyFormat": "markdown", "externalRefKeys": [], "rateLimitModel": {"kind": "requests", "per": "installation"},
+                "webhookSignature": [], "interfaces": [{"name": "issueTracking", "supported": true, "objects": ["Issue"], "operations": [{
+                    "operation": "updateIssue", "write": true, "permissions": [], "authModes": [], "nativeScopes": [scope], "idempotency": "native",
+                    "restCost": 1, "pointCost": 1, "confirmedBy": [], "responseConfirms": true, "conditional": false, "paging": "none", "pagingStable": false,
+                }], "webhooks": []}],
+            }),
+            json!({}),
+        )
+    };
+    assert_eq!(codes(&writing(&bound(|_, _| ()).with(9, [manifest("issues:write")]))), ["ProviderPermissionMissing"]);
+    assert_eq!(codes(&writing(&bound(|_, _| ()).with(9, [manifest("issues:read")]))), [""; 0]);
+}
