@@ -102,6 +102,12 @@ impl Guard {
         }
     }
 
+    /// Whether it holds whatever a request tells.
+    pub(crate) fn is_everywhere(&self) -> bool {
+        let names = [&self.repositories, &self.environments, &self.pools, &self.kinds, &self.subject_kinds];
+        !self.by_labels && self.refs.is_none() && names.iter().all(|names| names.0.is_empty())
+    }
+
     /// Whether the request falls under it, as far as the request tells.
     pub(crate) fn covers(&self, request: &Request) -> bool {
         let repository = request.repository.as_ref().map(|repository| &*repository.name);

@@ -7,12 +7,14 @@
 //! Pure: no I/O, no task, no clock, no randomness. Time is passed in; the same input gives the same output on every target.
 
 pub mod approval;
+pub mod cases;
 pub mod command;
 pub mod decision;
 pub mod explain;
 mod grant;
 mod guard;
 pub mod host;
+pub mod lint;
 pub mod reason;
 pub mod request;
 pub mod review;
@@ -20,4 +22,5 @@ pub mod roles;
 mod shards;
 pub mod snapshot;
 pub mod trust;
+pub mod who;
 pub use krate_model::pattern;

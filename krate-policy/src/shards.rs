@@ -47,6 +47,11 @@ impl<K: Ord + Hash + Clone, V: Clone> Shards<K, V> {
         self.shards.get(shard_of(key))?.get(key)
     }
 
+    /// All entries, shard by shard.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.shards.iter().flat_map(|shard| shard.iter())
+    }
+
     /// Changes the entry of `key`: `None` is no entry, before and after.
     pub(crate) fn change(&mut self, key: K, change: impl FnOnce(&mut Option<V>)) {
         let Some(shard) = Arc::make_mut(&mut self.shards).get_mut(shard_of(&key)) else { return };

@@ -21,7 +21,7 @@ use krate_model::kinds::external::{
 use krate_model::kinds::forge::Repository;
 use krate_model::kinds::grants::{AgentConfigGrant, AgentRoleBinding, AgentSecretGrant};
 use krate_model::kinds::identity::{OrgNamespaceBinding, OrgSharingPolicy, Organization};
-use krate_model::kinds::members::{IdentityMapping, RepositoryPermission, Team, User};
+use krate_model::kinds::members::{IdentityMapping, IdentityMappingPhase, RepositoryPermission, Team, User};
 use krate_model::kinds::policy::AgentApproval;
 use krate_model::validate::DEFAULT_SECRET_NAMESPACE;
 use krate_model::{Kind, Resource};
@@ -76,6 +76,13 @@ macro_rules! items {
                 }
             }
 
+            /// Its document.
+            pub fn document(&self) -> serde_json::Value {
+                match self {
+                    $(Self::$kind(object) => serde_json::to_value(object).unwrap_or_default(),)+
+                }
+            }
+
             /// Reads a document of one of these kinds; `None` for any other.
             ///
             /// # Errors
@@ -94,6 +101,32 @@ items! {
     Organization, OrgNamespaceBinding, OrgSharingPolicy, User, Team, IdentityMapping, Repository, RepositoryPermission, AgentRoleBinding, AgentSecretGrant,
     AgentConfigGrant, AgentApproval, PolicyProfile, PolicyTemplate, PolicyBinding, PolicyExceptionRequest, ExternalBackendProvider, ExternalBackendBinding,
     ExternalBackendSyncPolicy, ExternalProviderCapabilityManifest,
+}
+
+/// Why a document can't be taken in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// A text that every document has isn't there.
+    #[error("has no text at {pointer}")]
+    Missing {
+        /// Where it should be.
+        pointer: &'static str,
+    },
+    /// It isn't as its kind is.
+    #[error("is no {kind}: {why}")]
+    Unreadable {
+        /// The kind.
+        kind: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Decisions are made from other kinds.
+    #[error("is of kind {kind:?}, from which no decision is made")]
+    OtherKind {
+        /// The kind.
+        kind: String,
+    },
 }
 
 /// Where a resource stands.
@@ -197,6 +230,48 @@ impl Snapshot {
         next
     }
 
+    /// The same with what a document tells: a resource that decisions are made from, or of a Secret or a ConfigMap the uid and the names of its keys.
+    /// The snapshot's version is the highest resource version among them.
+    ///
+    /// # Errors
+    /// [`DocumentError`] says what is missing, or that decisions aren't made from its kind.
+    pub fn with_document(&self, document: &serde_json::Value) -> Result<Self, DocumentError> {
+        let text = |pointer: &'static str| document.pointer(pointer).and_then(serde_json::Value::as_str);
+        let needed = |pointer: &'static str| text(pointer).ok_or(DocumentError::Missing { pointer });
+        let version = text("/metadata/resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0);
+        let version = self.version.max(version);
+        let kind = needed("/kind")?;
+        if kind == "Secret" || kind == "ConfigMap" {
+            let keys = ["data", "stringData", "binaryData"].iter().filter_map(|field| document.get(field)?.as_object());
+            let metadata = Metadata {
+                uid: needed("/metadata/uid")?.into(),
+                keys: Some(keys.flat_map(serde_json::Map::keys).map(|key| key.as_str().into()).collect()),
+            };
+            let (namespace, name) = (needed("/metadata/namespace")?, needed("/metadata/name")?);
+            return Ok(if kind == "Secret" {
+                self.with_secret(version, namespace, name, metadata)
+            } else {
+                self.with_config_map(version, namespace, name, metadata)
+            });
+        }
+        let read = kind.parse::<Kind>().ok().and_then(|kind| Item::read(kind, document));
+        match read {
+            Some(Ok(item)) => Ok(self.with(version, [item])),
+            Some(Err(error)) => Err(DocumentError::Unreadable { kind: kind.to_owned(), why: error.to_string() }),
+            None => Err(DocumentError::OtherKind { kind: kind.to_owned() }),
+        }
+    }
+
+    /// The organizations, by name.
+    pub fn organizations(&self) -> impl Iterator<Item = &str> {
+        self.organizations.keys().map(|name| &**name)
+    }
+
+    /// The namespaces of all organizations.
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.organizations.values().map(|namespace| &**namespace)
+    }
+
     fn insert(&mut self, item: Item) {
         let key = item.key();
         let item = Arc::new(item);
@@ -258,6 +333,7 @@ impl Snapshot {
                     mapping.spec.subject.as_str().into(),
                 ];
                 self.accounts.change(at, |slot| put(slot, &key.name, insert));
+                self.stands_for(Kind::IdentityMapping, &key.namespace, &mapping.spec.user, key, insert);
             }
             Item::OrgNamespaceBinding(binding) => {
                 let organization: Box<str> = binding.spec.organization_ref.as_str().into();
@@ -299,7 +375,8 @@ impl Snapshot {
             | Item::PolicyTemplate(_)
             | Item::ExternalBackendProvider(_)
             | Item::ExternalBackendSyncPolicy(_) => {}
-            Item::User(_) | Item::Repository(_) | Item::AgentApproval(_) => {}
+            Item::User(_) => self.stands_for(Kind::User, &key.namespace, "", key, insert),
+            Item::Repository(_) | Item::AgentApproval(_) => {}
         }
     }
 
@@ -312,6 +389,30 @@ impl Snapshot {
     fn standing_for(&self, kind: Kind, namespace: &str, name: &str) -> impl Iterator<Item = &Item> {
         let at = Key { kind, namespace: namespace.into(), name: name.into() };
         self.about.get(&at).into_iter().flatten().filter_map(|key| self.items.get(key).map(Arc::as_ref))
+    }
+
+    /// Names of the users of a namespace.
+    pub(crate) fn users(&self, namespace: &str) -> impl Iterator<Item = Box<str>> {
+        let at = Key { kind: Kind::User, namespace: namespace.into(), name: "".into() };
+        self.about.get(&at).into_iter().flatten().map(|key| key.name.clone())
+    }
+
+    /// An account that is a user's by a verified mapping: its provider, and its id there.
+    pub(crate) fn account_of(&self, namespace: &str, user: &str) -> Option<(Box<str>, Box<str>)> {
+        self.standing_for(Kind::IdentityMapping, namespace, user).find_map(|item| match item {
+            Item::IdentityMapping(mapping)
+                if mapping.status.as_ref().is_some_and(|it| it.phase == IdentityMappingPhase::Verified) =>
+            {
+                let spec = &mapping.spec;
+                Some((spec.provider.name.as_str().into(), spec.subject.as_str().into()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Everything that is kept, in no order that means anything.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &Item)> {
+        self.items.iter().map(|(key, item)| (key, item.as_ref()))
     }
 
     /// The policies of a namespace, by name.

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    completions, crds, explain, intent, merge, online, provider, review, simulate, validate, webhook,
+    completions, crds, explain, intent, merge, online, policy, provider, review, simulate, validate, webhook,
 };
 use crate::demo;
 use crate::output::Format;
@@ -48,6 +48,11 @@ pub(crate) enum Command {
     Validate(validate::Args),
     /// Ask a folder of policy resources whether a request is allowed, without a server
     Review(review::Args),
+    /// Ask a folder of policy resources who may do something, what somebody may do, or what would change without a resource
+    WhoCan(policy::WhoCan),
+    /// Test and lint a folder of policy resources
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Play histories in which everything fails that can fail, and check that no edit is lost, doubled or hidden
     Simulate(simulate::Args),
     /// Print the CustomResourceDefinitions

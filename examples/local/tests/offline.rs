@@ -380,3 +380,59 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let out = child.wait_with_output().unwrap();
     assert_eq!((out.status.code(), out.stderr.is_empty()), (Some(0), true));
 }
+
+/// The case files that stand beside krate-policy's tests.
+const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../krate-policy/tests/cases");
+
+#[test]
+fn p46_a_folder_of_cases_is_run_and_a_wrong_one_is_explained() {
+    let ran = krate(["policy", "test", CASES]).ends(0);
+    assert!(ran.out.ends_with(" passed, 0 failed\n"), "{ran:?}");
+    let one = krate(["policy", "test", CASES, "--only", "48a ", "-o", "json"]).ends(0).json();
+    assert_eq!((&one["passed"], &one["failed"]), (&json!(1), &json!(0)));
+    let folder = tempfile::tempdir().expect("a folder");
+    let wrong = json!({
+        "policy": [], "request": {"organization": "a"},
+        "cases": [{"name": "a wish", "expect": {"outcome": "Allowed"}}],
+    });
+    fs::write(folder.path().join("mine.cases.json"), wrong.to_string()).expect("written");
+    let ran = krate(["policy".as_ref(), "test".as_ref(), folder.path().as_os_str()]).ends(1);
+    assert!(ran.out.contains("a wish: Allowed is expected, Denied is found") && ran.out.contains("0 passed, 1 failed"));
+    fs::write(folder.path().join("mine.cases.json"), "{\"cases\": []}").expect("written");
+    let ran = krate(["policy".as_ref(), "test".as_ref(), folder.path().as_os_str()]).ends(2);
+    assert!(ran.err.contains("mine.cases.json") && ran.err.contains("missing field `request`"), "{ran:?}");
+    let empty = tempfile::tempdir().expect("a folder");
+    let ran = krate(["policy".as_ref(), "test".as_ref(), empty.path().as_os_str()]).ends(2);
+    assert!(ran.err.contains(".cases.yaml"), "{ran:?}");
+}
+
+#[test]
+fn p70_a_folder_is_linted_as_of_a_time() {
+    let policy = format!("{CASES}/policy");
+    let at = |time: &str| krate(["policy", "lint", &policy, "--at", time]);
+    assert_eq!(at("2026-06-01T00:00:00Z").ends(0).out, "nothing found\n");
+    let late = at("2027-01-01T00:00:00Z").ends(1);
+    assert!(late.out.contains("AgentSecretGrant/model") && late.out.contains("Ended"), "{late:?}");
+    assert!(at("tomorrow").ends(2).err.contains("--at"));
+}
+
+#[test]
+fn p47_who_can_tells_persons_actions_and_what_would_change() {
+    let policy = format!("{CASES}/policy");
+    let ask = |args: &[&str]| {
+        let place = ["--policy", &policy, "--organization", "a", "--repository", "krate", "-o", "json"];
+        krate(["who-can"].iter().chain(args).chain(&place).copied())
+    };
+    let who = ask(&["dispatch", "AgentStack"]).ends(0).json();
+    let names: Vec<&str> = who.as_array().expect("a list").iter().filter_map(|it| it["person"].as_str()).collect();
+    assert_eq!(names, ["ada", "bob"]);
+    assert_eq!(who[0]["by"], "RepositoryPermission/ada-krate");
+    assert_eq!(ask(&["break-glass", "Issue"]).ends(1).json(), json!([]), "nobody: the answer is no");
+    assert_eq!(ask(&["dispatch", "AgentStack", "--as", "dan"]).ends(1).json(), json!([]), "dan may not know");
+    let what = ask(&["--subject", "cyd"]).ends(0).json();
+    assert!(what.as_array().expect("a list").iter().all(|it| it["verb"] != "dispatch"));
+    let changes = ask(&["--without", "RepositoryPermission/ada-krate"]).ends(1).json();
+    assert_eq!((&changes[0]["person"], &changes[0]["after"]), (&json!("ada"), &json!("Denied")));
+    assert!(ask(&["fly", "Issue"]).ends(2).err.contains("fly is no verb"));
+    assert!(ask(&["--without", "User/gone"]).ends(2).err.contains("User/gone"));
+}

@@ -282,6 +282,12 @@ impl Kind {
     }
 }
 
+impl serde::Serialize for Kind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl FromStr for Kind {
     type Err = NotAKind;
     fn from_str(text: &str) -> Result<Self, NotAKind> {

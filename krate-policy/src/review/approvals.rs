@@ -21,7 +21,8 @@ pub(super) fn step(review: &mut Review<'_>) {
         };
         match worth(review, approval) {
             Ok(()) => {
-                given.push(approval.spec.class.clone());
+                let name = crate::grant::version(Kind::AgentApproval, &approval.metadata).name;
+                given.push((approval.spec.class.clone(), name));
                 review.used(
                     crate::grant::version(Kind::AgentApproval, &approval.metadata),
                     Some(approval.spec.expires_at),
@@ -33,11 +34,13 @@ pub(super) fn step(review: &mut Review<'_>) {
             }
         }
     }
-    let is_given = |class: &ApprovalClass| given.contains(class);
+    let is_given = |class: &ApprovalClass| given.iter().any(|(known, _)| known == class);
+    let mut asked = Vec::new();
     let until = review.decision.expires_at;
     let mut asking: Vec<(ApprovalClass, &str, Box<str>)> = Vec::new();
     for need in &mut review.decision.per_need {
         if need.outcome == Outcome::RequiresApproval {
+            asked.push(ApprovalClass::SecretAccess);
             if is_given(&ApprovalClass::SecretAccess) {
                 need.outcome = Outcome::Allowed;
             } else {
@@ -46,9 +49,15 @@ pub(super) fn step(review: &mut Review<'_>) {
         }
     }
     for (class, by) in std::mem::take(&mut review.asks) {
+        asked.push(class.clone());
         if !is_given(&class) {
             asking.push((class, "action", by));
         }
+    }
+    // P54: one of another class than what is asked for here doesn't count, and is presented.
+    for (_, name) in given.iter().filter(|(class, _)| !asked.is_empty() && !asked.contains(class)) {
+        let text = "it is of another class than what is asked for";
+        review.say(Reason::new(Code::ApprovalStale, "approvals", text).by(name.clone()));
     }
     asking.dedup();
     for (class, field, by) in asking {

@@ -3,6 +3,8 @@
 mod approvals;
 mod grants;
 mod laws;
+mod lint;
 mod policies;
 mod steps;
+mod who;
 mod world;

@@ -242,7 +242,11 @@ fn p54_a_policy_that_wants_a_person_is_answered_by_an_approval_of_its_class() {
     assert_eq!(codes(&with(approval(&["bob", "cyd"], "run-start"))), [""; 0]);
     assert!(with(approval(&["bob", "cyd"], "run-start")).is_allowed());
     assert_eq!(codes(&with(approval(&["bob"], "run-start"))), ["ApprovalRequired", "QuorumNotMet"]);
-    assert_eq!(codes(&with(approval(&["bob", "cyd"], "merge"))), ["ApprovalRequired"], "of another class");
+    assert_eq!(
+        codes(&with(approval(&["bob", "cyd"], "merge"))),
+        ["ApprovalStale", "ApprovalRequired"],
+        "of another class"
+    );
     assert!(!with(approval(&["bob", "dan"], "run-start")).is_allowed(), "dan is in no team that the profile names");
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod intent;
 pub(crate) mod merge;
 pub(crate) mod online;
+pub(crate) mod policy;
 pub(crate) mod provider;
 pub(crate) mod replay;
 pub(crate) mod review;
@@ -29,6 +30,8 @@ pub(crate) fn run(cli: Cli) -> Result<Answer, Error> {
         Command::Intent(command) => intent::run(command, output),
         Command::Validate(args) => validate::run(&args, output),
         Command::Review(args) => review::run(&args, output),
+        Command::WhoCan(args) => policy::who(&args, output),
+        Command::Policy(command) => policy::run(&command, output),
         Command::Simulate(args) => simulate::run(&args, output),
         Command::Crds(args) => crds::run(&args, output),
         Command::Explain(args) => explain::run(&args, output),

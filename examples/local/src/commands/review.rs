@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use krate_model::Kind;
 use krate_policy::decision::Decision;
 use krate_policy::explain::explain;
 use krate_policy::review::{read, review};
-use krate_policy::snapshot::{Item, Metadata, Snapshot};
+use krate_policy::snapshot::Snapshot;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::error::{Answer, Error};
 use crate::input::{self, Document};
@@ -78,8 +76,8 @@ fn short(decision: &Decision) -> String {
     text
 }
 
-/// The snapshot of a folder, at the highest resource version in it.
-fn snapshot(folder: &Path) -> Result<Snapshot, Error> {
+/// The JSON and YAML files of a folder, by name.
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let unreadable = |error: std::io::Error| Error::new(format!("{}: {error}", folder.display()));
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
@@ -89,40 +87,18 @@ fn snapshot(folder: &Path) -> Result<Snapshot, Error> {
         }
     }
     files.sort();
+    Ok(files)
+}
+
+/// The snapshot of a folder, at the highest resource version in it.
+pub(super) fn snapshot(folder: &Path) -> Result<Snapshot, Error> {
     let mut snapshot = Snapshot::new(0);
-    for file in &files {
-        for document in input::documents(file)? {
-            snapshot = add(&snapshot, &document)?;
+    for file in files(folder)? {
+        for Document { file, number, value } in input::documents(&file)? {
+            snapshot = snapshot
+                .with_document(&value)
+                .map_err(|error| Error::new(format!("{file}, document {number}: {error}")))?;
         }
     }
     Ok(snapshot)
-}
-
-fn add(snapshot: &Snapshot, document: &Document) -> Result<Snapshot, Error> {
-    let Document { file, number, value } = document;
-    let wrong = |what: &str| Error::new(format!("{file}, document {number}: {what}"));
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
-    let version = text("/metadata/resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0);
-    let version = snapshot.version().max(version);
-    let kind = text("/kind").ok_or_else(|| wrong("has no kind"))?;
-    if kind == "Secret" || kind == "ConfigMap" {
-        let keys = ["data", "stringData", "binaryData"].iter().filter_map(|field| value.get(field)?.as_object());
-        let metadata = Metadata {
-            uid: text("/metadata/uid").ok_or_else(|| wrong("has no metadata.uid"))?.into(),
-            keys: Some(keys.flat_map(|keys| keys.keys()).map(|key| key.as_str().into()).collect()),
-        };
-        let namespace = text("/metadata/namespace").ok_or_else(|| wrong("has no metadata.namespace"))?;
-        let name = text("/metadata/name").ok_or_else(|| wrong("has no metadata.name"))?;
-        return Ok(if kind == "Secret" {
-            snapshot.with_secret(version, namespace, name, metadata)
-        } else {
-            snapshot.with_config_map(version, namespace, name, metadata)
-        });
-    }
-    let kind: Kind = kind.parse().map_err(|_| wrong("is of no kind that is known"))?;
-    match Item::read(kind, value) {
-        Some(Ok(item)) => Ok(snapshot.with(version, [item])),
-        Some(Err(error)) => Err(wrong(&error.to_string())),
-        None => Err(wrong("is of a kind that decisions are not made from yet")),
-    }
 }

@@ -1,0 +1,369 @@
+//! Case files: requests, each with the answer that is expected. For the tests of somebody's own policies, and for the specification's (P46, `krate policy test`).
+//!
+//! ```
+//! use krate_policy::cases::Cases;
+//! # use serde_json::json;
+//! let file = json!({
+//!     "policy": [{
+//!         "apiVersion": "krate.a5c.ai/v1alpha1", "kind": "Organization",
+//!         "metadata": {"name": "a", "uid": "u-a", "resourceVersion": "1"},
+//!         "spec": {"displayName": "A", "slug": "a", "namespaceName": "krate-org-a"},
+//!     }],
+//!     "request": {
+//!         "organization": "a", "now": "2026-06-01T00:00:00Z",
+//!         "subject": {"kind": "user", "name": "ada", "uid": "u-ada"},
+//!         "actorChain": [{"kind": "user", "name": "ada", "uid": "u-ada"}],
+//!         "causeChain": [{"event": "manual", "at": "2026-06-01T00:00:00Z", "gate": {"role": "author"}}],
+//!         "action": {"verb": "get", "kind": "Issue"},
+//!     },
+//!     "cases": [
+//!         {"name": "nobody knows ada", "expect": {"outcome": "Denied", "codes": ["UnknownSubject"]}},
+//!         {"name": "nor where", "set": {"/organization": "b"}, "expect": {"outcome": "Denied", "codes": ["InvalidRequest"]}},
+//!     ],
+//! });
+//! let results = Cases::read(&file, []).unwrap().run();
+//! assert!(results.iter().all(|result| result.wrong.is_none()));
+//! ```
+
+use std::collections::BTreeMap;
+
+use krate_model::Kind;
+use krate_model::kinds::policy::ApprovalClass;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::decision::{Decision, Outcome};
+use crate::explain::explain;
+use crate::review::{read, review};
+use crate::snapshot::{Item, Key, Snapshot};
+
+/// The most cases of a file.
+pub const MAX_CASES: usize = 10_000;
+
+/// A file of cases that was read.
+#[derive(Debug, Clone)]
+pub struct Cases {
+    snapshot: Snapshot,
+    request: Value,
+    all: Vec<Case>,
+}
+
+/// What a file of cases holds.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    /// Resources, beside those that are given from outside.
+    #[serde(default)]
+    policy: Vec<Value>,
+    /// The request that the cases change.
+    request: Value,
+    cases: Vec<Case>,
+}
+
+/// One case.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Case {
+    name: String,
+    /// Resources in place of those of the same kind and name.
+    #[serde(default)]
+    policy: Vec<Value>,
+    /// Fields of resources that are there: `Kind/name` to JSON pointer to value; null takes it out.
+    #[serde(default)]
+    change: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Resources that are gone, as `Kind/name`.
+    #[serde(default)]
+    without: Vec<String>,
+    /// Fields of the request: JSON pointer to value; null takes it out.
+    #[serde(default)]
+    set: BTreeMap<String, Value>,
+    /// An approval of exactly this, which the request then presents.
+    approved: Option<Approved>,
+    /// Fields of the request that change after it was approved.
+    #[serde(default)]
+    then: BTreeMap<String, Value>,
+    expect: Expect,
+}
+
+/// An approval of what a case asks for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Approved {
+    /// Names of the persons who said yes.
+    by: Vec<String>,
+    /// Of which class.
+    #[serde(default = "secret_access")]
+    class: String,
+    /// Who asked for it; absent: the request's subject.
+    requested_by: Option<String>,
+    /// Fields of the approval's document: JSON pointer to value; null takes it out.
+    #[serde(default)]
+    set: BTreeMap<String, Value>,
+}
+
+fn secret_access() -> String {
+    ApprovalClass::SecretAccess.to_string()
+}
+
+/// What is expected.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Expect {
+    outcome: String,
+    /// Every code, in order; absent: whichever.
+    codes: Option<Vec<String>>,
+    /// The role, grant or rule that is named somewhere in the decision.
+    by: Option<String>,
+    /// The level of trust in who steers it.
+    trust: Option<String>,
+}
+
+/// What a case came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CaseResult {
+    /// The case.
+    pub name: String,
+    /// What it came to: the outcome and the codes.
+    pub found: String,
+    /// What is wrong with that; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrong: Option<String>,
+    /// The decision as a person would say it.
+    pub explanation: String,
+}
+
+/// Why a file of cases can't be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CasesError {
+    /// It isn't of the form.
+    #[error("{0}")]
+    Form(String),
+    /// A resource can't be taken in.
+    #[error("{at}: {what}")]
+    Resource {
+        /// Where: in `policy`, or in a case.
+        at: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Two cases have one name, so that nobody knows which failed.
+    #[error("two cases are named {0:?}")]
+    NamedTwice(String),
+    /// It holds too many.
+    #[error("it holds {0} cases; at most {MAX_CASES} are run")]
+    TooMany(usize),
+}
+
+impl Cases {
+    /// Reads a file of cases; `policy` are the resources that all of them start from, beside the file's own.
+    ///
+    /// # Errors
+    /// [`CasesError`] names what is wrong, and where.
+    pub fn read(file: &Value, policy: impl IntoIterator<Item = Value>) -> Result<Self, CasesError> {
+        let file: File = File::deserialize(file).map_err(|error| CasesError::Form(error.to_string()))?;
+        if file.cases.len() > MAX_CASES {
+            return Err(CasesError::TooMany(file.cases.len()));
+        }
+        let mut names = std::collections::BTreeSet::new();
+        if let Some(twice) = file.cases.iter().find(|case| !names.insert(case.name.as_str())) {
+            return Err(CasesError::NamedTwice(twice.name.clone()));
+        }
+        let mut snapshot = Snapshot::new(1);
+        for (index, document) in policy.into_iter().chain(file.policy).enumerate() {
+            snapshot = with(&snapshot, &document)
+                .map_err(|what| CasesError::Resource { at: format!("policy[{index}]"), what })?;
+        }
+        let this = Self { snapshot, request: file.request, all: file.cases };
+        for case in &this.all {
+            this.snapshot_of(case)?;
+        }
+        Ok(this)
+    }
+
+    /// Runs all of them.
+    pub fn run(&self) -> Vec<CaseResult> {
+        self.all.iter().map(|case| self.run_one(case)).collect()
+    }
+
+    fn run_one(&self, case: &Case) -> CaseResult {
+        let mut document = self.request.clone();
+        for (pointer, value) in &case.set {
+            set(&mut document, pointer, value.clone());
+        }
+        let wrong = |found: String, what: String, explanation: String| CaseResult {
+            name: case.name.clone(),
+            found,
+            wrong: Some(what),
+            explanation,
+        };
+        let mut snapshot = match self.snapshot_of(case) {
+            Ok(snapshot) => snapshot,
+            Err(error) => return wrong(String::new(), error.to_string(), String::new()),
+        };
+        if let Some(approved) = &case.approved {
+            match approve(&snapshot, &document, approved) {
+                Ok(with_it) => snapshot = with_it,
+                Err(what) => return wrong(String::new(), format!("it can't be approved: {what}"), String::new()),
+            }
+            set(&mut document, "/approvals", json!([PRESENTED]));
+        }
+        for (pointer, value) in &case.then {
+            set(&mut document, pointer, value.clone());
+        }
+        let (outcome, codes, names, trust, explanation) = match read(document.to_string().as_bytes()) {
+            // What is no request is denied before anything looks at it.
+            Err(reason) => {
+                let explanation = format!("It is no request: {}\n", reason.text);
+                (Outcome::Denied, vec![reason.code.as_str()], Vec::new(), None, explanation)
+            }
+            Ok(request) => {
+                let decision = review(&request, &snapshot);
+                let codes = decision.codes().map(crate::reason::Code::as_str).collect();
+                let trust = decision.trust.as_ref().map(|trust| trust.steering.as_str());
+                (decision.outcome, codes, names(&decision), trust, explain(&request, &decision))
+            }
+        };
+        let found = format!("{outcome:?} {}", codes.join(" "));
+        let expect = &case.expect;
+        if format!("{outcome:?}") != expect.outcome {
+            let what = format!("{} is expected, {outcome:?} is found", expect.outcome);
+            return wrong(found, what, explanation);
+        }
+        if let Some(expected) = expect.codes.as_ref().filter(|expected| **expected != codes) {
+            let what = format!("codes {} are expected, {} are found", expected.join(" "), codes.join(" "));
+            return wrong(found, what, explanation);
+        }
+        if let Some(by) = expect.by.as_ref().filter(|by| !names.contains(*by)) {
+            return wrong(found, format!("{by} is expected to be named, and isn't"), explanation);
+        }
+        if expect.trust.as_deref().is_some_and(|expected| Some(expected) != trust) {
+            let what = format!("trust {:?} is expected, {trust:?} is found", expect.trust);
+            return wrong(found, what, explanation);
+        }
+        CaseResult { name: case.name.clone(), found, wrong: None, explanation }
+    }
+
+    fn snapshot_of(&self, case: &Case) -> Result<Snapshot, CasesError> {
+        let failed = |what| CasesError::Resource { at: format!("case {:?}", case.name), what };
+        let mut snapshot = self.snapshot.clone();
+        for document in &case.policy {
+            snapshot = with(&snapshot, document).map_err(failed)?;
+        }
+        for (name, changes) in &case.change {
+            let key = key(&snapshot, name).map_err(failed)?;
+            let item = snapshot.item(key.kind, &key.namespace, &key.name);
+            let mut document = item.ok_or_else(|| failed(format!("{name} isn't there"))).map(Item::document)?;
+            for (pointer, value) in changes {
+                set(&mut document, pointer, value.clone());
+            }
+            snapshot = with(&snapshot, &document).map_err(failed)?;
+        }
+        for name in &case.without {
+            snapshot = snapshot.without(snapshot.version(), &key(&snapshot, name).map_err(failed)?);
+        }
+        Ok(snapshot)
+    }
+}
+
+/// The name of the approval that a case presents.
+const PRESENTED: &str = "presented";
+
+/// The snapshot with an approval of what `document` asks for now.
+fn approve(snapshot: &Snapshot, document: &Value, approved: &Approved) -> Result<Snapshot, String> {
+    let request = read(document.to_string().as_bytes()).map_err(|reason| reason.text.to_string())?;
+    let namespace = snapshot.organizations.get(&request.organization).ok_or("there is no such organization")?;
+    let digest = review(&request, snapshot).approval_digest(&request).map_err(|error| error.to_string())?;
+    let person = |name: &str| {
+        let uid = snapshot.user(namespace, name).and_then(|user| user.metadata.uid.clone());
+        json!({"kind": "user", "name": name, "uid": uid})
+    };
+    let answers = approved.by.iter().map(|name| json!({"by": person(name), "at": request.now, "verdict": "approved"}));
+    let ends = request.now.checked_add_signed(chrono::TimeDelta::hours(24)).unwrap_or(request.now);
+    let mut approval = json!({
+        "apiVersion": krate_model::API_VERSION, "kind": "AgentApproval",
+        "metadata": {"name": PRESENTED, "namespace": namespace, "uid": "u-presented", "resourceVersion": "1"},
+        "spec": {
+            "organizationRef": request.organization, "subject": {"kind": "dispatchRun", "name": "run"}, "class": approved.class,
+            "action": {"summary": "what the case asks for"}, "digest": digest, "expiresAt": ends,
+            "requestedBy": person(approved.requested_by.as_deref().unwrap_or(&request.subject.name)),
+        },
+        "status": {"phase": "Approved", "decisions": answers.collect::<Vec<_>>()},
+    });
+    for (pointer, value) in &approved.set {
+        set(&mut approval, pointer, value.clone());
+    }
+    with(snapshot, &approval)
+}
+
+/// Everything that a decision names.
+fn names(decision: &Decision) -> Vec<String> {
+    let versions = decision.versions.iter().map(|version| &version.name);
+    let reasons = decision.reasons.iter().map(|reason| &reason.name);
+    let needs = decision.per_need.iter().filter_map(|need| need.by.as_ref());
+    decision.by.iter().chain(versions).chain(reasons).chain(needs).map(ToString::to_string).collect()
+}
+
+fn with(snapshot: &Snapshot, document: &Value) -> Result<Snapshot, String> {
+    snapshot.with_document(document).map_err(|error| error.to_string())
+}
+
+/// Where `Kind/name` stands: in the first namespace that has it.
+fn key(snapshot: &Snapshot, named: &str) -> Result<Key, String> {
+    let (kind, name) = named.split_once('/').ok_or_else(|| format!("{named:?} is no Kind/name"))?;
+    let kind: Kind = kind.parse().map_err(|_| format!("{kind:?} is no kind that is known"))?;
+    let namespaces = snapshot.namespaces().chain([""]);
+    let mut keys = namespaces.map(|namespace| Key { kind, namespace: namespace.into(), name: name.into() });
+    keys.find(|key| snapshot.item(kind, &key.namespace, name).is_some()).ok_or_else(|| format!("{named} isn't there"))
+}
+
+/// Sets the value at a JSON pointer, making the objects on the way; null takes it out. A last step `-` adds to a list.
+fn set(document: &mut Value, pointer: &str, value: Value) {
+    let steps: Vec<String> =
+        pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
+    let Some((last, way)) = steps.split_last() else {
+        *document = value;
+        return;
+    };
+    let mut at = document;
+    for step in way {
+        at = match at {
+            Value::Array(items) => match step.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
+                Some(item) => item,
+                None => return,
+            },
+            Value::Object(fields) => {
+                fields.entry(step.clone()).or_insert_with(|| Value::Object(serde_json::Map::new()))
+            }
+            other => {
+                *other = Value::Object(serde_json::Map::new());
+                match other {
+                    Value::Object(fields) => fields.entry(step.clone()).or_insert(Value::Null),
+                    _ => return,
+                }
+            }
+        };
+    }
+    match at {
+        Value::Array(items) if last == "-" => items.push(value),
+        Value::Array(items) => {
+            let Some(index) = last.parse::<usize>().ok().filter(|index| *index < items.len()) else { return };
+            if value.is_null() {
+                items.remove(index);
+            } else if let Some(item) = items.get_mut(index) {
+                *item = value;
+            }
+        }
+        Value::Object(fields) if value.is_null() => {
+            fields.remove(last);
+        }
+        Value::Object(fields) => {
+            fields.insert(last.clone(), value);
+        }
+        other => {
+            *other = Value::Object([(last.clone(), value)].into_iter().collect());
+        }
+    }
+}

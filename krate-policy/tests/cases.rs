@@ -1,0 +1,71 @@
+//! The case files of this folder, through the same reader as `krate policy test`.
+#![allow(missing_docs)]
+
+use std::path::Path;
+
+use krate_policy::cases::{CaseResult, Cases, CasesError};
+use serde_json::{Value, json};
+
+fn yaml(file: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(file);
+    let text = std::fs::read_to_string(&path).expect("a file");
+    serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn run(file: &str) -> Vec<CaseResult> {
+    let document = yaml(file).pop().expect("one document");
+    Cases::read(&document, yaml("policy/acme.yaml")).unwrap_or_else(|error| panic!("{file}: {error}")).run()
+}
+
+fn all_hold(results: &[CaseResult]) {
+    let wrong: Vec<_> = results.iter().filter(|result| result.wrong.is_some()).collect();
+    let told: Vec<String> =
+        wrong.iter().map(|it| format!("{}: {}", it.name, it.wrong.as_deref().unwrap_or_default())).collect();
+    assert!(wrong.is_empty(), "{} of {} cases don't hold:\n{}", wrong.len(), results.len(), told.join("\n"));
+}
+
+#[test]
+fn p1_every_case_of_the_specification_about_persons_holds() {
+    let results = run("specification.cases.yaml");
+    assert!(results.len() >= 70, "{}", results.len());
+    all_hold(&results);
+}
+
+#[test]
+fn p62_no_attack_of_the_corpus_is_a_yes() {
+    let results = run("attacks.cases.yaml");
+    assert!(results.len() >= 150, "{}", results.len());
+    all_hold(&results);
+    for attack in &results {
+        let is_honest = attack.name.ends_with("the honest one is a yes");
+        assert_eq!(attack.found.starts_with("Allowed"), is_honest, "{}: {}", attack.name, attack.found);
+        assert!(!attack.explanation.is_empty(), "{}", attack.name);
+    }
+}
+
+#[test]
+fn a_case_that_does_not_hold_says_so_and_a_file_that_cannot_be_run_says_why() {
+    let mut document = yaml("specification.cases.yaml").pop().expect("one document");
+    document["cases"] = json!([{"name": "one", "expect": {"outcome": "Denied"}}]);
+    let results = Cases::read(&document, yaml("policy/acme.yaml")).expect("it is one").run();
+    assert_eq!(results[0].wrong.as_deref(), Some("Denied is expected, Allowed is found"));
+    document["cases"][0]["expect"] = json!({"outcome": "Allowed", "codes": ["WouldDeny"]});
+    let results = Cases::read(&document, yaml("policy/acme.yaml")).expect("it is one").run();
+    assert_eq!(results[0].wrong.as_deref(), Some("codes WouldDeny are expected,  are found"));
+    for (cases, expected) in [
+        (json!([{"name": "one", "expect": {"outcome": "Denied"}, "wish": 1}]), "unknown field `wish`"),
+        (
+            json!([{"name": "one", "expect": {"outcome": "Denied"}}, {"name": "one", "expect": {"outcome": "Denied"}}]),
+            "two cases are named",
+        ),
+        (
+            json!([{"name": "one", "without": ["User/nobody"], "expect": {"outcome": "Denied"}}]),
+            "User/nobody isn't there",
+        ),
+        (json!([{"name": "one", "policy": [{"kind": "Pod"}], "expect": {"outcome": "Denied"}}]), "no decision is made"),
+    ] {
+        document["cases"] = cases;
+        let error: CasesError = Cases::read(&document, yaml("policy/acme.yaml")).expect_err("it is none");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}

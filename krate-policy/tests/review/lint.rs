@@ -1,0 +1,128 @@
+//! What is valid and wrong all the same (P70).
+
+use krate_policy::lint::{Rule, lint};
+use krate_policy::snapshot::{Item, Metadata, Snapshot};
+use serde_json::{Value, json};
+
+use super::world::{NS, grant, item, named_grant, snapshot};
+
+fn found(snapshot: &Snapshot) -> Vec<(String, String, Rule)> {
+    let now = "2026-06-01T00:00:00Z".parse().expect("a time");
+    lint(snapshot, now).into_iter().map(|it| (it.name, it.field, it.rule)).collect()
+}
+
+fn with(items: impl IntoIterator<Item = Item>) -> Vec<(String, String, Rule)> {
+    found(&snapshot().with(8, items))
+}
+
+fn one(name: &str, field: &str, rule: Rule) -> Vec<(String, String, Rule)> {
+    vec![(name.to_owned(), field.to_owned(), rule)]
+}
+
+#[test]
+fn p70_what_is_in_order_has_no_findings() {
+    assert_eq!(found(&snapshot()), []);
+}
+
+#[test]
+fn p70_grants_that_never_end_give_nothing_or_too_much_are_named() {
+    let on = |change: fn(&mut Value)| with([grant(|spec, _| change(spec))]);
+    let grant = "AgentSecretGrant/model";
+    assert_eq!(
+        on(|spec| {
+            spec.as_object_mut().unwrap().remove("expiresAt");
+        }),
+        one(grant, "spec.expiresAt", Rule::NeverEnds)
+    );
+    assert_eq!(
+        on(|spec| {
+            spec.as_object_mut().unwrap().remove("expiresAt");
+            spec["maxUses"] = json!(3);
+        }),
+        []
+    );
+    assert_eq!(on(|spec| spec["expiresAt"] = json!("2026-06-01T00:00:00Z")), one(grant, "spec.expiresAt", Rule::Ended));
+    assert_eq!(
+        on(|spec| spec["allowedRepositories"] = json!([])),
+        one(grant, "spec.allowedRepositories", Rule::MatchesNothing)
+    );
+    assert_eq!(
+        on(|spec| spec["allowedRepositories"] = json!(["gone"])),
+        one(grant, "spec.allowedRepositories", Rule::Dangling)
+    );
+    assert_eq!(
+        on(|spec| spec["allowedRefs"] = json!({"include": []})),
+        one(grant, "spec.allowedRefs", Rule::MatchesNothing)
+    );
+    assert_eq!(
+        on(|spec| spec["allowedRefs"] = json!({"include": ["refs/heads/**"]})),
+        one(grant, "spec.allowedRefs", Rule::TooWide)
+    );
+    assert_eq!(
+        on(|spec| spec["allowedRefs"] = json!({"include": ["refs/heads/x/**", "refs/heads/x/y"]})),
+        one(grant, "spec.allowedRefs", Rule::Unreachable)
+    );
+    assert_eq!(
+        on(|spec| spec["allowedRefs"] = json!({"include": ["refs/heads/main"], "exclude": ["refs/heads/**"]})),
+        one(grant, "spec.allowedRefs", Rule::Unreachable)
+    );
+    assert_eq!(on(|spec| spec["allowForkCauses"] = json!(true)), one(grant, "spec.allowForkCauses", Rule::TooWide));
+    assert_eq!(
+        on(|spec| spec["secretRef"]["keys"] = json!(["api-key", "typo"])),
+        one(grant, "spec", Rule::MatchesNothing)
+    );
+    let elsewhere = with([named_grant("other", |spec, _| spec["secretRef"]["name"] = json!("gone"))]);
+    assert_eq!(elsewhere, one("AgentSecretGrant/other", "spec", Rule::Dangling));
+    let again = snapshot().with_secret(8, NS, "model", Metadata { uid: "u-again".into(), keys: None });
+    assert_eq!(found(&again), one(grant, "spec", Rule::Dangling));
+}
+
+#[test]
+fn p70_roles_policies_and_exceptions_that_hang_in_the_air_are_named() {
+    let role = |name: &str, uid: &str| {
+        let spec = json!({
+            "organizationRef": "a", "subject": {"kind": "user", "name": name},
+            "roleRef": {"kind": "RoleTemplate", "name": "krate-viewer"}, "scope": {"kind": "organization"},
+        });
+        item("AgentRoleBinding", "role", spec, json!({"phase": "Synced", "subjectUid": uid}))
+    };
+    assert_eq!(with([role("ada", "u-ada")]), []);
+    assert_eq!(with([role("gone", "u-gone")]), one("AgentRoleBinding/role", "spec.subject", Rule::Dangling));
+    assert_eq!(with([role("ada", "u-before")]), one("AgentRoleBinding/role", "spec.subject", Rule::Dangling));
+    let template = || {
+        let spec = json!({"organizationRef": "a", "displayName": "T", "targetKinds": ["Issue"], "engine": "krate", "krate": {"effect": "deny"}});
+        item("PolicyTemplate", "t", spec, json!({"phase": "Ready"}))
+    };
+    let policy = |name: &str, scope: Value| {
+        item(
+            "PolicyBinding",
+            name,
+            json!({"organizationRef": "a", "templateRef": "t", "mode": "enforce", "match": scope}),
+            json!({}),
+        )
+    };
+    assert_eq!(with([policy("p", json!({}))]), one("PolicyBinding/p", "spec.templateRef", Rule::Dangling));
+    assert_eq!(
+        with([template(), policy("p", json!({"kinds": ["Review"]}))]),
+        one("PolicyBinding/p", "spec.match.kinds", Rule::MatchesNothing)
+    );
+    assert_eq!(
+        with([template(), policy("p", json!({})), policy("q", json!({"repositories": ["krate"]}))]),
+        one("PolicyBinding/q", "spec.match", Rule::Unused)
+    );
+    let exception = |policy: &str, until: &str| {
+        let spec = json!({
+            "organizationRef": "a", "policyRef": policy, "resourceRef": {"kind": "Repository", "name": "krate"},
+            "justification": "The signing service is down today", "expiresAt": until,
+        });
+        item("PolicyExceptionRequest", "e", spec, json!({"phase": "Applied"}))
+    };
+    assert_eq!(
+        with([exception("gone", "2026-06-02T00:00:00Z")]),
+        one("PolicyExceptionRequest/e", "spec.policyRef", Rule::Dangling)
+    );
+    assert_eq!(
+        with([template(), policy("p", json!({})), exception("p", "2026-05-01T00:00:00Z")]),
+        one("PolicyExceptionRequest/e", "spec.expiresAt", Rule::Ended)
+    );
+}
