@@ -110,7 +110,8 @@ impl Grant {
                     expires_at: spec.expires_at,
                     max_uses: spec.max_uses,
                     uses: status.uses,
-                    phase: if spec.revoked { Phase::Revoked } else { phase },
+                    // P19: what isn't ready yet is told before what was taken back.
+                    phase: if spec.revoked && phase != Phase::Pending { Phase::Revoked } else { phase },
                     subject_uid: status.subject_uid.map(Into::into),
                     target_uid: status.target_uid.map(Into::into),
                 };
@@ -173,8 +174,9 @@ impl Grant {
         }
         match self.phase {
             // Without the uid nobody knows whose the grant is (P20).
-            Phase::Active if self.subject_uid.is_some() => {}
-            Phase::Active | Phase::Pending => return miss(7, Code::GrantNotReady, "status.phase"),
+            Phase::Pending => return miss(7, Code::GrantNotReady, "status.phase"),
+            _ if self.subject_uid.is_none() => return miss(7, Code::GrantNotReady, "status.phase"),
+            Phase::Active => {}
             Phase::Revoked => return miss(8, Code::GrantRevoked, "revoked"),
             Phase::Expired => return miss(9, Code::GrantExpired, "expiresAt"),
             Phase::Exhausted => return miss(10, Code::GrantExhausted, "maxUses"),

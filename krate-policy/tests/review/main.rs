@@ -1,10 +1,12 @@
 //! The review as its callers see it. Test names begin with the number of what they prove.
 
 mod approvals;
+mod differential;
 mod grants;
 mod laws;
 mod lint;
 mod policies;
+mod reference;
 mod steps;
 mod who;
 mod world;

@@ -178,16 +178,12 @@ fn resources(folder: &Path) -> Result<Vec<Document>, Error> {
 
 pub(crate) fn who(args: &WhoCan, output: Output) -> Result<Answer, Error> {
     let snapshot = snapshot(&args.policy)?;
-    let organization = match &args.organization {
-        Some(name) => name.clone(),
-        None => {
-            let mut all = snapshot.organizations();
-            match (all.next(), all.next()) {
-                (Some(only), None) => only.to_owned(),
-                (None, _) => return Err(Error::new(format!("{}: holds no organization", args.policy.display()))),
-                _ => return Err(Error::new("the folder holds several organizations: name one with --organization")),
-            }
-        }
+    let mut all = snapshot.organizations();
+    let organization = match (&args.organization, all.next(), all.next()) {
+        (Some(name), ..) => name.clone(),
+        (None, Some(only), None) => only.to_owned(),
+        (None, None, _) => return Err(Error::new(format!("{}: holds no organization", args.policy.display()))),
+        _ => return Err(Error::new("the folder holds several organizations: name one with --organization")),
     };
     let mut place = Place::new(organization, crate::serve::now());
     place.repository = args.repository.as_deref().map(Into::into);
