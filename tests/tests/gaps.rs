@@ -197,6 +197,22 @@ fn s26_a_long_outage_is_made_up_for_look_by_look() {
 }
 
 #[test]
+fn s26_what_is_further_back_than_a_look_reads_is_looked_for_in_the_lists() {
+    let world = world();
+    retitle(&world, "The first of many");
+    world.forge().forge.take_deliveries();
+    // More lines than a look reads; all of these arrive.
+    for comment in 0..3_300 {
+        let now = world.forge_now();
+        world.forge().forge.by("ada", now).comment(REPOSITORY, 1, &format!("{comment}")).expect("it is there");
+    }
+    world.deliver();
+    let lists = runs(&world);
+    wait(&world, FOUND_WITHIN, |world| runs(world) != lists);
+    wait(&world, 30, |world| title(world) == "The first of many");
+}
+
+#[test]
 fn s26_a_crash_at_any_commit_loses_no_lost_delivery() {
     for commit in 0..12 {
         for after in [false, true] {

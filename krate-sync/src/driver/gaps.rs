@@ -67,6 +67,8 @@ pub(super) struct Watch {
 struct Found {
     /// Lines of deliveries that are lost, oldest first.
     lost: Vec<LoggedDelivery>,
+    /// Whether there were more lines than a look reads.
+    is_cut: bool,
     watch: Watch,
     /// When the provider was asked.
     at: Time,
@@ -196,6 +198,7 @@ impl Driver {
         let mut cursor: Option<Cursor> = None;
         let mut tag = None;
         let mut lines: Vec<LoggedDelivery> = Vec::new();
+        let mut is_cut = true;
         let at = self.clock.now();
         for page in 0..MOST_PAGES {
             let call = Call {
@@ -207,7 +210,7 @@ impl Driver {
             match self.decode(scope, &call, &answer).result? {
                 Outcome::NotModified => {
                     watch.etag = known.and_then(|known| known.etag);
-                    return Ok(Found { lost: Vec::new(), watch, at });
+                    return Ok(Found { lost: Vec::new(), is_cut: false, watch, at });
                 }
                 Outcome::Deliveries { lines: found, next, etag } => {
                     if page == 0 {
@@ -219,6 +222,7 @@ impl Driver {
                     let is_last = fresh.len() < count || next.is_none();
                     lines.extend(fresh);
                     if is_last {
+                        is_cut = false;
                         break;
                     }
                     cursor = next;
@@ -246,12 +250,12 @@ impl Driver {
             watch.etag = tag;
         }
         watch.settled.get_or_insert(settled);
-        Ok(Found { lost, watch, at })
+        Ok(Found { lost, is_cut, watch, at })
     }
 
     /// Names the window in the status, fetches what was lost, and says how much of it is there now.
     async fn take_found(&self, scope: &Scope, found: Found) -> Result<(), DriverError> {
-        let Found { lost, watch, at } = found;
+        let Found { lost, is_cut, watch, at } = found;
         let times = || lost.iter().map(|line| line.sent_at);
         let window = times().min().zip(times().max()).map(|(from, to)| LostWindow {
             from,
@@ -263,11 +267,14 @@ impl Driver {
         // It is named before anything of it is fetched: a crash in between loses the fetching, which is made up for, and not the name.
         let checked = watch.settled.as_ref().map(|(_, sent_at)| *sent_at);
         let Some(mut window) = window else {
+            if is_cut {
+                self.read_lists(scope, at).await?;
+            }
             self.put_watch(scope, watch);
             return self.show_log(scope, News::Arrived(checked), at).await;
         };
         self.show_log(scope, News::Lost(window.clone()), at).await?;
-        let mut unread = false;
+        let mut unread = is_cut;
         for line in &lost {
             if self.fetch_lost(scope, &watch, line).await? {
                 window.recovered = window.recovered.saturating_add(1);
@@ -276,13 +283,21 @@ impl Driver {
             }
         }
         if unread {
-            // S26: what the log doesn't give is looked for in the lists.
-            let mut changes = Changes::at(at);
-            self.request_lists(scope, &BackfillMode::Incremental, at, &mut changes).await?;
-            changes.commit(self.store()).await?;
+            self.read_lists(scope, at).await?;
         }
         self.put_watch(scope, watch);
         self.show_log(scope, News::Fetched(window, checked), at).await
+    }
+
+    /// S26: what the log doesn't give, and what is further back than a look reads, is looked for in the lists.
+    async fn read_lists(&self, scope: &Scope, now: Time) -> Result<(), DriverError> {
+        let mut changes = Changes::at(now);
+        self.request_lists(scope, &BackfillMode::Incremental, now, &mut changes).await?;
+        match changes.commit(self.store()).await {
+            // Whoever changed one of them is reading it.
+            Err(error) if !error.is_conflict() => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Fetches a lost delivery and records it; whether it could be had.
