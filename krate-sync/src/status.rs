@@ -84,21 +84,23 @@ fn mark(
     set_condition(conditions, Finding { kind, status, reason, message, observed_generation: Some(generation) }, now);
 }
 
-/// The conditions that bindings and providers share: webhooks, limits and lists.
+/// The conditions that bindings and providers share: webhooks (and what is known to be lost of them), limits and lists. Each is marked once: two marks would
+/// move its time each time.
 fn common(
     conditions: &mut Vec<Condition>,
-    seen: &LastDelivery,
+    (seen, lost): (&LastDelivery, Option<&str>),
     ledger: &Ledger,
     lists: &Lists<'_>,
     generation: i64,
     now: Time,
 ) {
     let webhook = match (seen.good_at, seen.failed_at) {
+        _ if lost.is_some() => (ConditionStatus::False, "DeliveriesLost"),
         (None, None) => (ConditionStatus::Unknown, "NoDelivery"),
         (good, Some(failed)) if good.is_none_or(|good| good <= failed) => (ConditionStatus::False, "SignatureRejected"),
         _ => (ConditionStatus::True, "Verified"),
     };
-    mark(conditions, ("WebhookReady", webhook.0, webhook.1, ""), generation, now);
+    mark(conditions, ("WebhookReady", webhook.0, webhook.1, lost.unwrap_or_default()), generation, now);
     let until = lists.limited_until().max(ledger.limited_until(now));
     let message = until.map(|at| format!("until {}", at.to_rfc3339())).unwrap_or_default();
     let reason = if until.is_some() { "LimitReached" } else { "WithinLimits" };
@@ -166,15 +168,8 @@ pub fn of_binding(
     take_newest(&mut status.last_delivery, &seen.deliveries);
     let deliveries = status.last_delivery.clone().unwrap_or_default();
     let lists = Lists { states: states.iter().collect(), held };
-    common(&mut status.conditions, &deliveries, &seen.ledger, &lists, generation, ctx.now);
-    if let Some(message) = lost_since(status.delivery_log.as_ref(), &deliveries) {
-        mark(
-            &mut status.conditions,
-            ("WebhookReady", ConditionStatus::False, "DeliveriesLost", &message),
-            generation,
-            ctx.now,
-        );
-    }
+    let lost = lost_since(status.delivery_log.as_ref(), &deliveries);
+    common(&mut status.conditions, (&deliveries, lost.as_deref()), &seen.ledger, &lists, generation, ctx.now);
     status.staleness_bound = (!paused).then(|| staleness_bound(&lists, ctx.policy.backfill_interval)).flatten();
     let reason = if conflicts > 0 { "ConflictFound" } else { "NoConflict" };
     mark(&mut status.conditions, ("ConflictsPresent", (conflicts > 0).into(), reason, ""), generation, ctx.now);
@@ -312,7 +307,7 @@ pub fn of_provider(
     take_budgets(&mut status.rate_limits, seen.ledger.shown());
     let deliveries = status.last_delivery.clone().unwrap_or_default();
     let lists = Lists { states: states.iter().collect(), held };
-    common(&mut status.conditions, &deliveries, &seen.ledger, &lists, generation, now);
+    common(&mut status.conditions, (&deliveries, None), &seen.ledger, &lists, generation, now);
     let reason = if conflicts > 0 { "ConflictFound" } else { "NoConflict" };
     mark(&mut status.conditions, ("ConflictsPresent", (conflicts > 0).into(), reason, ""), generation, now);
     let auth = match lists.error_class() {

@@ -93,11 +93,17 @@ fn s26_lost_deliveries_are_found_within_a_minute_named_and_fetched_alone() {
     assert_eq!((window.from - first).num_seconds(), 0);
     let spent = world.forge().forge.requests() - before;
     assert!(spent <= 3 + 6, "one call each, and the looks: {spent}");
-    // The window is audited and shows in the condition, until a webhook arrives again.
+    // The window is audited and shows in the condition, until a webhook arrives again; while nothing happens, nothing is written.
     wait(&world, 30, |world| {
         let conditions = status(world).conditions;
         condition(&conditions, "WebhookReady").is_some_and(|it| it.reason == "DeliveriesLost")
     });
+    let shown = world.all::<ExternalBackendBinding>();
+    for _ in 0..30 {
+        world.pass_time(1);
+        world.pass().expect("the store can be read");
+    }
+    assert_eq!(world.all::<ExternalBackendBinding>(), shown, "S42: a condition's time moves with its status only");
     retitle(&world, "It arrives");
     assert_eq!(world.deliver(), 1);
     wait(&world, 30, |world| {
