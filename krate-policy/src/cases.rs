@@ -21,8 +21,9 @@
 //!         {"name": "nor where", "set": {"/organization": "b"}, "expect": {"outcome": "Denied", "codes": ["InvalidRequest"]}},
 //!     ],
 //! });
-//! let results = Cases::read(&file, []).unwrap().run();
+//! let results = Cases::read(&file, [])?.run();
 //! assert!(results.iter().all(|result| result.wrong.is_none()));
+//! # Ok::<(), krate_policy::cases::CasesError>(())
 //! ```
 
 use std::collections::BTreeMap;

@@ -59,45 +59,29 @@ pub struct Finding {
 pub fn lint(snapshot: &Snapshot, now: Time) -> Vec<Finding> {
     let mut look = Look { snapshot, now, found: BTreeSet::new() };
     for (key, item) in snapshot.all() {
+        // Both kinds of grants have the same lists, under types of their own.
+        macro_rules! lists {
+            ($grant:ident, $target:ident, $known:expr) => {
+                Lists {
+                    refs: $grant.spec.allowed_refs.as_ref(),
+                    repositories: &$grant.spec.allowed_repositories,
+                    target: &$grant.spec.$target,
+                    target_uid: $grant.status.as_ref().and_then(|status| status.target_uid.as_deref()),
+                    metadata: $known.get(&place(key, &$grant.spec.$target)),
+                    ends: $grant.spec.expires_at,
+                    is_counted: $grant.spec.max_uses.is_some(),
+                }
+            };
+        }
         match item {
             Item::AgentSecretGrant(grant) => {
-                let spec = &grant.spec;
-                look.grant(
-                    key,
-                    &Lists {
-                        refs: spec.allowed_refs.as_ref(),
-                        repositories: &spec.allowed_repositories,
-                        target: &spec.secret_ref,
-                        target_uid: grant.status.as_ref().and_then(|status| status.target_uid.as_deref()),
-                        metadata: snapshot.secrets.get(&place(key, &spec.secret_ref)),
-                        ends: spec.expires_at,
-                        is_counted: spec.max_uses.is_some(),
-                    },
-                );
-                if spec.allow_fork_causes {
-                    look.say(
-                        key,
-                        "spec.allowForkCauses",
-                        Rule::TooWide,
-                        "a fork may get it, once a person has agreed to its head",
-                    );
+                look.grant(key, &lists!(grant, secret_ref, snapshot.secrets));
+                if grant.spec.allow_fork_causes {
+                    let text = "a fork may get it, once a person has agreed to its head";
+                    look.say(key, "spec.allowForkCauses", Rule::TooWide, text);
                 }
             }
-            Item::AgentConfigGrant(grant) => {
-                let spec = &grant.spec;
-                look.grant(
-                    key,
-                    &Lists {
-                        refs: spec.allowed_refs.as_ref(),
-                        repositories: &spec.allowed_repositories,
-                        target: &spec.config_map_ref,
-                        target_uid: grant.status.as_ref().and_then(|status| status.target_uid.as_deref()),
-                        metadata: snapshot.config_maps.get(&place(key, &spec.config_map_ref)),
-                        ends: spec.expires_at,
-                        is_counted: spec.max_uses.is_some(),
-                    },
-                );
-            }
+            Item::AgentConfigGrant(grant) => look.grant(key, &lists!(grant, config_map_ref, snapshot.config_maps)),
             Item::AgentRoleBinding(binding) => look.role(key, binding),
             Item::PolicyBinding(binding) => look.policy(key, binding),
             Item::PolicyExceptionRequest(exception) => look.exception(key, exception),

@@ -233,12 +233,27 @@ fn s26_a_crash_at_any_commit_loses_no_lost_delivery() {
                 }
             }
             let named: i64 = log(&world).lost.iter().map(|window| window.deliveries).sum();
-            assert!(named >= 3, "{commit}: the window is named: {:?}", log(&world));
+            assert_eq!(named, 3, "{commit}: the window is named, once: {:?}", log(&world));
             let fetched = world.all::<ExternalWebhookDelivery>();
             let fetched = fetched.iter().filter(|it| it.spec.source.contains_key("deliveryLog")).count();
             assert_eq!(fetched, 3, "{commit}: each once");
         }
     }
+}
+
+#[test]
+fn s44_a_limit_in_the_middle_names_the_window_once_and_ends_with_all_of_it() {
+    let world = world();
+    lose(&world, 40);
+    {
+        let forge = &mut world.forge().forge;
+        forge.set_limits(Limits { per_hour: forge.charged("krate-bot") + 20, ..Limits::default() });
+    }
+    for _ in 0..2 * 3600 {
+        world.pass_time(1);
+        world.pass().expect("the store can be read");
+    }
+    assert_eq!(log(&world).lost.iter().map(recovered).collect::<Vec<_>>(), [(40, 40)]);
 }
 
 #[test]

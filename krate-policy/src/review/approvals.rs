@@ -19,19 +19,13 @@ pub(super) fn step(review: &mut Review<'_>) {
             review.deny(Code::ApprovalStale, "approvals", "an approval is presented that is not there");
             continue;
         };
+        let known = crate::grant::version(Kind::AgentApproval, &approval.metadata);
         match worth(review, approval) {
             Ok(()) => {
-                let name = crate::grant::version(Kind::AgentApproval, &approval.metadata).name;
-                given.push((approval.spec.class.clone(), name));
-                review.used(
-                    crate::grant::version(Kind::AgentApproval, &approval.metadata),
-                    Some(approval.spec.expires_at),
-                );
+                given.push((approval.spec.class.clone(), known.name.clone()));
+                review.used(known, Some(approval.spec.expires_at));
             }
-            Err((code, text)) => {
-                let by = crate::grant::version(Kind::AgentApproval, &approval.metadata).name;
-                review.say(Reason::new(code, "approvals", text).by(by));
-            }
+            Err((code, text)) => review.say(Reason::new(code, "approvals", text).by(known.name)),
         }
     }
     let is_given = |class: &ApprovalClass| given.iter().any(|(known, _)| known == class);

@@ -3,6 +3,7 @@
 //!
 //! A policy asks for trust, which the causes give; so the step is taken after them, and its reasons stand where they belong.
 
+use chrono::TimeDelta;
 use krate_model::kinds::enforcement::{
     Effect, Engine, FailurePolicy, KrateRule, PolicyExceptionRequest, PolicyExceptionRequestPhase, PolicyProfile,
     PolicyTemplate,
@@ -18,9 +19,12 @@ use super::{Review, role};
 use crate::grant::version;
 use crate::guard::Guard;
 use crate::reason::{Code, Reason};
-use crate::request::{SubjectKind, Verb};
+use crate::request::{Action, SubjectKind, Verb};
 use crate::snapshot::Item;
 use crate::trust::Level;
+
+/// How long broken glass holds at most (P50).
+const MAX_BROKEN_GLASS: TimeDelta = TimeDelta::hours(1);
 
 pub(super) fn step(review: &mut Review<'_>) {
     let snapshot = review.snapshot;
@@ -140,7 +144,10 @@ fn exception<'a>(review: &Review<'a>, guard: &Guard) -> Option<(&'a PolicyExcept
     let approvers = approvers.map(|policy| policy.approvers.clone()).unwrap_or_default();
     review.snapshot.exceptions(review.namespace, &guard.name).find_map(|exception| {
         let code = if exception.spec.break_glass { Code::BreakGlassUsed } else { Code::ExceptionApplied };
-        (fits(review, exception) && is_given(review, exception, &approvers)).then_some((exception, code))
+        // krate's engine has one rule a template, and it is named as the template is.
+        let names = &exception.spec.rule_names;
+        let of_rule = names.is_empty() || names.contains(&*guard.template);
+        (of_rule && fits(review, exception) && is_given(review, exception, &approvers)).then_some((exception, code))
     })
 }
 
@@ -167,13 +174,17 @@ fn fits(review: &Review<'_>, exception: &PolicyExceptionRequest) -> bool {
     running && about && subject
 }
 
-/// Whether somebody gave it who may and didn't ask (P68). Broken glass is its own approval, for a person who has the right to break it and acts
-/// themselves (P50).
+/// Whether somebody gave it who may and didn't ask (P68). Broken glass is its own approval: for one class of action and at most an hour, for a person who has the
+/// right to break it and acts themselves (P50).
 fn is_given(review: &Review<'_>, exception: &PolicyExceptionRequest, approvers: &Approvers) -> bool {
     let Some(asked) = &exception.spec.requested_by else { return false };
     if exception.spec.break_glass {
         let subject = &review.request.subject;
+        let left = exception.spec.expires_at.signed_duration_since(review.request.now);
         return subject.kind == SubjectKind::User
+            && exception.spec.action_class.is_some()
+            && exception.spec.action_class == class_of(&review.request.action)
+            && left <= MAX_BROKEN_GLASS
             && review.request.actor_chain.len() == 1
             && asked.name == *subject.name
             && asked.uid.as_deref().is_none_or(|uid| uid == &*subject.uid)
@@ -183,6 +194,22 @@ fn is_given(review: &Review<'_>, exception: &PolicyExceptionRequest, approvers: 
     given.iter().any(|person| {
         let asks = person.name == asked.name || (person.uid.is_some() && person.uid == asked.uid);
         !asks && person.on_behalf_of.is_none() && role::is_among(review, &person.name, approvers)
+    })
+}
+
+/// The class of approvals that an action is of (section 6); none, where it is of no class.
+fn class_of(action: &Action) -> Option<ApprovalClass> {
+    let operation = action.operation.as_deref().map(Operation::from_text);
+    Some(match (&action.verb, operation) {
+        (_, Some(Operation::MergePullRequest)) => ApprovalClass::Merge,
+        (_, Some(Operation::CreateRelease | Operation::UpdateRelease)) => ApprovalClass::Release,
+        (_, Some(Operation::CreateRef | Operation::UpdateRef | Operation::DeleteRef)) => ApprovalClass::BranchPush,
+        (_, Some(Operation::RerunPipeline)) => ApprovalClass::Rerun,
+        (_, Some(operation)) if operation.is_write() => ApprovalClass::WriteBack,
+        (Verb::Dispatch, _) => ApprovalClass::RunStart,
+        (Verb::Resolve, _) => ApprovalClass::ConflictResolution,
+        (Verb::Merge, _) if *action.kind == *Kind::PullRequest.as_str() => ApprovalClass::Merge,
+        _ => return None,
     })
 }
 

@@ -276,10 +276,14 @@ impl Driver {
         self.show_log(scope, News::Lost(window.clone()), at).await?;
         let mut unread = is_cut;
         for line in &lost {
-            if self.fetch_lost(scope, &watch, line).await? {
-                window.recovered = window.recovered.saturating_add(1);
-            } else {
-                unread = true;
+            match self.fetch_lost(scope, &watch, line).await {
+                Ok(true) => window.recovered = window.recovered.saturating_add(1),
+                Ok(false) => unread = true,
+                // What is left is found again at the next look, and is of the same window.
+                Err(error) => {
+                    self.show_log(scope, News::Fetched(window, None), at).await?;
+                    return Err(error);
+                }
             }
         }
         if unread {
@@ -383,15 +387,25 @@ impl Driver {
             }
             // While something of it is still to be fetched, a process that starts has to look that far back: `checkedAt` stays.
             News::Lost(window) => {
-                next.lost.insert(0, window.clone());
-                next.lost.truncate(MOST_WINDOWS);
-                changes.audit(lost(scope, window, now));
+                let mut new = window.deliveries;
+                if let Some(known) = next.lost.iter_mut().find(|known| goes_on(known, window)) {
+                    new = new.saturating_sub(known.deliveries.saturating_sub(known.recovered)).max(0);
+                    known.deliveries = known.deliveries.saturating_add(new);
+                    known.to = known.to.max(window.to);
+                } else {
+                    next.lost.insert(0, window.clone());
+                    next.lost.truncate(MOST_WINDOWS);
+                }
+                if new > 0 {
+                    changes.audit(lost(scope, &LostWindow { deliveries: new, ..window.clone() }, now));
+                }
             }
             News::Fetched(window, checked) => {
                 next.unread = None;
                 next.checked_at = next.checked_at.max(*checked);
-                if let Some(known) = next.lost.iter_mut().find(|known| known.found_at == window.found_at) {
-                    known.recovered = window.recovered;
+                if let Some(known) = next.lost.iter_mut().find(|known| goes_on(known, window)) {
+                    let missing = window.deliveries.saturating_sub(window.recovered);
+                    known.recovered = known.deliveries.saturating_sub(missing);
                 }
             }
         }
@@ -438,6 +452,12 @@ fn is_over(error: &ProviderError) -> bool {
 
 fn no_list() -> DriverError {
     ProviderError::new(ErrorClass::Decode, "the answer is no list of what was asked for").into()
+}
+
+/// Whether `found` is what is still missing of a window that was named before, and what was lost right after it: a look that a limit, or the end of the process,
+/// interrupted is gone on with.
+fn goes_on(known: &LostWindow, found: &LostWindow) -> bool {
+    known.recovered < known.deliveries && known.from <= found.to && found.from <= known.to
 }
 
 /// The audit event of a window (S41).
