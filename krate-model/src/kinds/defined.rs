@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::{ci, enforcement, external, forge, grants, hooks, identity, members, policy, work};
+use super::{
+    agents, ci, enforcement, external, forge, grants, hooks, identity, members, policy, pools, tools, triggers, work,
+};
 use crate::store::IndexEntry;
 use crate::{Kind, Resource};
 
@@ -72,13 +74,15 @@ defined! {
     identity::Organization, identity::OrgNamespaceBinding, identity::OrgSharingPolicy, members::User, members::Team, members::IdentityMapping,
     forge::Repository, members::RepositoryPermission,
     work::Issue, work::PullRequest, work::Review, work::Comment,
-    ci::Pipeline, ci::Job,
+    ci::Pipeline, ci::Job, pools::RunnerPool,
     hooks::AuditEvent,
     external::ExternalBackendProvider, external::ExternalBackendBinding, external::ExternalBackendSyncPolicy,
     external::ExternalProviderCapabilityManifest, external::ExternalWebhookDelivery, external::ExternalSyncEvent,
     external::ExternalSyncState, external::ExternalWriteIntent, external::ExternalSyncConflict,
     external::ExternalObjectLink,
     enforcement::PolicyProfile, enforcement::PolicyTemplate, enforcement::PolicyBinding, enforcement::PolicyExceptionRequest,
-    grants::AgentRoleBinding, grants::AgentSecretGrant, grants::AgentConfigGrant,
+    agents::AgentServiceAccount, grants::AgentRoleBinding, grants::AgentSecretGrant, grants::AgentConfigGrant,
     policy::AgentApproval,
+    agents::AgentStack, agents::AgentSubagent, tools::AgentToolProfile, tools::AgentMcpServer, tools::AgentSkill, triggers::AgentTriggerRule,
+    agents::AgentWorkspacePolicy, agents::AgentProviderConfig, tools::AgentMemorySource,
 }

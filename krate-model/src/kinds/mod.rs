@@ -8,6 +8,7 @@
 // the spec's booleans are booleans.
 #![allow(unreachable_pub, clippy::duplicated_attributes, clippy::struct_excessive_bools)]
 
+pub mod agents;
 pub mod ci;
 pub mod defined;
 mod duration;
@@ -20,7 +21,10 @@ pub mod identity;
 pub mod members;
 mod payload;
 pub mod policy;
+pub mod pools;
 pub mod registry;
 pub mod sets;
 pub mod shared;
+pub mod tools;
+pub mod triggers;
 pub mod work;

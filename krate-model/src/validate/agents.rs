@@ -1,4 +1,4 @@
-//! Agents' configuration, as far as it can be judged before its kinds are defined (R18, R61).
+//! Agents' configuration (R4, R18, R61, R62).
 
 use serde_json::Value;
 
@@ -31,6 +31,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         Kind::AgentMcpServer => mcp_server(subject, findings),
         Kind::AgentSkill => skill(subject, findings),
         Kind::AgentContextLabel => context_label(subject, findings),
+        Kind::AgentMemorySource => memory_source(subject, findings),
         _ => {}
     }
     for field in ["budget", "budgets"] {
@@ -64,8 +65,43 @@ fn trigger_rule(subject: &Subject<'_>, findings: &mut Findings) {
             findings.fail(format!("spec.{at}.{field}"), Rule::r(18), Code::Required, "is required");
         }
     }
+    if get(subject.spec, "contextBundleTemplate.redactSecrets") == Some(&Value::Bool(false)) {
+        let message = "secrets are always taken out of what a run is told";
+        findings.fail("spec.contextBundleTemplate.redactSecrets", Rule::r(18), Code::Forbidden, message);
+    }
     super::pattern::check_filter(subject.spec, "match.refs", true, findings);
     super::pattern::check_filter(subject.spec, "match.paths", false, findings);
+}
+
+/// R4: one memory, of this organization or of another; and a source that nobody reads says nothing.
+fn memory_source(subject: &Subject<'_>, findings: &mut Findings) {
+    let (local, shared) = ("repositoryRef", "sharedRepositoryRef");
+    match (subject.spec.get(local), subject.spec.get(shared)) {
+        (None, None) => {
+            findings.fail(
+                "spec.repositoryRef",
+                Rule::r(4),
+                Code::Required,
+                "is required, or sharedRepositoryRef in its place",
+            );
+        }
+        (Some(_), Some(_)) => {
+            let message = "stands in the place of repositoryRef; only one of them is allowed";
+            findings.fail("spec.sharedRepositoryRef", Rule::r(4), Code::Forbidden, message);
+        }
+        _ => {}
+    }
+    let lists = ["repositories", "teams", "stacks", "triggers"];
+    if map(subject.spec, "appliesTo").is_some()
+        && lists.iter().all(|name| list(subject.spec, &format!("appliesTo.{name}")).is_empty())
+    {
+        let message = "names nobody; at least one repository, team, stack or trigger source is needed";
+        findings.fail("spec.appliesTo", Rule::r(4), Code::Required, message);
+    }
+    for filter in ["include", "exclude"] {
+        let at = format!("{filter}.paths");
+        super::pattern::check_list(get(subject.spec, &at), &format!("spec.{at}"), false, findings);
+    }
 }
 
 fn mcp_server(subject: &Subject<'_>, findings: &mut Findings) {

@@ -9,7 +9,7 @@ use krate_model::{apply_defaults, normalize_sets};
 use serde_json::Value;
 
 /// Fields that can't stand beside another one of the same object.
-const EXCLUDED: [(&str, &str); 9] = [
+const EXCLUDED: [(&str, &str); 11] = [
     ("ExternalBackendProvider", "spec.adapterRef"),
     ("ExternalBackendBinding", "spec.sharedProviderRef"),
     ("ExternalBackendBinding", "spec.sharedSyncPolicyRef"),
@@ -19,6 +19,8 @@ const EXCLUDED: [(&str, &str); 9] = [
     ("ExternalWebhookDelivery", "status.outcome"),
     ("PolicyTemplate", "spec.cel"),
     ("PolicyTemplate", "spec.kyverno"),
+    ("AgentMcpServer", "spec.command"),
+    ("AgentMemorySource", "spec.sharedRepositoryRef"),
 ];
 
 /// The examples of a kind: the least, and all.

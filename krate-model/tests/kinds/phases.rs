@@ -56,6 +56,17 @@ const WITHOUT_MACHINE: &[(Kind, &str)] = &[
     (Kind::PolicyBinding, "Pending Rendered Applied Degraded"),
     (Kind::PolicyExceptionRequest, "Requested Approved Denied Expired Applied"),
     (Kind::AgentApproval, "Pending Approved Denied Used Expired Stale Withdrawn"),
+    (Kind::RunnerPool, "Pending Ready Degraded Failed"),
+    (Kind::AgentServiceAccount, "Pending Ready Drifted Failed"),
+    (Kind::AgentStack, "Pending Ready Blocked Error"),
+    (Kind::AgentSubagent, "Pending Ready Blocked Error"),
+    (Kind::AgentToolProfile, "Pending Ready Blocked Error"),
+    (Kind::AgentMcpServer, "Pending Ready Blocked Error"),
+    (Kind::AgentSkill, "Pending Ready Blocked Error"),
+    (Kind::AgentTriggerRule, "Draft Active Paused Disabled Archived Blocked"),
+    (Kind::AgentWorkspacePolicy, "Pending Ready Error"),
+    (Kind::AgentProviderConfig, "Pending Ready Error"),
+    (Kind::AgentMemorySource, "Pending Ready Error"),
 ];
 
 #[test]

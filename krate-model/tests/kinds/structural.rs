@@ -207,6 +207,7 @@ fn columns_are_those_of_the_spec_then_phase_and_age() {
         ("Comment", &["Subject", "Author"]),
         ("Pipeline", &["Repository", "Ref", "Conclusion"]),
         ("Job", &["Pipeline", "Step", "Conclusion"]),
+        ("RunnerPool", &[]),
         ("AuditEvent", &["Type", "Actor", "Object", "Outcome"]),
         ("ExternalBackendProvider", &["Type", "Account", "Ready", "Conflicts", "Pending writes"]),
         ("ExternalBackendBinding", &["Provider", "Target", "Ready", "Conflicts", "Last backfill"]),
@@ -222,10 +223,20 @@ fn columns_are_those_of_the_spec_then_phase_and_age() {
         ("PolicyTemplate", &[]),
         ("PolicyBinding", &["Template", "Mode"]),
         ("PolicyExceptionRequest", &["Policy", "Expires"]),
+        ("AgentServiceAccount", &["Account", "Ready"]),
         ("AgentRoleBinding", &["Subject", "Role", "Scope"]),
         ("AgentSecretGrant", &["Subject", "Secret", "Purpose", "Expires"]),
         ("AgentConfigGrant", &["Subject", "ConfigMap", "Purpose", "Expires"]),
         ("AgentApproval", &["Subject", "Class", "Expires"]),
+        ("AgentStack", &["Agent", "Model", "Ready"]),
+        ("AgentSubagent", &[]),
+        ("AgentToolProfile", &[]),
+        ("AgentMcpServer", &[]),
+        ("AgentSkill", &[]),
+        ("AgentTriggerRule", &["Stack", "State", "Last triggered"]),
+        ("AgentWorkspacePolicy", &[]),
+        ("AgentProviderConfig", &[]),
+        ("AgentMemorySource", &[]),
     ];
     let crds = crds();
     assert_eq!(crds.len(), expected.len());
@@ -252,8 +263,18 @@ fn columns_are_those_of_the_spec_then_phase_and_age() {
 
 #[test]
 fn s51_no_kind_has_a_place_for_a_runners_registration_token() {
-    // What is named like a secret and is none: names of a credential's parts, which credential was used, and how much a model may read.
-    const KEPT: [&str; 3] = ["credentialkeys[]", "credential", "tokensperday"];
+    // What is named like a secret and is none: names of a credential's parts, which credential was used, how much a model may read, and
+    // what an account's tokens are like.
+    const KEPT: [&str; 8] = [
+        "credentialkeys[]",
+        "credential",
+        "tokensperday",
+        "tokensperminute",
+        "maxtokens",
+        "automountserviceaccounttoken",
+        "tokenaudience",
+        "tokenexpirationseconds",
+    ];
     let mut places = BTreeSet::new();
     for_every_node(|path, node| {
         let name = path.rsplit('.').next().unwrap_or_default().to_lowercase();

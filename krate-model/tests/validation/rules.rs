@@ -714,7 +714,8 @@ fn r58_dependants_are_found_by_their_references() {
             "Pipeline/p1",
             "ExternalBackendBinding/gh-krate",
             "PolicyExceptionRequest/e1",
-            "AgentSecretGrant/model"
+            "AgentSecretGrant/model",
+            "AgentTriggerRule/fix"
         ]
     );
     assert_eq!(found(Kind::PullRequest, "pr-krate-42"), ["Comment/c1", "Pipeline/p1"]);
@@ -753,4 +754,38 @@ fn r41_the_order_of_files_is_no_matter() {
         assert_eq!(validate(document, None, &forward, &at), validate(document, None, &backward, &at));
     }
     assert_eq!(forward.of_kind(Kind::Organization).count(), 2);
+}
+
+#[test]
+fn r4_a_memory_source_reads_one_memory_for_somebody() {
+    let source = |spec: Value| {
+        let mut document = json!({
+            "apiVersion": "krate.a5c.ai/v1alpha1", "kind": "AgentMemorySource",
+            "metadata": {"name": "docs", "namespace": "krate-org-a"},
+            "spec": {
+                "organizationRef": "a", "repositoryRef": "brain", "include": {"paths": ["docs/**"]},
+                "appliesTo": {"repositories": ["krate"]}
+            }
+        });
+        for (field, value) in spec.as_object().unwrap() {
+            document["spec"][field] = value.clone();
+        }
+        let report = validate(&document, None, &View::partial([]), &request(Writer::Person));
+        report.failures.iter().map(|failure| format!("{} {}", failure.path, failure.rule)).collect::<Vec<_>>()
+    };
+    let nothing: [&str; 0] = [];
+    assert_eq!(source(json!({})), nothing);
+    let shared = json!({"organization": "b", "kind": "AgentMemoryRepository", "name": "brain"});
+    assert_eq!(source(json!({"sharedRepositoryRef": shared})), ["spec.sharedRepositoryRef R4"]);
+    assert_eq!(source(json!({"appliesTo": {}})), ["spec.appliesTo R4"]);
+    assert_eq!(source(json!({"include": {"paths": ["a**"]}})), ["spec.include.paths[0] P14"]);
+}
+
+#[test]
+fn r18_secrets_are_always_taken_out_of_what_a_run_is_told() {
+    let mut rule = valid_documents().into_iter().find(|it| it["kind"] == "AgentTriggerRule").unwrap();
+    rule["spec"]["contextBundleTemplate"] = json!({"redactSecrets": false});
+    let report = validate(&rule, None, &store(), &request(Writer::Person));
+    let found: Vec<_> = report.failures.iter().map(|it| format!("{} {}", it.path, it.rule)).collect();
+    assert_eq!(found, ["spec.contextBundleTemplate.redactSecrets R18"]);
 }
