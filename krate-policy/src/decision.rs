@@ -112,6 +112,41 @@ pub struct Version {
     pub version: Box<str>,
 }
 
+/// What an agent may really use: what all that acts has in common (P25, P26), and what this decision gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Effective {
+    /// Tools of its own that it may call, some once a person has agreed.
+    pub tools: Vec<Box<str>>,
+    /// MCP servers.
+    pub servers: Vec<Box<str>>,
+    /// Skills.
+    pub skills: Vec<Box<str>>,
+    /// What it may do with files: `none`, `read-only` or `workspace-write`.
+    pub filesystem: Box<str>,
+    /// Secrets and configurations as handles: grant, target and key, never a value (P27).
+    pub handles: Vec<GivenHandle>,
+    /// The pool that it runs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Box<str>>,
+    /// What it may write back.
+    pub targets: Vec<Box<str>>,
+}
+
+/// A key that was given, by name alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct GivenHandle {
+    /// The grant, as `Kind/name`.
+    pub grant: Box<str>,
+    /// The Secret or ConfigMap.
+    pub target: Box<str>,
+    /// The key.
+    pub key: Box<str>,
+}
+
 /// The answer to a [`Request`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -127,6 +162,12 @@ pub struct Decision {
     /// Each need with its own outcome.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub per_need: Vec<NeedOutcome>,
+    /// The account in the cluster that it runs as: of an agent's stack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime_identity: Option<Box<str>>,
+    /// What an agent may use by it, once it is a yes; absent where no stack is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Effective>,
     /// Needs without a grant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing_grants: Vec<MissingGrant>,
@@ -187,7 +228,7 @@ impl Decision {
             "repository": request.repository.as_ref().map(|repository| &repository.uid), "ref": request.git_ref,
             "path": request.path, "payload": request.payload_digest, "preconditions": request.preconditions,
             "credential": request.credential, "head": head, "stack": stack, "grants": grants, "effective": effective,
-            "trust": trust,
+            "trust": trust, "agent": self.effective,
         }))
     }
 

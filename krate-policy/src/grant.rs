@@ -48,6 +48,7 @@ pub(crate) struct Grant {
 }
 
 /// What a grant is compared with.
+#[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) uid: &'a str,
     pub(crate) service_account: Option<&'a str>,
@@ -172,20 +173,8 @@ impl Grant {
         if !listed(&self.sources, wanted.source) {
             return scope(6, "allowedTriggerSources");
         }
-        match self.phase {
-            // Without the uid nobody knows whose the grant is (P20).
-            Phase::Pending => return miss(7, Code::GrantNotReady, "status.phase"),
-            _ if self.subject_uid.is_none() => return miss(7, Code::GrantNotReady, "status.phase"),
-            Phase::Active => {}
-            Phase::Revoked => return miss(8, Code::GrantRevoked, "revoked"),
-            Phase::Expired => return miss(9, Code::GrantExpired, "expiresAt"),
-            Phase::Exhausted => return miss(10, Code::GrantExhausted, "maxUses"),
-        }
-        if self.not_before.is_some_and(|from| wanted.now < from) {
-            return miss(9, Code::GrantNotReady, "notBefore");
-        }
-        if self.expires_at.is_some_and(|end| end <= wanted.now) {
-            return miss(9, Code::GrantExpired, "expiresAt");
+        if let Err((at, code, field)) = self.stands(wanted.now) {
+            return miss(at, code, field);
         }
         if self.max_uses.is_some_and(|most| self.uses >= most) {
             return miss(10, Code::GrantExhausted, "maxUses");
@@ -202,6 +191,34 @@ impl Grant {
             RequiredApproval::Never if !wanted.is_untrusted || self.by_reference => Fit::Full,
             RequiredApproval::OnUntrustedRef if !wanted.is_untrusted => Fit::Full,
             _ => Fit::AfterApproval,
+        }
+    }
+
+    /// Whether it is in force; else the check that fails, its code and field.
+    fn stands(&self, now: Time) -> Result<(), (u8, Code, &'static str)> {
+        match self.phase {
+            // Without the uid nobody knows whose the grant is (P20).
+            Phase::Pending => return Err((7, Code::GrantNotReady, "status.phase")),
+            _ if self.subject_uid.is_none() => return Err((7, Code::GrantNotReady, "status.phase")),
+            Phase::Active => {}
+            Phase::Revoked => return Err((8, Code::GrantRevoked, "revoked")),
+            Phase::Expired => return Err((9, Code::GrantExpired, "expiresAt")),
+            Phase::Exhausted => return Err((10, Code::GrantExhausted, "maxUses")),
+        }
+        if self.not_before.is_some_and(|from| now < from) {
+            return Err((9, Code::GrantNotReady, "notBefore"));
+        }
+        if self.expires_at.is_some_and(|end| end <= now) {
+            return Err((9, Code::GrantExpired, "expiresAt"));
+        }
+        Ok(())
+    }
+
+    /// Whether what it gave may still be used: one whose last use was taken is in force for that use (P21, P22).
+    pub(crate) fn in_force(&self, now: Time) -> Result<(), (Code, &'static str)> {
+        match self.stands(now) {
+            Err((_, Code::GrantExhausted, _)) | Ok(()) => Ok(()),
+            Err((_, code, field)) => Err((code, field)),
         }
     }
 

@@ -84,7 +84,19 @@ impl Destination {
         Self { host, port }
     }
 
-    fn ip(&self) -> Option<IpAddr> {
+    /// The port.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether it is a name that stands for this machine or its network: one label, or below a domain that is never public.
+    pub(crate) fn is_local_name(&self) -> bool {
+        let Host::Domain(name) = &self.host else { return false };
+        let last = name.rsplit('.').next().unwrap_or_default();
+        !name.contains('.') || matches!(last, "localhost" | "local" | "internal" | "lan" | "home" | "corp" | "test")
+    }
+
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
         match self.host {
             Host::Ipv4(address) => Some(embedded(address.into())),
             Host::Ipv6(address) => Some(embedded(address.into())),

@@ -4,11 +4,17 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use krate_model::Kind;
+use krate_model::kinds::agents::AgentStack;
 use krate_model::kinds::enforcement::{Engine, PolicyBinding, PolicyExceptionRequest};
 use krate_model::kinds::grants::{AgentRoleBinding, GrantTarget};
+use krate_model::kinds::members::UserState;
 use krate_model::kinds::shared::{RefFilter, Time};
+use krate_model::kinds::tools::{AgentToolProfile, NetworkDefault};
+use krate_model::kinds::triggers::AgentTriggerRule;
 use serde::Serialize;
 
+use crate::command::Command;
+use crate::host::HostPattern;
 use crate::pattern::{Domain, Filter, Pattern};
 use crate::snapshot::{Item, Key, Metadata, Snapshot};
 
@@ -85,6 +91,10 @@ pub fn lint(snapshot: &Snapshot, now: Time) -> Vec<Finding> {
             Item::AgentRoleBinding(binding) => look.role(key, binding),
             Item::PolicyBinding(binding) => look.policy(key, binding),
             Item::PolicyExceptionRequest(exception) => look.exception(key, exception),
+            Item::AgentStack(stack) => look.stack(key, stack),
+            Item::AgentToolProfile(profile) => look.profile(key, profile),
+            Item::AgentTriggerRule(rule) => look.rule(key, rule),
+            Item::RunnerPool(_) => look.unused(key, |stack| stack.spec.runner_pool.as_deref()),
             _ => {}
         }
     }
@@ -262,6 +272,94 @@ impl Look<'_> {
             let text = format!("PolicyBinding/{} puts the same template in force everywhere", other.name);
             self.say(key, "spec.match", Rule::Unused, text);
         }
+    }
+
+    /// The stacks of a namespace.
+    fn stacks(&self, namespace: &str) -> Vec<&AgentStack> {
+        let all = self.snapshot.all().filter(|(key, _)| *key.namespace == *namespace);
+        all.filter_map(|(_, item)| if let Item::AgentStack(stack) = item { Some(&**stack) } else { None }).collect()
+    }
+
+    fn unused(&mut self, key: &Key, named: fn(&AgentStack) -> Option<&str>) {
+        if !self.stacks(&key.namespace).into_iter().any(|stack| named(stack) == Some(&*key.name)) {
+            self.say(key, "metadata.name", Rule::Unused, "no stack uses it");
+        }
+    }
+
+    fn stack(&mut self, key: &Key, stack: &AgentStack) {
+        let snapshot = self.snapshot;
+        let Some(name) = stack.spec.tool_profile_ref.as_deref() else { return };
+        let Some(tools) = snapshot.tools(&key.namespace, name) else {
+            return self.say(key, "spec.toolProfileRef", Rule::Dangling, format!("there is no tool profile {name}"));
+        };
+        let granted = snapshot.all().find(|(at, item)| {
+            let subject = match item {
+                Item::AgentSecretGrant(grant) => &grant.spec.subject,
+                _ => return false,
+            };
+            at.namespace == key.namespace && subject.kind.as_str() == "agent-stack" && *subject.name == *key.name
+        });
+        if let Some((grant, _)) = granted.filter(|_| tools.runs_anything() && tools.reaches_out()) {
+            let text =
+                format!("a shell with a network may send away what {} gives: arguments confine nothing", grant.name);
+            self.say(key, "spec.toolProfileRef", Rule::TooWide, text);
+        }
+    }
+
+    fn profile(&mut self, key: &Key, profile: &AgentToolProfile) {
+        let used = self.snapshot.all().any(|(at, item)| {
+            at.namespace == key.namespace
+                && match item {
+                    Item::AgentStack(stack) => stack.spec.tool_profile_ref.as_deref() == Some(&*key.name),
+                    Item::AgentSubagent(subagent) => subagent.spec.tool_profile_ref.as_deref() == Some(&*key.name),
+                    _ => false,
+                }
+        });
+        if !used {
+            self.say(key, "metadata.name", Rule::Unused, "no stack and no subagent uses it");
+        }
+        let spec = &profile.spec;
+        for host in spec.network_policy.allow_hosts.iter().filter(|host| HostPattern::parse(host).is_err()) {
+            let text = format!("{host} can't be read, and fits nothing");
+            self.say(key, "spec.networkPolicy.allowHosts", Rule::MatchesNothing, text);
+        }
+        if spec.network_policy.default == NetworkDefault::Allow {
+            self.say(
+                key,
+                "spec.networkPolicy.default",
+                Rule::TooWide,
+                "every public host is reached: list them instead",
+            );
+        }
+        let bad = |entries: &[String]| entries.iter().find(|entry| Command::parse(entry).is_err()).cloned();
+        if let Some(entry) = bad(&spec.allowed_commands) {
+            let text = format!("{entry} can't be read, and allows nothing");
+            self.say(key, "spec.allowedCommands", Rule::MatchesNothing, text);
+        }
+        if let Some(entry) = bad(&spec.denied_commands) {
+            let text = format!("{entry} can't be read, so that every command is denied");
+            self.say(key, "spec.deniedCommands", Rule::MatchesNothing, text);
+        }
+    }
+
+    fn rule(&mut self, key: &Key, rule: &AgentTriggerRule) {
+        let snapshot = self.snapshot;
+        if snapshot.get::<AgentStack>(&key.namespace, &rule.spec.agent_stack).is_none() {
+            let text = format!("there is no stack {}", rule.spec.agent_stack);
+            self.say(key, "spec.agentStack", Rule::Dangling, text);
+        }
+        let owner = rule.spec.owner.as_ref().map(|owner| owner.name.as_str());
+        let known = owner.and_then(|owner| snapshot.user(&key.namespace, owner));
+        if known.is_none_or(|user| user.spec.state != UserState::Active) {
+            self.say(
+                key,
+                "spec.owner",
+                Rule::Dangling,
+                "its owner is gone or suspended: nothing that it starts is allowed",
+            );
+        }
+        self.repositories(key, "spec.match.repositories", &rule.spec.matches.repositories, false);
+        self.refs(key, "spec.match.refs", rule.spec.matches.refs.as_ref());
     }
 
     fn exception(&mut self, key: &Key, exception: &PolicyExceptionRequest) {

@@ -121,6 +121,13 @@ impl Reason {
         self
     }
 
+    /// The same, to be read only.
+    #[must_use]
+    pub(crate) const fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
     /// What reasons are sorted by (P2).
     pub(crate) fn order(&self) -> (u8, Severity, &'static str, &str, &str) {
         (self.code.step(), self.severity, self.code.as_str(), &self.field, &self.name)

@@ -5,6 +5,9 @@ use krate_model::kinds::shared::Time;
 use krate_model::{Digest, NotCanonical, canonical_digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::net::IpAddr;
+
+use crate::paths::EntryKind;
 
 krate_model::closed_set! {
     /// Who acts.
@@ -242,10 +245,19 @@ pub enum Need {
         /// For what.
         purpose: ConfigPurpose,
     },
-    /// A tool.
+    /// A tool, and what it is to run.
     Tool {
         /// Its name.
         name: Box<str>,
+        /// The MCP server that has it; absent for the agent's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<Box<str>>,
+        /// The command that it runs, as the words it was parsed into (P18).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        command: Vec<Box<str>>,
+        /// The command as one line, where nobody parsed it; a line that a shell would do more with is denied (P18).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line: Option<Box<str>>,
     },
     /// An MCP server.
     McpServer {
@@ -261,11 +273,20 @@ pub enum Need {
     Host {
         /// The host, with port where it isn't 443.
         host: Box<str>,
+        /// The address that it resolved to, once that is known: it is judged again (P60).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
     },
     /// A path of the workspace.
     Path {
         /// The path.
         path: Box<str>,
+        /// Whether it is written.
+        #[serde(default)]
+        write: bool,
+        /// What the change makes of it.
+        #[serde(default = "file", skip_serializing_if = "is_file")]
+        entry: EntryKind,
     },
     /// A runner pool.
     Pool {
@@ -284,6 +305,14 @@ pub enum Need {
         /// The write-back action, such as `issue-comment`.
         action: Box<str>,
     },
+}
+
+fn file() -> EntryKind {
+    EntryKind::File
+}
+
+fn is_file(entry: &EntryKind) -> bool {
+    *entry == EntryKind::File
 }
 
 /// A question to [`review`](crate::review::review).
@@ -385,10 +414,16 @@ pub struct Usage {
     pub concurrent_runs: u64,
     /// Actions of the subject in the last minute.
     pub actions_per_minute: u64,
+    /// Runs that the rule started in the time that its limit is for.
+    pub runs_of_rule: u64,
     /// Spent of the budget, in millionths of a US dollar.
     pub cost_micros: u64,
     /// Spent of the budget, in tokens.
     pub tokens: u64,
+    /// Asked for on top of it, for a subagent (P25), in millionths of a US dollar.
+    pub asked_cost_micros: u64,
+    /// Asked for on top of it, for a subagent (P25), in tokens.
+    pub asked_tokens: u64,
 }
 
 impl Request {

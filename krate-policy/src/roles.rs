@@ -2,7 +2,7 @@
 
 use krate_model::Kind;
 use krate_model::kinds::members::Permission;
-use krate_model::kinds::registry::{Context, Home};
+use krate_model::kinds::registry::{Context, Home, StorageClass};
 
 use crate::request::Verb;
 
@@ -13,6 +13,31 @@ krate_model::closed_set! {
         RepositoryAdmin = "krate-repository-admin", OrgAdmin = "krate-org-admin",
         SecretGrantAdmin = "krate-secret-grant-admin", AgentApprover = "krate-agent-approver",
         MemorySteward = "krate-memory-steward",
+    }
+}
+
+krate_model::closed_set! {
+    /// Programs of krate that act for themselves, each with what it needs and no more.
+    Controller { Operator = "krate-operator", Gateway = "krate-gateway" }
+}
+
+impl Controller {
+    /// Whether it has that verb on that kind, or on a subresource of it. Specs of what persons write are theirs; a controller writes their status, and records.
+    pub fn allows(&self, verb: &Verb, kind: Kind, subresource: Option<&str>) -> bool {
+        let is_record = kind.info().class == StorageClass::Record;
+        match self {
+            Self::Operator => {
+                is_read(verb)
+                    || (subresource == Some("status") && matches!(verb, Verb::Update | Verb::Patch))
+                    || (subresource.is_none() && is_record && (is_write(verb) || *verb == Verb::Delete))
+            }
+            Self::Gateway => {
+                let takes_in = kind == Kind::ExternalWebhookDelivery && *verb == Verb::Create && subresource.is_none();
+                takes_in
+                    || (is_read(verb) && matches!(kind, Kind::ExternalBackendProvider | Kind::ExternalWebhookDelivery))
+            }
+            Self::Unknown(_) => false,
+        }
     }
 }
 
@@ -53,7 +78,19 @@ impl Template {
                         Verb::Merge => kind == Kind::PullRequest,
                         Verb::Resolve => kind == Kind::ExternalSyncConflict,
                         Verb::Replay => matches!(kind, Kind::ExternalWebhookDelivery | Kind::ExternalWriteIntent),
-                        Verb::Dispatch => matches!(kind, Kind::AgentStack | Kind::AgentDispatchRun),
+                        Verb::Dispatch => {
+                            matches!(kind, Kind::AgentStack | Kind::AgentDispatchRun | Kind::Pipeline)
+                        }
+                        // Who may set an agent to work may use what it works with.
+                        Verb::Use => matches!(
+                            kind,
+                            Kind::AgentStack
+                                | Kind::AgentToolProfile
+                                | Kind::AgentMcpServer
+                                | Kind::AgentSkill
+                                | Kind::AgentMemorySource
+                                | Kind::RunnerPool
+                        ),
                         Verb::Cancel => {
                             matches!(kind, Kind::AgentDispatchRun | Kind::AgentDispatchAttempt | Kind::Pipeline)
                         }

@@ -13,6 +13,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use krate_model::kinds::agents::{
+    AgentProviderConfig, AgentServiceAccount, AgentStack, AgentSubagent, AgentWorkspacePolicy,
+};
 use krate_model::kinds::enforcement::{PolicyBinding, PolicyExceptionRequest, PolicyProfile, PolicyTemplate};
 use krate_model::kinds::external::{
     BindingTargetKind, ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy,
@@ -23,12 +26,17 @@ use krate_model::kinds::grants::{AgentConfigGrant, AgentRoleBinding, AgentSecret
 use krate_model::kinds::identity::{OrgNamespaceBinding, OrgSharingPolicy, Organization};
 use krate_model::kinds::members::{IdentityMapping, IdentityMappingPhase, RepositoryPermission, Team, User};
 use krate_model::kinds::policy::AgentApproval;
+use krate_model::kinds::pools::RunnerPool;
+use krate_model::kinds::tools::{AgentMcpServer, AgentMemorySource, AgentSkill, AgentToolProfile};
+use krate_model::kinds::triggers::AgentTriggerRule;
 use krate_model::validate::DEFAULT_SECRET_NAMESPACE;
 use krate_model::{Kind, Resource};
 
 use crate::grant::Grant;
 use crate::guard::Guard;
+use crate::roles::Controller;
 use crate::shards::Shards;
+use crate::tools::Tools;
 
 /// What is known of a Secret or a ConfigMap: never a value (P67).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +62,21 @@ macro_rules! items {
             }
         })+
 
+        /// A kind that is kept.
+        pub(crate) trait Kept: Resource {
+            /// The object, where the item is one of this kind.
+            fn of(item: &Item) -> Option<&Self>;
+        }
+
+        $(impl Kept for $kind {
+            fn of(item: &Item) -> Option<&Self> {
+                match item {
+                    Item::$kind(object) => Some(object),
+                    _ => None,
+                }
+            }
+        })+
+
         impl Item {
             /// Kind, namespace and name.
             fn key(&self) -> Key {
@@ -73,6 +96,13 @@ macro_rules! items {
             pub fn uid(&self) -> Option<&str> {
                 match self {
                     $(Self::$kind(object) => object.metadata.uid.as_deref(),)+
+                }
+            }
+
+            /// What it is called in decisions, with its uid and version.
+            pub(crate) fn version(&self) -> crate::decision::Version {
+                match self {
+                    $(Self::$kind(object) => crate::grant::version($kind::KIND, &object.metadata),)+
                 }
             }
 
@@ -100,7 +130,8 @@ macro_rules! items {
 items! {
     Organization, OrgNamespaceBinding, OrgSharingPolicy, User, Team, IdentityMapping, Repository, RepositoryPermission, AgentRoleBinding, AgentSecretGrant,
     AgentConfigGrant, AgentApproval, PolicyProfile, PolicyTemplate, PolicyBinding, PolicyExceptionRequest, ExternalBackendProvider, ExternalBackendBinding,
-    ExternalBackendSyncPolicy, ExternalProviderCapabilityManifest,
+    ExternalBackendSyncPolicy, ExternalProviderCapabilityManifest, RunnerPool, AgentServiceAccount, AgentStack, AgentSubagent, AgentToolProfile,
+    AgentMcpServer, AgentSkill, AgentTriggerRule, AgentWorkspacePolicy, AgentProviderConfig, AgentMemorySource,
 }
 
 /// Why a document can't be taken in.
@@ -155,6 +186,10 @@ pub struct Snapshot {
     about: Shards<Key, BTreeSet<Key>>,
     /// Namespace → its policies, by name.
     guards: Shards<Box<str>, BTreeMap<Box<str>, Arc<Guard>>>,
+    /// (namespace, tool profile) → it, read.
+    tools: Shards<[Box<str>; 2], Arc<Tools>>,
+    /// Controllers of krate that write, by name, with their uid.
+    controllers: BTreeMap<Box<str>, (Box<str>, Controller)>,
     is_native_asked: bool,
     /// (namespace, user of the grant, target) → grants, by name. What a question looks at is one entry of this.
     pub(crate) grants: Shards<GrantKey, BTreeMap<Box<str>, Arc<Grant>>>,
@@ -371,7 +406,21 @@ impl Snapshot {
                 let kind = Kind::ExternalProviderCapabilityManifest;
                 self.stands_for(kind, "", &manifest.spec.provider_type, key, insert);
             }
-            Item::PolicyProfile(_)
+            Item::AgentToolProfile(profile) => {
+                let at = [key.namespace.clone(), key.name.clone()];
+                self.tools.change(at, |slot| *slot = insert.then(|| Arc::new(Tools::of(profile))));
+            }
+            Item::RunnerPool(_)
+            | Item::AgentServiceAccount(_)
+            | Item::AgentStack(_)
+            | Item::AgentSubagent(_)
+            | Item::AgentMcpServer(_)
+            | Item::AgentSkill(_)
+            | Item::AgentTriggerRule(_)
+            | Item::AgentWorkspacePolicy(_)
+            | Item::AgentProviderConfig(_)
+            | Item::AgentMemorySource(_)
+            | Item::PolicyProfile(_)
             | Item::PolicyTemplate(_)
             | Item::ExternalBackendProvider(_)
             | Item::ExternalBackendSyncPolicy(_) => {}
@@ -453,6 +502,28 @@ impl Snapshot {
     /// The resource of that key.
     pub(crate) fn item(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Item> {
         self.items.get(&Key { kind, namespace: namespace.into(), name: name.into() }).map(Arc::as_ref)
+    }
+
+    /// The resource of that kind and name.
+    pub(crate) fn get<R: Kept>(&self, namespace: &str, name: &str) -> Option<&R> {
+        R::of(self.item(R::KIND, namespace, name)?)
+    }
+
+    /// A tool profile, read.
+    pub(crate) fn tools(&self, namespace: &str, name: &str) -> Option<&Tools> {
+        self.tools.get(&[namespace.into(), name.into()]).map(Arc::as_ref)
+    }
+
+    /// The same, with a controller of krate that acts for itself; nobody else may under that name.
+    #[must_use]
+    pub fn with_controller(mut self, name: &str, uid: &str, controller: Controller) -> Self {
+        self.controllers.insert(name.into(), (uid.into(), controller));
+        self
+    }
+
+    /// The controller of that name and uid.
+    pub(crate) fn controller(&self, name: &str, uid: &str) -> Option<&Controller> {
+        self.controllers.get(name).filter(|(known, _)| **known == *uid).map(|(_, controller)| controller)
     }
 
     pub(crate) fn organization(&self, slug: &str) -> Option<&Item> {

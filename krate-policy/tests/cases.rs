@@ -32,6 +32,13 @@ fn p1_every_case_of_the_specification_about_persons_holds() {
 }
 
 #[test]
+fn p25_p26_p51_every_case_of_the_specification_about_agents_holds() {
+    let results = run("agents.cases.yaml");
+    assert!(results.len() >= 60, "{}", results.len());
+    all_hold(&results);
+}
+
+#[test]
 fn p62_no_attack_of_the_corpus_is_a_yes() {
     let results = run("attacks.cases.yaml");
     assert!(results.len() >= 150, "{}", results.len());

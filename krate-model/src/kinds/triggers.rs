@@ -41,6 +41,13 @@ crate::closed_set! {
     ConcurrencyMode { Allow = "allow", Queue = "queue", Coalesce = "coalesce", Replace = "replace", Forbid = "forbid" }
 }
 
+impl Admittance {
+    /// Whether such a thing may start an agent.
+    pub const fn admits(&self) -> bool {
+        matches!(self, Self::Only | Self::Any)
+    }
+}
+
 fn draft() -> LifecycleState {
     LifecycleState::Draft
 }

@@ -4,13 +4,18 @@ use krate_model::Kind;
 use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalClass};
 use krate_model::kinds::shared::{Actor, ApprovalRule};
 
-use super::{Review, cause, role};
+use super::{Review, agents, cause, role};
 use crate::approval::{Tally, tally};
 use crate::decision::{Outcome, RequiredApproval};
 use crate::reason::{Code, Reason};
+use crate::request::{Need, Verb};
 use crate::snapshot::Item;
 
 pub(super) fn step(review: &mut Review<'_>) {
+    // P29: only persons approve, and not through what acts for them.
+    if review.request.action.verb == Verb::Decide && agents::is_agents(review) {
+        review.deny(Code::ApproverNotAllowed, "actorChain", "only persons approve, for themselves");
+    }
     // One approval of a class covers what the digest names: all that the request asks for of that class.
     let mut given = Vec::new();
     for name in &review.request.approvals {
@@ -34,12 +39,13 @@ pub(super) fn step(review: &mut Review<'_>) {
     let mut asking: Vec<(ApprovalClass, &str, Box<str>)> = Vec::new();
     for need in &mut review.decision.per_need {
         if need.outcome == Outcome::RequiresApproval {
-            asked.push(ApprovalClass::SecretAccess);
-            if is_given(&ApprovalClass::SecretAccess) {
+            let class = class_of(&need.need);
+            if is_given(&class) {
                 need.outcome = Outcome::Allowed;
             } else {
-                asking.extend(need.by.clone().map(|by| (ApprovalClass::SecretAccess, "needs", by)));
+                asking.extend(need.by.clone().map(|by| (class.clone(), "needs", by)));
             }
+            asked.push(class);
         }
     }
     for (class, by) in std::mem::take(&mut review.asks) {
@@ -67,6 +73,21 @@ pub(super) fn step(review: &mut Review<'_>) {
             by: by.clone(),
         });
         review.say(Reason::new(Code::ApprovalRequired, field, "a person has to agree first").by(by));
+    }
+}
+
+/// The class of approval that a need asks for.
+fn class_of(need: &Need) -> ApprovalClass {
+    match need {
+        Need::Secret { .. } | Need::Config { .. } => ApprovalClass::SecretAccess,
+        Need::Host { .. } => ApprovalClass::Network,
+        Need::Target { action } => match action.split('/').next().unwrap_or_default() {
+            "branch-push" | "branch-create" => ApprovalClass::BranchPush,
+            "check-rerun" | "workflow-rerun" => ApprovalClass::Rerun,
+            "release-note" => ApprovalClass::Release,
+            _ => ApprovalClass::WriteBack,
+        },
+        _ => ApprovalClass::ToolUse,
     }
 }
 

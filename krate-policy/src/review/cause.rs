@@ -36,6 +36,15 @@ pub(super) fn step(review: &mut Review<'_>) {
         review.deny(Code::UntrustedCause, "causeChain", "was started by nobody that is known");
     }
     review.trust = trust;
+    // P57: an event holds for the head that it saw.
+    let seen = review.request.cause_chain.first().and_then(|cause| cause.head.as_ref()).map(|head| &*head.sha);
+    let current = review.request.preconditions.get("headSha").and_then(serde_json::Value::as_str);
+    if let (Some(seen), Some(current)) = (seen, current)
+        && seen != current
+    {
+        review.deny(Code::CauseGone, "causeChain[0].head", "the head has moved since; a person has to ask again");
+    }
+    super::agents::cause(review);
 }
 
 fn say(because: &Because) -> String {

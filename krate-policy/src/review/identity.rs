@@ -22,6 +22,15 @@ pub(super) fn step(review: &mut Review<'_>) {
             return review.deny(Code::BrokenActorChain, "actorChain", "names a link twice");
         }
     }
+    if let [only] = chain.as_slice()
+        && only.kind == SubjectKind::Controller
+    {
+        // A controller that acts for nobody but itself.
+        if review.snapshot.controller(&only.name, &only.uid).is_none() {
+            review.deny(Code::UnknownSubject, "actorChain", "names a subject that is not known");
+        }
+        return;
+    }
     if chain.last().is_none_or(|last| last.kind != SubjectKind::User) {
         return review.deny(Code::BrokenActorChain, "actorChain", "does not end at a person");
     }
@@ -43,13 +52,10 @@ pub(super) fn step(review: &mut Review<'_>) {
     if !chain.windows(2).all(delegates) {
         return review.deny(Code::DelegationDenied, "actorChain", "holds a link that may not act for the next");
     }
-    for link in chain {
-        match link.kind {
-            SubjectKind::User => person(review, link),
-            // Stacks and what acts inside of them are not kept in snapshots yet: what isn't known is a no (P11).
-            _ => review.deny(Code::UnknownSubject, "actorChain", "names a subject that is not known"),
-        }
+    for link in chain.iter().filter(|link| link.kind == SubjectKind::User) {
+        person(review, link);
     }
+    super::agents::identify(review);
 }
 
 fn person(review: &mut Review<'_>, link: &Link) {

@@ -3,14 +3,18 @@
 //!
 //! What a step can't find out is a no (P11), and there is no yes without a name (P5): a need that no step settled is denied.
 
+mod agents;
 mod approvals;
 mod cause;
+mod effective;
 mod identity;
+mod limits;
 mod needs;
 mod policies;
 mod role;
 mod scope;
 mod shape;
+mod tools;
 
 use krate_model::kinds::policy::ApprovalClass;
 use krate_model::kinds::shared::Time;
@@ -32,6 +36,8 @@ struct Review<'a> {
     snapshot: &'a Snapshot,
     /// Namespace of the organization; known after step 1.
     namespace: &'a str,
+    /// The agent that acts or is set to work; known after step 3.
+    agent: Option<agents::Agent<'a>>,
     /// Known after step 5.
     trust: Trust,
     /// Approvals that policies and modes ask for, with what asks.
@@ -47,6 +53,8 @@ pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
         reasons: Vec::new(),
         by: None,
         per_need: Vec::new(),
+        runtime_identity: None,
+        effective: None,
         missing_grants: Vec::new(),
         required_approvals: Vec::new(),
         trust: None,
@@ -64,7 +72,7 @@ pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
         is_loop: false,
         because: Vec::new(),
     };
-    let mut review = Review { request, snapshot, namespace: "", trust, asks: Vec::new(), decision };
+    let mut review = Review { request, snapshot, namespace: "", agent: None, trust, asks: Vec::new(), decision };
     // P52: what these hide stays hidden.
     for step in [shape::step, scope::step, identity::step] {
         step(&mut review);
@@ -72,7 +80,7 @@ pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
             return review.end();
         }
     }
-    for step in [cause::step, policies::step, role::step, needs::step, approvals::step] {
+    for step in [cause::step, policies::step, role::step, needs::step, limits::step, effective::tell, approvals::step] {
         step(&mut review);
     }
     review.end()

@@ -1,8 +1,9 @@
 //! Step 7: each need has a grant that fits (P19 to P24, P53, P67). What nothing gives is denied with the least grant that would.
 
 use krate_model::Kind;
+use krate_model::kinds::grants::GrantSubjectKind;
 
-use super::Review;
+use super::{Review, agents, tools};
 use crate::decision::{MissingGrant, NeedOutcome, Outcome, Reservation};
 use crate::grant::{Fit, Grant, Wanted};
 use crate::reason::{Code, Reason};
@@ -10,28 +11,32 @@ use crate::request::{Need, Request, User};
 use crate::snapshot::{GrantKey, Metadata};
 
 pub(super) fn step(review: &mut Review<'_>) {
-    for need in &review.request.needs {
-        match need {
-            Need::Secret { user, name, namespace, key, purpose } => {
-                let ask =
-                    Ask { need, kind: Kind::AgentSecretGrant, user, name, namespace, key, purpose: purpose.as_str() };
-                granted(review, &ask);
-            }
-            Need::Config { user, name, namespace, key, purpose } => {
-                let ask =
-                    Ask { need, kind: Kind::AgentConfigGrant, user, name, namespace, key, purpose: purpose.as_str() };
-                granted(review, &ask);
-            }
-            // Stacks, profiles and pools are not kept in snapshots yet, and what isn't known is a no (P11, P51).
-            Need::Tool { name } => refuse(review, need, Code::ToolDenied, name),
-            Need::McpServer { name } => refuse(review, need, Code::McpServerNotReady, name),
-            Need::Skill { name } => refuse(review, need, Code::SkillDenied, name),
-            Need::Host { host } => refuse(review, need, Code::NetworkDenied, host),
-            Need::Path { path } => refuse(review, need, Code::PathDenied, path),
-            Need::Pool { name } => refuse(review, need, Code::PoolDenied, name),
-            Need::Memory { path, .. } => refuse(review, need, Code::MemoryScopeDenied, path),
-            Need::Target { action } => refuse(review, need, Code::TargetDenied, action),
+    let request = review.request;
+    for need in &request.needs {
+        judge(review, need);
+    }
+    // P51: what a run needs is found here; who asks only adds to it.
+    if agents::is_dispatch(review) {
+        let mut found = agents::closure(review);
+        found.sort_by_key(|need| serde_json::to_string(need).unwrap_or_default());
+        found.dedup();
+        for need in found.iter().filter(|need| !request.needs.contains(need)) {
+            judge(review, need);
         }
+    }
+}
+
+fn judge(review: &mut Review<'_>, need: &Need) {
+    match need {
+        Need::Secret { user, name, namespace, key, purpose } => {
+            let ask = Ask { need, kind: Kind::AgentSecretGrant, user, name, namespace, key, purpose: purpose.as_str() };
+            granted(review, &ask);
+        }
+        Need::Config { user, name, namespace, key, purpose } => {
+            let ask = Ask { need, kind: Kind::AgentConfigGrant, user, name, namespace, key, purpose: purpose.as_str() };
+            granted(review, &ask);
+        }
+        _ => tools::judge(review, need),
     }
 }
 
@@ -45,19 +50,14 @@ struct Ask<'a> {
     purpose: &'a str,
 }
 
-fn refuse(review: &mut Review<'_>, need: &Need, code: Code, name: &str) {
-    review.deny(code, "needs", format!("nothing gives {name}"));
-    review.decision.per_need.push(NeedOutcome { need: need.clone(), outcome: Outcome::Denied, by: None });
-}
-
 fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
     let (request, snapshot) = (review.request, review.snapshot);
     let home = ask.namespace.as_deref().unwrap_or(review.namespace);
-    let at = GrantKey {
+    let at = |kind: &GrantSubjectKind, name: &str| GrantKey {
         kind: ask.kind,
         namespace: review.namespace.into(),
-        user_kind: ask.user.kind.as_str().into(),
-        user: ask.user.name.clone(),
+        user_kind: kind.as_str().into(),
+        user: name.into(),
         target: format!("{home}/{}", ask.name).into(),
     };
     let wanted = Wanted {
@@ -77,11 +77,28 @@ fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
     let targets = if ask.kind == Kind::AgentSecretGrant { &snapshot.secrets } else { &snapshot.config_maps };
     let metadata = targets.get(&[home.into(), ask.name.into()]);
     // P53: the best outcome counts, then the name; the map is in the order of names, and the first of equals stays.
-    let fits = snapshot.grants.get(&at).into_iter().flat_map(|grants| grants.values());
-    let best = fits
-        .map(|grant| (no_fork(&wanted, with_target(grant, grant.fit(&wanted), metadata, ask.key)), grant))
-        .min_by_key(|(fit, _)| *fit);
+    let of = |at: &GrantKey| snapshot.grants.get(at).into_iter().flat_map(|grants| grants.values());
+    let fork = |wanted: &Wanted<'_>, fit| no_fork(review, wanted, fit);
+    let judged = |grant, wanted: &Wanted<'_>| fork(wanted, with_target(grant, grant.fit(wanted), metadata, ask.key));
+    let own =
+        of(&at(&ask.user.kind, &ask.user.name)).map(|grant| (judged(grant, &wanted), grant)).min_by_key(|it| it.0);
+    // R16: what a part of a stack needs may be granted to the stack.
+    let of_stack = review.agent.as_ref().filter(|_| ask.user.kind != GrantSubjectKind::AgentStack).and_then(|agent| {
+        let uid = agent.stack.metadata.uid.as_deref().unwrap_or_default();
+        let wanted = Wanted { uid, ..wanted };
+        let grants = of(&at(&GrantSubjectKind::AgentStack, agent.name()));
+        // One of another purpose is no candidate: the stack's own needs are not its parts'.
+        let is_candidate = |fit: &Fit| !matches!(fit, Fit::Miss(std::cmp::Reverse(0..=2), ..));
+        grants.map(|grant| (judged(grant, &wanted), grant)).filter(|it| is_candidate(&it.0)).min_by_key(|it| it.0)
+    });
+    let best = own.into_iter().chain(of_stack).min_by_key(|it| it.0);
     let missing = if ask.kind == Kind::AgentSecretGrant { Code::MissingSecretGrant } else { Code::MissingConfigGrant };
+    let best = best.map(|(fit, grant)| match outside(review, ask) {
+        Some(field) if !matches!(fit, Fit::Miss(..)) => {
+            (Fit::Miss(std::cmp::Reverse(0), Code::GrantScopeMismatch, field), grant)
+        }
+        _ => (fit, grant),
+    });
     match best {
         Some((fit @ (Fit::Full | Fit::AfterApproval), grant)) => give(review, ask, grant, fit),
         Some((Fit::Miss(_, code, field), grant)) => {
@@ -96,9 +113,21 @@ fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
     }
 }
 
-/// P24: a secret for a fork needs the stack's word, too. Snapshots hold no stacks yet, and what isn't known is a no (P11).
-fn no_fork(wanted: &Wanted<'_>, fit: Fit) -> Fit {
-    if wanted.is_fork && !matches!(fit, Fit::Miss(..)) {
+/// What is in the way in the stack itself, whatever a grant says: the user is no part of it, or it doesn't use the Secret.
+fn outside(review: &Review<'_>, ask: &Ask<'_>) -> Option<&'static str> {
+    let agent = review.agent.as_ref()?;
+    if !agents::has_part(review, agent, ask.user) {
+        return Some("user, which is no part of the stack");
+    }
+    let listed = &agent.stack.spec.secret_policy.allowed_secret_refs;
+    let is_secret = ask.kind == Kind::AgentSecretGrant;
+    (is_secret && !listed.is_empty() && !listed.contains(ask.name)).then_some("stack's secretPolicy.allowedSecretRefs")
+}
+
+/// P24: a secret for a fork needs the stack's word, too.
+fn no_fork(review: &Review<'_>, wanted: &Wanted<'_>, fit: Fit) -> Fit {
+    let allows = review.agent.as_ref().is_some_and(|agent| agent.stack.spec.secret_policy.allow_on_forks);
+    if wanted.is_fork && !allows && !matches!(fit, Fit::Miss(..)) {
         return Fit::Miss(std::cmp::Reverse(13), Code::UntrustedCause, "stack's secretPolicy.allowOnForks");
     }
     fit

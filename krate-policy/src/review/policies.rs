@@ -8,14 +8,16 @@ use krate_model::kinds::enforcement::{
     Effect, Engine, FailurePolicy, KrateRule, PolicyExceptionRequest, PolicyExceptionRequestPhase, PolicyProfile,
     PolicyTemplate,
 };
-use krate_model::kinds::external::{ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy};
+use krate_model::kinds::external::{
+    ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy, WritePolicy,
+};
 use krate_model::kinds::policy::ApprovalClass;
 use krate_model::kinds::sets::{Mode, Operation};
 use krate_model::kinds::shared::Approvers;
 use krate_model::validate::DEFAULT_SECRET_NAMESPACE;
 use krate_model::{ClosedSet, Kind};
 
-use super::{Review, role};
+use super::{Review, agents, role};
 use crate::grant::version;
 use crate::guard::Guard;
 use crate::reason::{Code, Reason};
@@ -248,6 +250,21 @@ fn write(review: &mut Review<'_>) {
     }
     if matches!(mode, Mode::ExternalOwned | Mode::ReviewedWrite) {
         review.asks.push((ApprovalClass::WriteBack, by.clone()));
+    }
+    let agent = review.agent.as_ref().filter(|_| agents::is_agents(review)).map(|agent| agent.name().to_owned());
+    let is_trusted = |rules: &WritePolicy| {
+        agent.as_ref().is_none_or(|agent| {
+            let listed = rules.trusted_agents.iter().any(|it| it.agent == *agent && it.operations.contains(&operation));
+            (listed || !rules.agent_write_requires_approval) && !review.trust.is_untrusted()
+        })
+    };
+    // An agent's write wants a person, unless the policy trusts it with the operation and the cause is trusted.
+    let asks = match policy(review, binding) {
+        Policy::Named(policy) => !is_trusted(&policy.spec.write_policy),
+        _ => agent.is_some(),
+    };
+    if asks {
+        review.asks.push((class_of(&request.action).unwrap_or(ApprovalClass::WriteBack), by.clone()));
     }
     match policy(review, binding) {
         Policy::Default => {}

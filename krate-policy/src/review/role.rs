@@ -10,7 +10,7 @@ use super::Review;
 use crate::decision::Version;
 use crate::grant::version;
 use crate::reason::{Code, Reason};
-use crate::request::{Named, Verb};
+use crate::request::{Link, Named, SubjectKind, Verb};
 use crate::roles::Template;
 use crate::snapshot::Item;
 
@@ -30,7 +30,11 @@ enum Found {
 pub(super) fn step(review: &mut Review<'_>) {
     let request = review.request;
     // P61: what a chain does is cut to the rights of the person at its end.
-    let person = request.actor_chain.last().map_or("", |link| &link.name);
+    let last = request.actor_chain.last();
+    if let Some(link) = last.filter(|link| link.kind == SubjectKind::Controller) {
+        return controller(review, link);
+    }
+    let person = last.map_or("", |link| &link.name);
     match search(review, person) {
         Found::Role(role) => {
             review.decision.by = Some(role.name.clone());
@@ -48,6 +52,22 @@ pub(super) fn step(review: &mut Review<'_>) {
     native(review);
 }
 
+/// A controller has what it needs, by its own table, and asks Kubernetes like everybody.
+fn controller(review: &mut Review<'_>, link: &Link) {
+    let request = review.request;
+    let allows = request.action.kind.parse::<Kind>().is_ok_and(|kind| {
+        let known = review.snapshot.controller(&link.name, &link.uid);
+        known.is_some_and(|known| known.allows(&request.action.verb, kind, request.action.subresource.as_deref()))
+    });
+    if allows {
+        review.decision.by = Some(format!("Controller/{}", link.name).into());
+    } else {
+        let text = format!("{} has no role that may {} {}", link.name, request.action.verb, request.action.kind);
+        review.deny(Code::MissingRole, "subject", text);
+    }
+    native(review);
+}
+
 /// Whether `person` could do the action themselves (P31).
 pub(super) fn could(review: &Review<'_>, person: &str) -> bool {
     matches!(search(review, person), Found::Role(_))
@@ -55,7 +75,13 @@ pub(super) fn could(review: &Review<'_>, person: &str) -> bool {
 
 /// Whether `person` has another right on the same things.
 pub(super) fn may(review: &Review<'_>, person: &str, verb: &Verb) -> bool {
-    matches!(search_for(review, person, verb), Found::Role(_))
+    let kind = review.request.action.kind.parse::<Kind>();
+    kind.is_ok_and(|kind| may_on(review, person, verb, kind))
+}
+
+/// Whether `person` has that right on that kind, in the same repository.
+pub(super) fn may_on(review: &Review<'_>, person: &str, verb: &Verb, kind: Kind) -> bool {
+    matches!(search_for(review, person, verb, kind), Found::Role(_))
 }
 
 /// Whether `person` is active, and in one of the teams or has one of the roles; without any of them, an admin of the organization.
@@ -111,12 +137,12 @@ fn native(review: &mut Review<'_>) {
 }
 
 fn search(review: &Review<'_>, person: &str) -> Found {
-    search_for(review, person, &review.request.action.verb)
+    let Ok(kind) = review.request.action.kind.parse::<Kind>() else { return Found::Nothing };
+    search_for(review, person, &review.request.action.verb, kind)
 }
 
-fn search_for(review: &Review<'_>, person: &str, verb: &Verb) -> Found {
+fn search_for(review: &Review<'_>, person: &str, verb: &Verb, kind: Kind) -> Found {
     let (request, snapshot, namespace) = (review.request, review.snapshot, review.namespace);
-    let Ok(kind) = request.action.kind.parse::<Kind>() else { return Found::Nothing };
     let Some(user) = snapshot.user(namespace, person).filter(|user| user.spec.state == UserState::Active) else {
         return Found::Nothing;
     };

@@ -19,6 +19,15 @@ pub(super) fn step(review: &mut Review<'_>) {
             review.deny(Code::CrossOrgDenied, "repository", NOT_HERE);
         }
     }
+    for (field, named, kind) in
+        [("agentStack", &request.agent_stack, Kind::AgentStack), ("runnerPool", &request.runner_pool, Kind::RunnerPool)]
+    {
+        if let Some(named) = named
+            && snapshot.item(kind, namespace, &named.name).is_none_or(|found| found.uid() != Some(&*named.uid))
+        {
+            review.deny(Code::CrossOrgDenied, field, NOT_HERE);
+        }
+    }
     if let Some(object) = &request.object {
         let foreign = object.organization.as_deref().filter(|organization| *organization != &*request.organization);
         if let Some(owner) = foreign {

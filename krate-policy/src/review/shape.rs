@@ -149,6 +149,7 @@ fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
 
 fn need(need: &Need) -> bool {
     let name = |text: &str| !text.is_empty() && text.len() <= MAX_NAME && !text.contains(['/', '\0']);
+    let id = |text: &str| !text.is_empty() && text.len() <= MAX_NAME;
     let user = |user: &crate::request::User| user.kind.is_known() && name(&user.name) && name(&user.uid);
     match need {
         Need::Secret { user: by, name: target, namespace, key, purpose } => {
@@ -157,13 +158,21 @@ fn need(need: &Need) -> bool {
         Need::Config { user: by, name: target, namespace, key, purpose } => {
             user(by) && name(target) && namespace.as_deref().is_none_or(name) && name(key) && purpose.is_known()
         }
-        Need::Path { path } | Need::Memory { path, .. } => path.len() <= MAX_TEXT && Domain::Path.check(path).is_ok(),
-        Need::Tool { name: it }
-        | Need::McpServer { name: it }
-        | Need::Skill { name: it }
-        | Need::Pool { name: it }
-        | Need::Host { host: it }
-        | Need::Target { action: it } => !it.is_empty() && it.len() <= MAX_NAME,
+        Need::Path { path, entry, .. } => {
+            path.len() <= MAX_TEXT && Domain::Path.check(path).is_ok() && entry.is_known()
+        }
+        Need::Memory { source, path } => name(source) && path.len() <= MAX_TEXT && Domain::Path.check(path).is_ok(),
+        Need::Tool { name: it, server, command, line } => {
+            let text = |text: &str| text.len() <= MAX_TEXT;
+            id(it)
+                && server.as_deref().is_none_or(name)
+                && command.len() <= MAX_LIST
+                && command.iter().all(|word| text(word))
+                && line.as_deref().is_none_or(text)
+                && (command.is_empty() || line.is_none())
+        }
+        Need::McpServer { name: it } | Need::Skill { name: it } | Need::Pool { name: it } => name(it),
+        Need::Host { host: it, .. } | Need::Target { action: it } => id(it),
     }
 }
 

@@ -15,7 +15,14 @@ fn p5_an_allowed_names_what_allowed_it() {
     assert_eq!(decision.by.as_deref(), Some("RepositoryPermission/ada-krate"));
     assert_eq!(decision.per_need[0].by.as_deref(), Some("AgentSecretGrant/model"));
     let versions: Vec<_> = decision.versions.iter().map(|version| &*version.name).collect();
-    assert_eq!(versions, ["AgentSecretGrant/model", "RepositoryPermission/ada-krate", "User/ada"]);
+    let expected = [
+        "AgentSecretGrant/model",
+        "AgentServiceAccount/agent-repair",
+        "AgentStack/repair",
+        "RepositoryPermission/ada-krate",
+        "User/ada",
+    ];
+    assert_eq!(versions, expected);
 }
 
 #[test]
@@ -131,7 +138,16 @@ fn p29_chains_that_repeat_or_end_at_an_agent_are_broken() {
 
 #[test]
 fn p38_a_cause_that_meets_itself_is_a_loop() {
-    let decision = asked(&snapshot(), |document| {
+    let rule = item(
+        "AgentTriggerRule",
+        "fix",
+        json!({
+            "organizationRef": "a", "lifecycleState": "active", "sources": ["agent"], "agentStack": "repair", "taskKind": "fix",
+            "owner": {"kind": "user", "name": "ada"},
+        }),
+        json!({"phase": "Active"}),
+    );
+    let decision = asked(&snapshot().with(8, [rule]), |document| {
         let mut agent = document["causeChain"][0].clone();
         agent["event"] = json!("agent");
         agent["rule"] = json!("fix");

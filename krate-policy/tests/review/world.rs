@@ -69,6 +69,26 @@ pub(crate) fn named_grant(name: &str, change: impl FnOnce(&mut Value, &mut Value
     item("AgentSecretGrant", name, spec, status)
 }
 
+/// The stack `repair` and its account, both Ready.
+pub(crate) fn stack(change: impl FnOnce(&mut Value, &mut Value)) -> Item {
+    let mut spec = json!({
+        "organizationRef": "a", "baseAgent": "claude-code", "adapter": "local",
+        "runtimeIdentity": {"serviceAccountRef": "agent-repair"},
+    });
+    let mut status = json!({"phase": "Ready"});
+    change(&mut spec, &mut status);
+    item("AgentStack", "repair", spec, status)
+}
+
+pub(crate) fn account() -> Item {
+    item(
+        "AgentServiceAccount",
+        "agent-repair",
+        json!({"organizationRef": "a", "namespace": NS, "serviceAccountName": "agent-repair"}),
+        json!({"phase": "Ready"}),
+    )
+}
+
 pub(crate) fn snapshot() -> Snapshot {
     let org = item(
         "Organization",
@@ -93,6 +113,8 @@ pub(crate) fn snapshot() -> Snapshot {
         mapping("ada", "1"),
         mapping("bob", "2"),
         grant(|_, _| ()),
+        stack(|_, _| ()),
+        account(),
     ];
     let keys = Some(["api-key".into()].into());
     Snapshot::new(0).with(7, items).with_secret(7, NS, "model", Metadata { uid: "u-secret".into(), keys })

@@ -1,0 +1,490 @@
+//! What an agent is made of: its stack, with all that the stack names, narrowed by every subagent that acts (P25, P26), and what a run of it needs (P51).
+
+use std::collections::BTreeSet;
+
+use krate_model::Kind;
+use krate_model::kinds::agents::{
+    AgentProviderConfig, AgentServiceAccount, AgentServiceAccountPhase, AgentStack, AgentStackPhase, AgentSubagent,
+    AgentSubagentPhase, AgentWorkspacePolicy, WorkspaceCache, WorkspaceMode,
+};
+use krate_model::kinds::grants::{AgentRoleBindingPhase, ConfigPurpose, GrantSubjectKind, SecretPurpose};
+use krate_model::kinds::pools::{RunnerPool, RunnerPoolPhase};
+use krate_model::kinds::registry::{Context, StorageClass};
+use krate_model::kinds::sets::TrustTier;
+use krate_model::kinds::shared::{ConfigMapKeyRef, SecretKeyRef};
+use krate_model::kinds::tools::{AgentMcpServer, AgentMcpServerPhase, AgentSkill};
+use krate_model::kinds::triggers::{AgentTriggerRule, AgentTriggerRulePhase, LifecycleState};
+
+use super::Review;
+use crate::grant::version;
+use crate::reason::Code;
+use crate::request::{Link, LinkBy, Need, SubjectKind, User, Verb};
+use crate::snapshot::Item;
+
+/// What acts at one depth: the stack, or a subagent of it. All of them have to allow a thing (P25).
+pub(super) struct Layer<'a> {
+    /// As `Kind/name`.
+    pub(super) name: Box<str>,
+    /// Its tool profile; `None` allows no tool.
+    pub(super) profile: Option<&'a str>,
+    pub(super) servers: &'a BTreeSet<String>,
+    pub(super) skills: &'a BTreeSet<String>,
+}
+
+/// An agent at work, or to be set to work.
+pub(super) struct Agent<'a> {
+    pub(super) stack: &'a AgentStack,
+    pub(super) layers: Vec<Layer<'a>>,
+    /// The rule that started it; absent where a person did by hand.
+    pub(super) rule: Option<&'a AgentTriggerRule>,
+}
+
+impl Agent<'_> {
+    pub(super) fn name(&self) -> &str {
+        self.stack.metadata.name.as_deref().unwrap_or_default()
+    }
+}
+
+/// Whether anything but a person acts in the chain.
+pub(super) fn is_agents(review: &Review<'_>) -> bool {
+    review.request.actor_chain.iter().any(|link| link.kind != SubjectKind::User && link.kind != SubjectKind::Controller)
+}
+
+/// Whether the request starts a run.
+pub(super) fn is_dispatch(review: &Review<'_>) -> bool {
+    review.request.action.verb == Verb::Dispatch
+}
+
+/// Step 3 for agents: the stack is there, Ready and has a ready account; what acts inside of it is its own.
+pub(super) fn identify(review: &mut Review<'_>) {
+    let (request, snapshot, namespace) = (review.request, review.snapshot, review.namespace);
+    let acting = request.actor_chain.iter().filter(|link| link.kind == SubjectKind::AgentStack).collect::<Vec<_>>();
+    let (name, uid) = match (acting.as_slice(), &request.agent_stack) {
+        ([], None) => {
+            if is_agents(review) {
+                review.deny(Code::UnknownSubject, "actorChain", "names a subject that is not known");
+            }
+            return;
+        }
+        ([], Some(named)) => (&*named.name, &*named.uid),
+        ([link], _) => (&*link.name, &*link.uid),
+        _ => return review.deny(Code::BrokenActorChain, "actorChain", "holds two stacks"),
+    };
+    let found = snapshot.get::<AgentStack>(namespace, name);
+    let Some(stack) = found.filter(|stack| stack.metadata.uid.as_deref() == Some(uid)) else {
+        return review.deny(Code::UnknownSubject, "actorChain", "names a subject that is not known");
+    };
+    if request.agent_stack.as_ref().is_some_and(|named| &*named.name != name || &*named.uid != uid) {
+        return review.deny(Code::BrokenActorChain, "agentStack", "is another stack than the one that acts");
+    }
+    let by = version(Kind::AgentStack, &stack.metadata);
+    if stack.status.as_ref().is_none_or(|status| status.phase != AgentStackPhase::Ready) {
+        review.deny(Code::StackNotReady, "agentStack", "the stack isn't Ready");
+    }
+    if let (Some(asked), Some(known)) = (
+        request.agent_stack.as_ref().and_then(|named| named.snapshot_digest),
+        stack.status.as_ref().and_then(|status| status.snapshot_digest),
+    ) && asked != known
+    {
+        review.deny(Code::StackNotReady, "agentStack.snapshotDigest", "the stack has been changed since");
+    }
+    account(review, stack);
+    let layer = Layer {
+        name: by.name.clone(),
+        profile: stack.spec.tool_profile_ref.as_deref(),
+        servers: &stack.spec.mcp_server_refs,
+        skills: &stack.spec.skill_refs,
+    };
+    review.used(by, None);
+    let mut agent = Agent { stack, layers: vec![layer], rule: None };
+    // The stack stands at the end of what acts inside of it, so that the narrowest comes last.
+    for link in request.actor_chain.iter().rev() {
+        inside(review, &mut agent, link);
+    }
+    if let Some(name) = request.cause_chain.first().and_then(|cause| cause.rule.as_deref())
+        && (is_dispatch(review) || is_agents(review))
+    {
+        started_by(review, &mut agent, name);
+    }
+    review.agent = Some(agent);
+}
+
+fn account(review: &mut Review<'_>, stack: &AgentStack) {
+    let name = &*stack.spec.runtime_identity.service_account_ref;
+    let Some(account) = review.snapshot.get::<AgentServiceAccount>(review.namespace, name) else {
+        return review.deny(Code::IdentityNotReady, "agentStack", "the stack's service account isn't there");
+    };
+    if account.status.as_ref().is_none_or(|status| status.phase != AgentServiceAccountPhase::Ready) {
+        return review.deny(Code::IdentityNotReady, "agentStack", "the stack's service account isn't Ready");
+    }
+    let request = review.request;
+    let fits = |list: &BTreeSet<String>, named: Option<&str>| {
+        list.is_empty() || named.is_none_or(|named| list.contains(named))
+    };
+    let repository = request.repository.as_ref().map(|it| &*it.name);
+    let pool = request.runner_pool.as_ref().map(|it| &*it.name).or(stack.spec.runner_pool.as_deref());
+    if !fits(&account.spec.allowed_repositories, repository) || !fits(&account.spec.allowed_runner_pools, pool) {
+        review.deny(
+            Code::IdentityNotReady,
+            "agentStack",
+            "the stack's service account isn't for this repository or pool",
+        );
+    }
+    review.used(version(Kind::AgentServiceAccount, &account.metadata), None);
+}
+
+/// A link of the chain that acts inside of the stack.
+fn inside<'a>(review: &mut Review<'a>, agent: &mut Agent<'a>, link: &'a Link) {
+    let (snapshot, namespace) = (review.snapshot, review.namespace);
+    let unknown = "names a subject that is not known";
+    let is_same = |uid: Option<&str>| uid == Some(&*link.uid);
+    match link.kind {
+        SubjectKind::Subagent => {
+            let found = snapshot.get::<AgentSubagent>(namespace, &link.name);
+            let Some(subagent) = found.filter(|it| is_same(it.metadata.uid.as_deref())) else {
+                return review.deny(Code::UnknownSubject, "actorChain", unknown);
+            };
+            if !agent.stack.spec.subagent_refs.contains(&*link.name) {
+                return review.deny(Code::DelegationDenied, "actorChain", "names a subagent that isn't the stack's");
+            }
+            if subagent.status.as_ref().is_none_or(|status| status.phase != AgentSubagentPhase::Ready) {
+                review.deny(Code::StackNotReady, "actorChain", "holds a subagent that isn't Ready");
+            }
+            if let Some(account) = &subagent.spec.service_account_ref
+                && !has_role(review, "service-account", account)
+            {
+                let text = "holds a subagent with an account of its own, and no role binding for it (P25)";
+                review.deny(Code::IdentityNotReady, "actorChain", text);
+            }
+            let by = version(Kind::AgentSubagent, &subagent.metadata);
+            agent.layers.push(Layer {
+                name: by.name.clone(),
+                profile: subagent.spec.tool_profile_ref.as_deref(),
+                servers: &subagent.spec.mcp_server_refs,
+                skills: &subagent.spec.skill_refs,
+            });
+            review.used(by, None);
+        }
+        SubjectKind::McpServer => {
+            let found = snapshot.get::<AgentMcpServer>(namespace, &link.name);
+            if found.is_none_or(|it| !is_same(it.metadata.uid.as_deref())) {
+                return review.deny(Code::UnknownSubject, "actorChain", unknown);
+            }
+            if !agent.layers.iter().all(|layer| layer.servers.contains(&*link.name)) {
+                review.deny(Code::DelegationDenied, "actorChain", "names an MCP server that isn't the stack's");
+            }
+        }
+        SubjectKind::Skill => {
+            let found = snapshot.get::<AgentSkill>(namespace, &link.name);
+            if found.is_none_or(|it| !is_same(it.metadata.uid.as_deref())) {
+                return review.deny(Code::UnknownSubject, "actorChain", unknown);
+            }
+            if !agent.layers.iter().all(|layer| layer.skills.contains(&*link.name)) {
+                review.deny(Code::DelegationDenied, "actorChain", "names a skill that isn't the stack's");
+            }
+        }
+        SubjectKind::Runner => {
+            let found = snapshot.get::<RunnerPool>(namespace, &link.name);
+            if found.is_none_or(|it| !is_same(it.metadata.uid.as_deref())) {
+                review.deny(Code::UnknownSubject, "actorChain", unknown);
+            }
+        }
+        // A tool is no resource of its own: it is its profile's, and has its uid.
+        SubjectKind::Tool => {
+            let profile = agent.layers.last().and_then(|layer| layer.profile);
+            let found = profile.and_then(|name| snapshot.tools(namespace, name));
+            if found.is_none_or(|tools| tools.version.uid != link.uid || !tools.names().any(|name| name == &*link.name))
+            {
+                review.deny(Code::UnknownSubject, "actorChain", unknown);
+            }
+        }
+        SubjectKind::User | SubjectKind::AgentStack => {}
+        SubjectKind::Team | SubjectKind::Controller | SubjectKind::Unknown(_) => {
+            review.deny(Code::UnknownSubject, "actorChain", unknown);
+        }
+    }
+}
+
+fn has_role(review: &Review<'_>, kind: &str, name: &str) -> bool {
+    review.snapshot.rights(review.namespace, kind, name).any(|item| match item {
+        Item::AgentRoleBinding(binding) => {
+            binding.status.as_ref().is_some_and(|status| status.phase == AgentRoleBindingPhase::Synced)
+        }
+        _ => false,
+    })
+}
+
+/// The rule that a run comes from: in force, and its owner the one that the chain ends at (P61).
+fn started_by<'a>(review: &mut Review<'a>, agent: &mut Agent<'a>, name: &str) {
+    let Some(rule) = review.snapshot.get::<AgentTriggerRule>(review.namespace, name) else {
+        return review.deny(Code::DelegationDenied, "causeChain[0].rule", "there is no such rule");
+    };
+    let stands = rule.spec.lifecycle_state == LifecycleState::Active
+        && rule.status.as_ref().is_some_and(|status| status.phase == AgentTriggerRulePhase::Active);
+    if is_dispatch(review) && !stands {
+        review.deny(Code::DelegationDenied, "causeChain[0].rule", "the rule isn't in force");
+    }
+    if rule.spec.agent_stack != agent.name() {
+        review.deny(Code::DelegationDenied, "causeChain[0].rule", "the rule is for another stack");
+    }
+    let chain = &review.request.actor_chain;
+    let owner = chain
+        .last()
+        .filter(|_| chain.len() == 1 || chain.iter().rev().nth(1).is_some_and(|link| link.by == Some(LinkBy::Rule)));
+    let is_owner = rule.spec.owner.as_ref().is_some_and(|known| {
+        owner.is_some_and(|link| *link.name == *known.name && known.uid.as_deref().is_none_or(|uid| *uid == *link.uid))
+    });
+    if !is_owner {
+        review.deny(Code::DelegationDenied, "actorChain", "doesn't end at the owner of the rule (P61)");
+    }
+    review.used(version(Kind::AgentTriggerRule, &rule.metadata), None);
+    agent.rule = Some(rule);
+}
+
+/// Step 5 for agents: the rule takes causes of this level, and what runs for others shares nothing with those who are trusted (section 7).
+pub(super) fn cause(review: &mut Review<'_>) {
+    let Some(agent) = &review.agent else { return };
+    let (stack, rule) = (agent.stack, agent.rule);
+    let verb = &review.request.action.verb;
+    let reads =
+        matches!(verb, Verb::Get | Verb::List | Verb::Watch | Verb::Use | Verb::Query | Verb::Dispatch | Verb::Cancel);
+    let kind = review.request.action.kind.parse::<Kind>().map(Kind::info);
+    let judges = kind.is_ok_and(|kind| {
+        kind.context == Context::Policy || (kind.context == Context::Agents && kind.class == StorageClass::Config)
+    });
+    if is_agents(review) && judges && !reads && *verb != Verb::Decide {
+        let text = "an agent never changes policies, grants, rules or stacks, whoever it acts for";
+        review.deny(Code::UntrustedCause, "action", text);
+    }
+    let (gate, is_fork, is_untrusted) = (review.trust.gate, review.trust.is_fork, review.trust.is_untrusted());
+    if let Some(rule) = rule
+        && is_dispatch(review)
+    {
+        let actors = &rule.spec.matches.actors;
+        let by = version(Kind::AgentTriggerRule, &rule.metadata).name;
+        let least = crate::trust::Level::ALL.into_iter().find(|level| level.as_str() == actors.min_level);
+        if least.is_none_or(|least| gate < least) {
+            let text = format!("was started by somebody below {}, which the rule asks for", actors.min_level);
+            review.say(crate::reason::Reason::new(Code::UntrustedCause, "causeChain", text).by(by.clone()));
+        }
+        if is_fork && !rule.spec.matches.fork.admits() {
+            let text = "comes from a fork, which the rule doesn't take";
+            review.say(crate::reason::Reason::new(Code::UntrustedCause, "causeChain", text).by(by));
+        }
+    }
+    if !is_untrusted || !is_dispatch(review) {
+        return;
+    }
+    let found = stack.spec.workspace_policy_ref.as_deref();
+    let policy = found.and_then(|name| review.snapshot.get::<AgentWorkspacePolicy>(review.namespace, name));
+    let shares = policy.is_some_and(|policy| {
+        policy.spec.trust_tier != TrustTier::Untrusted
+            || policy.spec.caches != WorkspaceCache::None
+            || policy.spec.mode == WorkspaceMode::SharedWorktree
+    });
+    if shares {
+        let text = "isn't trusted, and the stack's workspaces are, or share something";
+        review.deny(Code::UntrustedCause, "causeChain", text);
+    }
+}
+
+/// Whether the pool may be used, by whom is asked (P24, section 7).
+pub(super) fn pool(review: &Review<'_>, name: &str) -> Result<crate::decision::Version, (Code, &'static str)> {
+    let Some(pool) = review.snapshot.get::<RunnerPool>(review.namespace, name) else {
+        return Err((Code::PoolDenied, "there is no such pool"));
+    };
+    let phase = pool.status.as_ref().map(|status| &status.phase);
+    if !matches!(phase, Some(RunnerPoolPhase::Ready | RunnerPoolPhase::Degraded)) {
+        return Err((Code::PoolDenied, "the pool isn't Ready"));
+    }
+    let repository = review.request.repository.as_ref().map(|it| &*it.name);
+    let is_trusted = pool.spec.trust_tier != TrustTier::Untrusted;
+    let listed = &pool.spec.allowed_repositories;
+    let fits = repository.is_some_and(|name| listed.contains(name)) || (listed.is_empty() && !is_trusted);
+    if !fits {
+        return Err((Code::PoolDenied, "the pool doesn't list the repository"));
+    }
+    if is_trusted && review.trust.is_untrusted() {
+        return Err((Code::UntrustedCause, "the pool is trusted, and the cause isn't"));
+    }
+    Ok(version(Kind::RunnerPool, &pool.metadata))
+}
+
+/// What a run of the stack needs beside what was asked for: all that it, its servers, skills, model provider and pool name (P51).
+pub(super) fn closure(review: &mut Review<'_>) -> Vec<Need> {
+    let (snapshot, namespace) = (review.snapshot, review.namespace);
+    let Some(agent) = &review.agent else { return Vec::new() };
+    let stack = agent.stack;
+    let (own, pool) = (agent.name().to_owned(), review.request.runner_pool.as_ref().map(|pool| pool.name.clone()));
+    let mut needs = Vec::new();
+    let user = |kind, name: &str, uid: Option<&str>| User {
+        kind,
+        name: name.into(),
+        uid: uid.unwrap_or_default().into(),
+        service_account: Some(stack.spec.runtime_identity.service_account_ref.as_str().into()),
+    };
+    let mut unresolved = Vec::new();
+    if let Some(name) = &stack.spec.provider {
+        match snapshot.get::<AgentProviderConfig>(namespace, name) {
+            Some(provider) => {
+                let by = user(GrantSubjectKind::AgentStack, &own, stack.metadata.uid.as_deref());
+                secrets(&mut needs, provider.spec.secret_ref.as_ref(), &by, &SecretPurpose::ModelProviderToken);
+            }
+            None => unresolved.push("provider"),
+        }
+    }
+    for name in &stack.spec.mcp_server_refs {
+        needs.push(Need::McpServer { name: name.as_str().into() });
+        let Some(server) = snapshot.get::<AgentMcpServer>(namespace, name) else { continue };
+        let by = user(GrantSubjectKind::McpServer, name, server.metadata.uid.as_deref());
+        let spec = &server.spec;
+        let headers = spec.headers_from.iter().map(|header| &header.secret_ref);
+        secrets(&mut needs, spec.secret_refs.iter().chain(headers), &by, &SecretPurpose::McpServer);
+        configs(&mut needs, &spec.config_refs, &by, &ConfigPurpose::McpConfig);
+        for whole in &spec.env_from {
+            // Every key that is there; one that can't be listed is a key that no grant names.
+            let keys = |found: Option<&crate::snapshot::Metadata>| match found.and_then(|it| it.keys.clone()) {
+                Some(keys) => keys,
+                None => BTreeSet::from(["*".into()]),
+            };
+            if let Some(secret) = &whole.secret_ref {
+                for key in keys(snapshot.secrets.get(&[namespace.into(), secret.name.as_str().into()])) {
+                    let key = SecretKeyRef { name: secret.name.clone(), key: key.into() };
+                    secrets(&mut needs, [&key], &by, &SecretPurpose::McpServer);
+                }
+            }
+            if let Some(map) = &whole.config_map_ref {
+                for key in keys(snapshot.config_maps.get(&[namespace.into(), map.name.as_str().into()])) {
+                    let key = ConfigMapKeyRef { name: map.name.clone(), key: key.into() };
+                    configs(&mut needs, [&key], &by, &ConfigPurpose::McpConfig);
+                }
+            }
+        }
+    }
+    for name in &stack.spec.skill_refs {
+        needs.push(Need::Skill { name: name.as_str().into() });
+        let Some(skill) = snapshot.get::<AgentSkill>(namespace, name) else { continue };
+        let by = user(GrantSubjectKind::Skill, name, skill.metadata.uid.as_deref());
+        secrets(&mut needs, &skill.spec.required_secret_refs, &by, &SecretPurpose::Skill);
+        configs(&mut needs, &skill.spec.required_config_refs, &by, &ConfigPurpose::SkillConfig);
+        let tool = |name: &String| {
+            let (server, tool) = match name.split_once('/') {
+                Some((server, tool)) => (Some(server.into()), tool),
+                None => (None, name.as_str()),
+            };
+            Need::Tool { name: tool.into(), server, command: Vec::new(), line: None }
+        };
+        needs.extend(skill.spec.required_tools.iter().map(tool));
+        needs.extend(skill.spec.required_mcp_servers.iter().map(|name| Need::McpServer { name: name.as_str().into() }));
+    }
+    for name in &stack.spec.subagent_refs {
+        if snapshot.get::<AgentSubagent>(namespace, name).is_none() {
+            unresolved.push("subagentRefs");
+        }
+    }
+    if let Some(name) = &stack.spec.tool_profile_ref
+        && snapshot.tools(namespace, name).is_none()
+    {
+        unresolved.push("toolProfileRef");
+    }
+    if let Some(name) = &stack.spec.workspace_policy_ref
+        && snapshot.get::<AgentWorkspacePolicy>(namespace, name).is_none()
+    {
+        unresolved.push("workspacePolicyRef");
+    }
+    let own_pool = stack.spec.runner_pool.as_deref().map(Into::into);
+    let of_rule = agent.rule.and_then(|rule| rule.spec.runner_pool.as_deref()).map(Into::into);
+    needs.extend(pool.or(of_rule).or(own_pool).map(|name| Need::Pool { name }));
+    for field in unresolved {
+        review.deny(Code::StackNotReady, "agentStack", format!("the stack's {field} names what isn't there (P51)"));
+    }
+    needs
+}
+
+fn secrets<'k>(
+    needs: &mut Vec<Need>,
+    keys: impl IntoIterator<Item = &'k SecretKeyRef>,
+    by: &User,
+    purpose: &SecretPurpose,
+) {
+    needs.extend(keys.into_iter().map(|key| Need::Secret {
+        user: by.clone(),
+        name: key.name.as_str().into(),
+        namespace: None,
+        key: key.key.as_str().into(),
+        purpose: purpose.clone(),
+    }));
+}
+
+fn configs<'k>(
+    needs: &mut Vec<Need>,
+    keys: impl IntoIterator<Item = &'k ConfigMapKeyRef>,
+    by: &User,
+    purpose: &ConfigPurpose,
+) {
+    needs.extend(keys.into_iter().map(|key| Need::Config {
+        user: by.clone(),
+        name: key.name.as_str().into(),
+        namespace: None,
+        key: key.key.as_str().into(),
+        purpose: purpose.clone(),
+    }));
+}
+
+/// Whether a user of a secret is the agent, or a part of it, by uid (P20).
+pub(super) fn has_part(review: &Review<'_>, agent: &Agent<'_>, user: &User) -> bool {
+    let (snapshot, namespace, spec) = (review.snapshot, review.namespace, &agent.stack.spec);
+    let is = |item: Option<&Item>| item.and_then(Item::uid) == Some(&*user.uid);
+    let part =
+        |refs: &BTreeSet<String>, kind| refs.contains(&*user.name) && is(snapshot.item(kind, namespace, &user.name));
+    match user.kind {
+        GrantSubjectKind::AgentStack => {
+            *user.name == *agent.name() && agent.stack.metadata.uid.as_deref() == Some(&*user.uid)
+        }
+        GrantSubjectKind::Subagent => part(&spec.subagent_refs, Kind::AgentSubagent),
+        GrantSubjectKind::McpServer => part(&spec.mcp_server_refs, Kind::AgentMcpServer),
+        GrantSubjectKind::Skill => part(&spec.skill_refs, Kind::AgentSkill),
+        GrantSubjectKind::Runner => is(snapshot.item(Kind::RunnerPool, namespace, &user.name)),
+        GrantSubjectKind::ServiceAccount => {
+            *user.name == *spec.runtime_identity.service_account_ref
+                && is(snapshot.item(Kind::AgentServiceAccount, namespace, &user.name))
+        }
+        GrantSubjectKind::Tool => agent.layers.iter().all(|layer| {
+            let tools = layer.profile.and_then(|name| snapshot.tools(namespace, name));
+            tools.is_some_and(|tools| tools.names().any(|name| name == &*user.name))
+        }),
+        _ => false,
+    }
+}
+
+/// Whether the server may be used: every layer names it, it is Ready, and for this repository and stack.
+pub(super) fn server<'a>(
+    review: &Review<'a>,
+    agent: &Agent<'_>,
+    name: &str,
+) -> Result<&'a AgentMcpServer, &'static str> {
+    use krate_model::kinds::tools::{McpHealth, McpScope};
+    if !agent.layers.iter().all(|layer| layer.servers.contains(name)) {
+        return Err("isn't among the MCP servers of everything that acts");
+    }
+    let Some(server) = review.snapshot.get::<AgentMcpServer>(review.namespace, name) else {
+        return Err("isn't there");
+    };
+    let (spec, status) = (&server.spec, server.status.as_ref());
+    let healthy = status.is_some_and(|status| {
+        let up = matches!(status.health, None | Some(McpHealth::Ready | McpHealth::Degraded));
+        status.phase == AgentMcpServerPhase::Ready && up
+    });
+    if spec.suspend || !healthy {
+        return Err("isn't Ready");
+    }
+    let of_stack = spec.allowed_agent_stacks.contains(agent.name());
+    let of_repository = review.request.repository.as_ref().is_some_and(|it| spec.repositories.contains(&*it.name));
+    let fits = match spec.scope {
+        McpScope::Organization => of_stack || spec.allowed_agent_stacks.is_empty(),
+        McpScope::Repository => of_repository && (of_stack || spec.allowed_agent_stacks.is_empty()),
+        McpScope::Stack => of_stack,
+        _ => false,
+    };
+    if fits { Ok(server) } else { Err("isn't for this stack and repository") }
+}

@@ -1,0 +1,57 @@
+//! What an agent may really use, named in the decision (section 2, P25 to P27). It is a part of what an approval is bound to (P55), so it is told before step 9.
+
+use krate_model::Kind;
+use krate_model::kinds::tools::FilesystemPolicy;
+
+use super::{Review, agents};
+use crate::decision::{Effective, GivenHandle};
+use crate::grant::version;
+use crate::request::Need;
+use crate::tools::Verdict;
+
+pub(super) fn tell(review: &mut Review<'_>) {
+    let Some(agent) = &review.agent else { return };
+    let profiles = || agent.layers.iter().map(|layer| review.snapshot.tools(review.namespace, layer.profile?));
+    let mut tools = Vec::new();
+    if let Some(Some(first)) = profiles().next() {
+        let everywhere = |name: &&str| {
+            profiles().all(|tools| tools.is_some_and(|tools| !matches!(tools.tool(name), Verdict::Denied(_))))
+        };
+        tools.extend(first.names().filter(everywhere).map(Into::into));
+    }
+    let least = profiles().map(|tools| tools.map_or(&FilesystemPolicy::None, |tools| tools.files())).min();
+    let servers = &agent.stack.spec.mcp_server_refs;
+    let skills = &agent.stack.spec.skill_refs;
+    let all = |of: fn(&agents::Layer<'_>, &str) -> bool, name: &str| agent.layers.iter().all(|layer| of(layer, name));
+    let mut effective = Effective {
+        tools,
+        servers: servers
+            .iter()
+            .filter(|name| agents::server(review, agent, name).is_ok())
+            .map(|name| name.as_str().into())
+            .collect(),
+        skills: skills
+            .iter()
+            .filter(|name| all(|layer, name| layer.skills.contains(name), name))
+            .map(|name| name.as_str().into())
+            .collect(),
+        filesystem: least.map_or("none", krate_model::ClosedSet::as_str).into(),
+        ..Effective::default()
+    };
+    for given in &review.decision.per_need {
+        match (&given.need, &given.by) {
+            (Need::Secret { name, key, .. } | Need::Config { name, key, .. }, Some(by)) => {
+                effective.handles.push(GivenHandle { grant: by.clone(), target: name.clone(), key: key.clone() });
+            }
+            (Need::Pool { name }, Some(_)) => effective.pool = Some(name.clone()),
+            (Need::Target { action }, Some(_)) => effective.targets.push(action.clone()),
+            _ => {}
+        }
+    }
+    let account = &*agent.stack.spec.runtime_identity.service_account_ref;
+    let account = review.snapshot.item(Kind::AgentServiceAccount, review.namespace, account);
+    if let Some(crate::snapshot::Item::AgentServiceAccount(account)) = account {
+        review.decision.runtime_identity = Some(version(Kind::AgentServiceAccount, &account.metadata).name);
+    }
+    review.decision.effective = Some(effective);
+}

@@ -1,0 +1,35 @@
+//! Step 8: what the subject may spend, how much at once, and how often.
+
+use super::{Review, agents};
+use crate::reason::Code;
+
+pub(super) fn step(review: &mut Review<'_>) {
+    let Some(agent) = &review.agent else { return };
+    let usage = review.request.usage.clone().unwrap_or_default();
+    let (budget, rule) = (&agent.stack.spec.budgets, agent.rule);
+    let least = |own: Option<i64>, of_rule: Option<i64>| {
+        own.into_iter().chain(of_rule).map(|most| u64::try_from(most).unwrap_or(0)).min()
+    };
+    let of_rule = rule.map(|rule| &rule.spec.budgets);
+    let cost = least(budget.max_cost_micros, of_rule.and_then(|budget| budget.max_cost_micros));
+    let tokens = least(budget.max_tokens, of_rule.and_then(|budget| budget.max_tokens));
+    // What is asked for has to fit beside what is spent; with nothing asked, something has to be left.
+    let over =
+        |most: Option<u64>, spent: u64, asked: u64| most.is_some_and(|most| spent.saturating_add(asked.max(1)) > most);
+    let over_budget =
+        over(cost, usage.cost_micros, usage.asked_cost_micros) || over(tokens, usage.tokens, usage.asked_tokens);
+    let most = u64::try_from(agent.stack.spec.max_concurrent_runs).unwrap_or(0);
+    let too_many = agents::is_dispatch(review) && usage.concurrent_runs >= most;
+    let limit = rule.and_then(|rule| rule.spec.rate_limit.as_ref());
+    let too_often = agents::is_dispatch(review)
+        && limit.is_some_and(|limit| usage.runs_of_rule >= u64::try_from(limit.max).unwrap_or(0));
+    if over_budget {
+        review.deny(Code::BudgetExceeded, "usage", "nothing of the budget is left for it");
+    }
+    if too_many {
+        review.deny(Code::ConcurrencyExceeded, "usage.concurrentRuns", "the stack has as many runs open as it may");
+    }
+    if too_often {
+        review.deny(Code::RateLimited, "usage.runsOfRule", "the rule has started as many runs as it may in this time");
+    }
+}

@@ -1,0 +1,383 @@
+//! Agents: what their stacks need, what a child has, and what becomes of a yes later.
+
+use krate_policy::decision::{Decision, Outcome};
+use krate_policy::lint::{Rule, lint};
+use krate_policy::permit::{Handle, Permit};
+use krate_policy::reason::Code;
+use krate_policy::review::review;
+use krate_policy::snapshot::{Item, Key, Metadata, Snapshot};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::world::{NS, asked, codes, grant, item, request, snapshot, stack};
+
+fn ready() -> Value {
+    json!({"phase": "Ready"})
+}
+
+// Callers write the values in place.
+#[allow(clippy::needless_pass_by_value)]
+fn profile(name: &str, spec: Value) -> Item {
+    let mut all = json!({"organizationRef": "a", "filesystemPolicy": "none", "approvalPolicyByTool": {}});
+    for (field, value) in spec.as_object().unwrap() {
+        all[field] = value.clone();
+    }
+    item("AgentToolProfile", name, all, ready())
+}
+
+fn needs_of(decision: &Decision) -> Vec<String> {
+    let told = decision.per_need.iter().map(|it| {
+        let need = serde_json::to_value(&it.need).unwrap();
+        let name = need.get("key").or(need.get("name")).unwrap();
+        format!("{} {} {:?}", need["type"].as_str().unwrap(), name.as_str().unwrap(), it.outcome)
+    });
+    told.collect()
+}
+
+#[test]
+fn p51_a_run_needs_all_that_its_stack_names_though_nobody_asked() {
+    let server = item(
+        "AgentMcpServer",
+        "docs",
+        json!({
+            "organizationRef": "a", "transport": "stdio", "command": "docs", "scope": "organization",
+            "secretRefs": [{"name": "docs", "key": "token"}],
+            "headersFrom": [{"name": "X-Key", "secretRef": {"name": "docs", "key": "header"}}],
+            "configRefs": [{"name": "docs", "key": "settings"}], "envFrom": [{"secretRef": {"name": "env"}}],
+        }),
+        ready(),
+    );
+    let skill = item(
+        "AgentSkill",
+        "triage",
+        json!({
+            "organizationRef": "a", "format": "inline", "sourceRef": {}, "requiredTools": ["git", "docs/search"],
+            "requiredSecretRefs": [{"name": "triage", "key": "token"}],
+        }),
+        ready(),
+    );
+    let model = item(
+        "AgentProviderConfig",
+        "claude",
+        json!({"organizationRef": "a", "provider": "anthropic", "authType": "token", "secretRef": {"name": "model", "key": "api-key"}}),
+        ready(),
+    );
+    let pool =
+        item("RunnerPool", "small", json!({"organizationRef": "a", "warmReplicas": 0, "maxReplicas": 1}), ready());
+    let full = stack(|spec, _| {
+        spec["mcpServerRefs"] = json!(["docs"]);
+        spec["skillRefs"] = json!(["triage"]);
+        spec["provider"] = json!("claude");
+        spec["runnerPool"] = json!("small");
+    });
+    let keys = Some(["first".into(), "second".into()].into());
+    let world = snapshot().with(8, [server, skill, model, pool, full]).with_secret(
+        8,
+        NS,
+        "env",
+        Metadata { uid: "u-env".into(), keys },
+    );
+    let decision = asked(&world, |document| document["needs"] = json!([]));
+    assert_eq!(decision.outcome, Outcome::Denied);
+    let mut found = needs_of(&decision);
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "config settings Denied",
+            "mcp-server docs Allowed",
+            "pool small Allowed",
+            "secret api-key Allowed",
+            "secret first Denied",
+            "secret header Denied",
+            "secret second Denied",
+            "secret token Denied",
+            "secret token Denied",
+            "skill triage Allowed",
+            "tool git Denied",
+            "tool search Denied",
+        ]
+    );
+    // Nobody can list the keys of that one: then no grant names them.
+    let blind = world.with_secret(9, NS, "env", Metadata { uid: "u-env".into(), keys: None });
+    let decision = asked(&blind, |document| document["needs"] = json!([]));
+    assert!(needs_of(&decision).contains(&"secret * Denied".to_owned()));
+}
+
+#[test]
+fn p51_a_stack_that_names_what_is_not_there_starts_nothing() {
+    for (field, value) in [
+        ("provider", json!("gone")),
+        ("subagentRefs", json!(["gone"])),
+        ("toolProfileRef", json!("gone")),
+        ("workspacePolicyRef", json!("gone")),
+    ] {
+        let decision = asked(&snapshot().with(8, [stack(|spec, _| spec[field] = value.clone())]), |_| ());
+        assert_eq!(codes(&decision), ["StackNotReady"], "{field}");
+    }
+    for (field, code) in [("mcpServerRefs", "McpServerNotReady"), ("skillRefs", "SkillDenied")] {
+        let decision = asked(&snapshot().with(8, [stack(|spec, _| spec[field] = json!(["gone"]))]), |_| ());
+        assert_eq!(codes(&decision), [code], "{field}");
+    }
+}
+
+#[test]
+fn p24_what_runs_for_others_shares_nothing() {
+    let policy = |spec: Value| {
+        let mut all = json!({"organizationRef": "a", "retentionPolicy": {}});
+        for (field, value) in spec.as_object().unwrap() {
+            all[field] = value.clone();
+        }
+        [
+            item("AgentWorkspacePolicy", "shared", all, ready()),
+            stack(|spec, _| spec["workspacePolicyRef"] = json!("shared")),
+        ]
+    };
+    let stranger = |document: &mut Value| {
+        document["needs"] = json!([]);
+        document["causeChain"][0]["steering"] =
+            json!([{"role": "author", "account": {"provider": "gh", "id": "99"}, "association": "NONE"}]);
+    };
+    for shared in [json!({"mode": "shared-worktree"}), json!({"caches": "repository"}), json!({"trustTier": "trusted"})]
+    {
+        let world = snapshot().with(8, policy(shared.clone()));
+        assert_eq!(codes(&asked(&world, stranger)), ["UntrustedCause"], "{shared}");
+        assert_eq!(codes(&asked(&world, |document| document["needs"] = json!([]))), [""; 0], "{shared}, a member");
+    }
+    assert_eq!(codes(&asked(&snapshot().with(8, policy(json!({}))), stranger)), [""; 0], "isolated");
+}
+
+#[test]
+fn p27_the_effective_set_holds_names_only() {
+    let world = snapshot().with(
+        8,
+        [
+            profile(
+                "p",
+                json!({
+                    "nativeTools": {"git": true}, "filesystemPolicy": "read-only",
+                    "approvalPolicyByTool": {"git": "allow", "shell": "allow", "browser": "deny"},
+                }),
+            ),
+            stack(|spec, _| spec["toolProfileRef"] = json!("p")),
+        ],
+    );
+    let decision = asked(&world, |_| ());
+    let effective = serde_json::to_value(decision.effective.as_ref().unwrap()).unwrap();
+    assert_eq!(
+        effective,
+        json!({
+            "tools": ["git"], "servers": [], "skills": [], "filesystem": "read-only", "targets": [],
+            "handles": [{"grant": "AgentSecretGrant/model", "target": "model", "key": "api-key"}],
+        })
+    );
+    assert_eq!(decision.runtime_identity.as_deref(), Some("AgentServiceAccount/agent-repair"));
+}
+
+#[test]
+fn p4_p63_a_yes_is_for_what_was_asked_and_for_what_decided() {
+    let world = snapshot();
+    let asked = request(|_| ());
+    let permit = Permit::new(&asked, review(&asked, &world)).unwrap();
+    let now = asked.now;
+    assert_eq!(permit.check(&asked, now, &world), Ok(()));
+    let mut later = asked.clone();
+    later.native = Vec::new();
+    later.now = "2026-06-01T00:01:00Z".parse().unwrap();
+    assert_eq!(permit.check(&later, later.now, &world), Ok(()), "P55: the time is no part of it");
+    let field = |reason: Result<(), krate_policy::reason::Reason>| {
+        let reason = reason.unwrap_err();
+        assert_eq!(reason.code, Code::StaleDecision);
+        reason.field.to_string()
+    };
+    let other = request(|document| document["ref"] = json!("refs/heads/feature/y"));
+    assert_eq!(field(permit.check(&other, now, &world)), "requestDigest");
+    assert_eq!(field(permit.check(&asked, "2026-06-01T00:05:00Z".parse().unwrap(), &world)), "expiresAt");
+    let changed = world.with(8, [newer(&grant(|_, _| ()))]);
+    assert_eq!(field(permit.check(&asked, now, &changed)), "versions");
+    let key = Key { kind: krate_model::Kind::AgentStack, namespace: NS.into(), name: "repair".into() };
+    assert_eq!(field(permit.check(&asked, now, &world.without(8, &key))), "versions");
+    let denied = request(|document| document["ref"] = json!("refs/heads/release/1"));
+    let no = Permit::new(&denied, review(&denied, &world)).unwrap();
+    assert_eq!(field(no.check(&denied, now, &world)), "outcome");
+}
+
+fn newer(item: &Item) -> Item {
+    let mut document = item.document();
+    document["metadata"]["resourceVersion"] = json!("2");
+    let kind = document["kind"].as_str().unwrap().parse().unwrap();
+    Item::read(kind, &document).unwrap().unwrap()
+}
+
+#[test]
+fn p22_a_counted_grant_moves_with_each_use_and_the_yes_stands() {
+    let counted = |uses: i64, revoked: bool| {
+        grant(|spec, status| {
+            spec["maxUses"] = json!(1);
+            spec["revoked"] = json!(revoked);
+            status["uses"] = json!(uses);
+            status["phase"] = json!(if uses == 1 { "Exhausted" } else { "Active" });
+        })
+    };
+    let world = snapshot().with(8, [counted(0, false)]);
+    let asked = request(|_| ());
+    let permit = Permit::new(&asked, review(&asked, &world)).unwrap();
+    assert_eq!(permit.decision().reservations.len(), 1);
+    assert_eq!(permit.check(&asked, asked.now, &world.with(9, [newer(&counted(1, false))])), Ok(()));
+    assert!(permit.check(&asked, asked.now, &world.with(9, [newer(&counted(1, true))])).is_err());
+    let again = review(&asked, &world.with(9, [counted(1, false)]));
+    assert_eq!(codes(&again), ["GrantExhausted"]);
+}
+
+#[test]
+fn p21_p69_a_handle_is_looked_at_again_at_each_use() {
+    let world = snapshot();
+    let now = "2026-06-01T00:00:00Z".parse().unwrap();
+    let version = review(&request(|_| ()), &world)
+        .versions
+        .into_iter()
+        .find(|it| it.name.starts_with("AgentSecretGrant"))
+        .unwrap();
+    let handle = Handle::new(version, [NS, "model"], "api-key", "run-1/1", 7);
+    let code = |snapshot: &Snapshot, token| handle.check("a", token, now, snapshot).map_err(|reason| reason.code);
+    assert_eq!(code(&world, 7), Ok(()));
+    assert_eq!(code(&world, 8), Err(Code::StaleDecision), "fenced");
+    let with = |change: fn(&mut Value, &mut Value)| world.with(8, [grant(change)]);
+    assert_eq!(code(&with(|spec, _| spec["revoked"] = json!(true)), 7), Err(Code::GrantRevoked));
+    assert_eq!(code(&with(|spec, _| spec["expiresAt"] = json!("2026-06-01T00:00:00Z")), 7), Err(Code::GrantExpired));
+    assert_eq!(code(&with(|spec, _| spec["secretRef"]["keys"] = json!(["other"])), 7), Err(Code::GrantScopeMismatch));
+    assert_eq!(code(&with(|spec, _| spec["notBefore"] = json!("2026-06-02T00:00:00Z")), 7), Err(Code::GrantNotReady));
+    let key = Key { kind: krate_model::Kind::AgentSecretGrant, namespace: NS.into(), name: "model".into() };
+    assert_eq!(code(&world.without(8, &key), 7), Err(Code::GrantRevoked));
+    let rotated = Metadata { uid: "u-secret".into(), keys: None };
+    assert_eq!(code(&world.with_secret(8, NS, "model", rotated), 7), Ok(()), "rotation is no change of the grant");
+    let another = Metadata { uid: "u-other".into(), keys: None };
+    assert_eq!(code(&world.with_secret(8, NS, "model", another), 7), Err(Code::GrantScopeMismatch));
+}
+
+#[test]
+fn p70_what_agents_have_and_nobody_needs_is_named() {
+    let at = "2026-06-01T00:00:00Z".parse().unwrap();
+    let found = |items: Vec<Item>| -> Vec<(String, Rule)> {
+        lint(&snapshot().with(8, items), at)
+            .into_iter()
+            .map(|it| (format!("{} {}", it.name, it.field), it.rule))
+            .collect()
+    };
+    let shell = json!({
+        "nativeTools": {"shell": true}, "networkPolicy": {"allowHosts": ["example.com", "*"]},
+        "approvalPolicyByTool": {"shell": "allow"}, "allowedCommands": ["a | b"], "deniedCommands": ["$x"],
+    });
+    assert_eq!(
+        found(vec![profile("p", shell), stack(|spec, _| spec["toolProfileRef"] = json!("p"))]),
+        [
+            ("AgentStack/repair spec.toolProfileRef".to_owned(), Rule::TooWide),
+            ("AgentToolProfile/p spec.allowedCommands".to_owned(), Rule::MatchesNothing),
+            ("AgentToolProfile/p spec.deniedCommands".to_owned(), Rule::MatchesNothing),
+            ("AgentToolProfile/p spec.networkPolicy.allowHosts".to_owned(), Rule::MatchesNothing),
+        ]
+    );
+    assert_eq!(
+        found(vec![profile("p", json!({"networkPolicy": {"default": "allow"}}))]),
+        [
+            ("AgentToolProfile/p metadata.name".to_owned(), Rule::Unused),
+            ("AgentToolProfile/p spec.networkPolicy.default".to_owned(), Rule::TooWide),
+        ]
+    );
+    let pool =
+        item("RunnerPool", "idle", json!({"organizationRef": "a", "warmReplicas": 0, "maxReplicas": 1}), ready());
+    assert_eq!(found(vec![pool]), [("RunnerPool/idle metadata.name".to_owned(), Rule::Unused)]);
+    let rule = json!({
+        "organizationRef": "a", "sources": ["push"], "agentStack": "gone", "taskKind": "fix",
+        "owner": {"kind": "user", "name": "nobody"},
+    });
+    assert_eq!(
+        found(vec![item("AgentTriggerRule", "r", rule, json!({"phase": "Active"}))]),
+        [
+            ("AgentTriggerRule/r spec.agentStack".to_owned(), Rule::Dangling),
+            ("AgentTriggerRule/r spec.owner".to_owned(), Rule::Dangling),
+        ]
+    );
+}
+
+const TOOLS: [&str; 4] = ["git", "shell", "browser", "codeSearch"];
+const WAYS: [&str; 5] = ["allow", "allow-workspace", "prompt", "prompt-on-denied-or-privileged", "deny"];
+const FILES: [&str; 3] = ["none", "read-only", "workspace-write"];
+const HOSTS: [&str; 3] = ["example.com", "*.example.com", "10.0.0.7"];
+
+fn profiles() -> impl Strategy<Value = Value> {
+    let tools = proptest::collection::vec((any::<bool>(), 0..6_usize), TOOLS.len());
+    let hosts = proptest::sample::subsequence(HOSTS.to_vec(), 0..=HOSTS.len());
+    let commands = proptest::sample::subsequence(vec!["git", "git push", "python3", "ls"], 0..=4);
+    let denied = proptest::sample::subsequence(vec!["git push --force", "rm"], 0..=2);
+    (tools, 0..FILES.len(), any::<bool>(), hosts, commands, denied).prop_map(
+        |(tools, files, open, hosts, commands, denied)| {
+            let mut spec = json!({
+                "filesystemPolicy": FILES[files], "allowedCommands": commands, "deniedCommands": denied,
+                "networkPolicy": {"default": if open { "allow" } else { "deny" }, "allowHosts": hosts},
+                "nativeTools": {}, "approvalPolicyByTool": {},
+            });
+            for (tool, (is_on, way)) in TOOLS.iter().zip(tools) {
+                spec["nativeTools"][*tool] = json!(is_on);
+                if let Some(way) = WAYS.get(way) {
+                    spec["approvalPolicyByTool"][*tool] = json!(way);
+                }
+            }
+            spec
+        },
+    )
+}
+
+fn a_need() -> impl Strategy<Value = Value> {
+    let tool = (0..TOOLS.len(), 0..5_usize).prop_map(|(tool, command)| {
+        let commands = [
+            json!([]),
+            json!(["git", "push", "-f"]),
+            json!(["git", "push", "origin"]),
+            json!(["python3", "x"]),
+            json!(["ls"]),
+        ];
+        json!({"type": "tool", "name": TOOLS[tool], "command": commands[command]})
+    });
+    let host =
+        prop_oneof![Just("example.com"), Just("a.example.com"), Just("10.0.0.7"), Just("10.0.0.8"), Just("evil.net")];
+    let host = host.prop_map(|host| json!({"type": "host", "host": host}));
+    let path = any::<bool>().prop_map(|write| json!({"type": "path", "path": "src/lib.rs", "write": write}));
+    prop_oneof![tool, host, path]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn p25_p62_a_child_never_has_more_than_its_parent(parent in profiles(), child in profiles(), need in a_need()) {
+        let world = snapshot().with(8, [
+            profile("parent", parent),
+            profile("child", child),
+            item("AgentSubagent", "sub", json!({"organizationRef": "a", "rolePrompt": "x", "taskKinds": ["x"], "toolProfileRef": "child"}), ready()),
+            stack(|spec, _| {
+                spec["toolProfileRef"] = json!("parent");
+                spec["subagentRefs"] = json!(["sub"]);
+            }),
+        ]);
+        let acting = |links: Value| {
+            let need = need.clone();
+            asked(&world, move |document| {
+                document["subject"] = json!({"kind": links[0]["kind"], "name": links[0]["name"], "uid": links[0]["uid"]});
+                document["action"] = json!({"verb": "use", "kind": "AgentStack"});
+                document["actorChain"] = links;
+                document["needs"] = json!([need]);
+            })
+        };
+        let person = json!({"kind": "user", "name": "ada", "uid": "u-ada"});
+        let of_stack = json!({"kind": "agent-stack", "name": "repair", "uid": "u-repair", "by": "token"});
+        let of_child = json!({"kind": "subagent", "name": "sub", "uid": "u-sub", "by": "delegation"});
+        let above = acting(json!([of_stack, person]));
+        let below = acting(json!([of_child, of_stack, person]));
+        prop_assert!(below.outcome >= above.outcome, "{} above, {} below", json!(above), json!(below));
+        // And what is told to be effective is what is given.
+        if let (Some(effective), Some(true)) = (&above.effective, need["command"].as_array().map(Vec::is_empty)) {
+            let listed = effective.tools.iter().any(|tool| **tool == *need["name"].as_str().unwrap());
+            prop_assert_eq!(listed, above.outcome != Outcome::Denied);
+        }
+    }
+}
