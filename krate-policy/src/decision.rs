@@ -232,6 +232,14 @@ impl Decision {
         }))
     }
 
+    /// Adds what was found beside the review, and settles the outcome anew.
+    pub(crate) fn add(&mut self, reasons: Vec<Reason>) {
+        if !reasons.is_empty() {
+            self.reasons.extend(reasons);
+            self.settle();
+        }
+    }
+
     /// The outcome that the reasons and needs come to: the worst (P3).
     pub(crate) fn settle(&mut self) {
         let of = |severity| match severity {

@@ -6,6 +6,7 @@
 //!
 //! Pure: no I/O, no task, no clock, no randomness. Time is passed in; the same input gives the same output on every target.
 
+pub mod admission;
 pub mod approval;
 pub mod cases;
 pub mod command;

@@ -70,7 +70,9 @@ impl Template {
             }
             Self::Contributor => {
                 Self::Viewer.allows(verb, kind)
-                    || (is_write(verb) && matches!(kind, Kind::Issue | Kind::Comment | Kind::PullRequest))
+                    || (is_write(verb)
+                        && matches!(kind, Kind::Issue | Kind::Comment | Kind::PullRequest | Kind::Review))
+                    || (*verb == Verb::Create && matches!(kind, Kind::Pipeline | Kind::PolicyExceptionRequest))
             }
             Self::Maintainer => {
                 Self::Contributor.allows(verb, kind)
@@ -92,9 +94,15 @@ impl Template {
                                 | Kind::RunnerPool
                         ),
                         Verb::Cancel => {
-                            matches!(kind, Kind::AgentDispatchRun | Kind::AgentDispatchAttempt | Kind::Pipeline)
+                            matches!(
+                                kind,
+                                Kind::AgentDispatchRun
+                                    | Kind::AgentDispatchAttempt
+                                    | Kind::Pipeline
+                                    | Kind::ExternalWriteIntent
+                            )
                         }
-                        Verb::Decide => kind == Kind::AgentApproval,
+                        Verb::Decide => matches!(kind, Kind::AgentApproval | Kind::AgentContextLabel),
                         Verb::Create | Verb::Update | Verb::Patch => matches!(
                             kind,
                             Kind::AgentStack
@@ -122,7 +130,10 @@ impl Template {
                                 | Kind::RepositoryPermission
                         ))
             }
-            Self::OrgAdmin => kind.info().home != Home::Platform && !matches!(verb, Verb::Unknown(_)),
+            Self::OrgAdmin => {
+                Self::Viewer.allows(verb, kind)
+                    || (kind.info().home != Home::Platform && !matches!(verb, Verb::Unknown(_)))
+            }
             Self::SecretGrantAdmin => {
                 (is_read(verb) || is_write(verb) || *verb == Verb::Delete)
                     && matches!(kind, Kind::AgentSecretGrant | Kind::AgentConfigGrant)

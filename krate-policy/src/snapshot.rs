@@ -188,6 +188,8 @@ pub struct Snapshot {
     guards: Shards<Box<str>, BTreeMap<Box<str>, Arc<Guard>>>,
     /// (namespace, tool profile) → it, read.
     tools: Shards<[Box<str>; 2], Arc<Tools>>,
+    /// Who administers the platform, by name, with their uid.
+    platform_admins: BTreeMap<Box<str>, Box<str>>,
     /// Controllers of krate that write, by name, with their uid.
     controllers: BTreeMap<Box<str>, (Box<str>, Controller)>,
     is_native_asked: bool,
@@ -519,6 +521,30 @@ impl Snapshot {
     pub fn with_controller(mut self, name: &str, uid: &str, controller: Controller) -> Self {
         self.controllers.insert(name.into(), (uid.into(), controller));
         self
+    }
+
+    /// The same, with a person who administers the platform: organizations, and what is lent to them (P9).
+    #[must_use]
+    pub fn with_platform_admin(mut self, name: &str, uid: &str) -> Self {
+        self.platform_admins.insert(name.into(), uid.into());
+        self
+    }
+
+    pub(crate) fn is_platform_admin(&self, name: &str, uid: &str) -> bool {
+        self.platform_admins.get(name).is_some_and(|known| **known == *uid)
+    }
+
+    /// The organization whose namespace that is.
+    pub(crate) fn organization_of(&self, namespace: &str) -> Option<&str> {
+        self.organizations.iter().find(|(_, known)| ***known == *namespace).map(|(name, _)| &**name)
+    }
+
+    /// The roles of a team.
+    pub(crate) fn roles_of_team(&self, namespace: &str, team: &str) -> impl Iterator<Item = &AgentRoleBinding> {
+        self.rights(namespace, "team", team).filter_map(|item| match item {
+            Item::AgentRoleBinding(binding) => Some(&**binding),
+            _ => None,
+        })
     }
 
     /// The controller of that name and uid.

@@ -16,14 +16,18 @@ mod scope;
 mod shape;
 mod tools;
 
+use krate_model::Kind;
+use krate_model::kinds::members::Permission;
 use krate_model::kinds::policy::ApprovalClass;
 use krate_model::kinds::shared::Time;
 
 use crate::decision::{Decision, Outcome, Version};
 use crate::reason::{Code, Reason, Severity};
-use crate::request::Request;
+use crate::request::{Named, Request, Verb};
 use crate::snapshot::Snapshot;
 use crate::trust::Trust;
+
+pub(crate) use tools::right_of;
 
 pub use shape::{MAX_ACTORS, MAX_NEEDS, MAX_REQUEST_BYTES, read};
 
@@ -47,32 +51,7 @@ struct Review<'a> {
 
 /// The answer to `request` by `snapshot`. Pure and total (P1).
 pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
-    let limit = chrono::TimeDelta::try_minutes(MAX_VALID_MINUTES).unwrap_or_default();
-    let decision = Decision {
-        outcome: Outcome::Denied,
-        reasons: Vec::new(),
-        by: None,
-        per_need: Vec::new(),
-        runtime_identity: None,
-        effective: None,
-        missing_grants: Vec::new(),
-        required_approvals: Vec::new(),
-        trust: None,
-        reservations: Vec::new(),
-        versions: Vec::new(),
-        native: "off",
-        snapshot_version: snapshot.version(),
-        // A time at the end of the calendar gets no five minutes more: the decision is over at once.
-        expires_at: request.now.checked_add_signed(limit).unwrap_or(request.now),
-    };
-    let trust = Trust {
-        gate: crate::trust::Level::Anonymous,
-        steering: crate::trust::Level::Anonymous,
-        is_fork: false,
-        is_loop: false,
-        because: Vec::new(),
-    };
-    let mut review = Review { request, snapshot, namespace: "", agent: None, trust, asks: Vec::new(), decision };
+    let mut review = Review::new(request, snapshot);
     // P52: what these hide stays hidden.
     for step in [shape::step, scope::step, identity::step] {
         step(&mut review);
@@ -84,6 +63,89 @@ pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
         step(&mut review);
     }
     review.end()
+}
+
+/// A no for these reasons alone.
+pub(crate) fn refused(request: &Request, snapshot: &Snapshot, reasons: impl IntoIterator<Item = Reason>) -> Decision {
+    let mut review = Review::new(request, snapshot);
+    review.decision.reasons.extend(reasons);
+    review.end()
+}
+
+/// A yes that something outside of the review gives, by its name.
+pub(crate) fn allowed(request: &Request, snapshot: &Snapshot, by: String) -> Decision {
+    let mut review = Review::new(request, snapshot);
+    review.decision.by = Some(by.into());
+    review.end()
+}
+
+/// The rights of persons, as the review sees them, in the repository of a request.
+pub(crate) struct Rights<'a> {
+    request: Request,
+    snapshot: &'a Snapshot,
+}
+
+impl<'a> Rights<'a> {
+    pub(crate) fn of(request: &Request, snapshot: &'a Snapshot) -> Self {
+        Self { request: request.clone(), snapshot }
+    }
+
+    /// The same, in that repository, or in none.
+    pub(crate) fn in_repository(&self, repository: Option<Named>) -> Self {
+        Self { request: Request { repository, ..self.request.clone() }, snapshot: self.snapshot }
+    }
+
+    /// Whether a person has that verb on that kind.
+    pub(crate) fn may(&self, person: &str, verb: &Verb, kind: Kind) -> bool {
+        role::may_on(&self.review(), person, verb, kind)
+    }
+
+    /// A person's permission on a repository.
+    pub(crate) fn permission(&self, person: &str, repository: &Named) -> Option<Permission> {
+        role::permission(&self.review(), person, repository)
+    }
+
+    /// What Kubernetes said of the subject, if it was asked in the last half minute.
+    pub(crate) fn native(&self, verb: &Verb, kind: &str) -> Option<bool> {
+        role::answer(&self.review(), verb, kind)
+    }
+
+    fn review(&self) -> Review<'_> {
+        let mut review = Review::new(&self.request, self.snapshot);
+        review.namespace = self.snapshot.organizations.get(&self.request.organization).map_or("", |it| &**it);
+        review
+    }
+}
+
+impl<'a> Review<'a> {
+    fn new(request: &'a Request, snapshot: &'a Snapshot) -> Self {
+        let limit = chrono::TimeDelta::try_minutes(MAX_VALID_MINUTES).unwrap_or_default();
+        let decision = Decision {
+            outcome: Outcome::Denied,
+            reasons: Vec::new(),
+            by: None,
+            per_need: Vec::new(),
+            runtime_identity: None,
+            effective: None,
+            missing_grants: Vec::new(),
+            required_approvals: Vec::new(),
+            trust: None,
+            reservations: Vec::new(),
+            versions: Vec::new(),
+            native: "off",
+            snapshot_version: snapshot.version(),
+            // A time at the end of the calendar gets no five minutes more: the decision is over at once.
+            expires_at: request.now.checked_add_signed(limit).unwrap_or(request.now),
+        };
+        let trust = Trust {
+            gate: crate::trust::Level::Anonymous,
+            steering: crate::trust::Level::Anonymous,
+            is_fork: false,
+            is_loop: false,
+            because: Vec::new(),
+        };
+        Self { request, snapshot, namespace: "", agent: None, trust, asks: Vec::new(), decision }
+    }
 }
 
 impl Review<'_> {

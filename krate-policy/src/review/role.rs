@@ -111,27 +111,36 @@ pub(super) fn is_among(review: &Review<'_>, person: &str, approvers: &Approvers)
     })
 }
 
-fn native(review: &mut Review<'_>) {
+/// What Kubernetes said of the subject about that verb and kind: no where one answer is no, yes where all are and none is older than 30 seconds.
+pub(super) fn answer(review: &Review<'_>, verb: &Verb, kind: &str) -> Option<bool> {
     let request = review.request;
-    let of_this = |answer: &&crate::request::NativeAnswer| {
-        answer.user == request.subject.name && answer.verb == request.action.verb && answer.kind == request.action.kind
-    };
-    let mut answers = request.native.iter().filter(of_this).peekable();
+    let mut found = None;
+    let of_this =
+        |it: &&crate::request::NativeAnswer| it.user == request.subject.name && it.verb == *verb && *it.kind == *kind;
+    for answer in request.native.iter().filter(of_this) {
+        let age = request.now.signed_duration_since(answer.at).num_milliseconds();
+        if !answer.allowed {
+            return Some(false);
+        }
+        if !(0..=MAX_ANSWER_AGE_SECONDS.saturating_mul(1000)).contains(&age) {
+            return None;
+        }
+        found = Some(true);
+    }
+    found
+}
+
+fn native(review: &mut Review<'_>) {
+    let action = &review.request.action;
+    let answer = answer(review, &action.verb, &action.kind);
     if review.snapshot.is_native_asked() {
         review.decision.native = "asked";
-        let fresh = |at| {
-            let age = request.now.signed_duration_since(at).num_milliseconds();
-            (0..=MAX_ANSWER_AGE_SECONDS.saturating_mul(1000)).contains(&age)
-        };
-        if answers.peek().is_none() || !request.native.iter().filter(of_this).all(|answer| fresh(answer.at)) {
-            review.deny(
-                Code::NativeRbacUnavailable,
-                "native",
-                "no answer of the last 30 seconds is there for this question",
-            );
+        if answer.is_none() {
+            let text = "no answer of the last 30 seconds is there for this question";
+            review.deny(Code::NativeRbacUnavailable, "native", text);
         }
     }
-    if answers.any(|answer| !answer.allowed) {
+    if answer == Some(false) {
         review.deny(Code::NativeRbacDenied, "native", "Kubernetes says no");
     }
 }

@@ -310,7 +310,7 @@ fn memory(review: &Review<'_>, agent: &Agent<'_>, source: &str, path: &str) -> A
 }
 
 /// Which right of a person a write-back needs: nobody lends what they haven't (P61).
-fn right_of(action: &str) -> Option<(Verb, Kind)> {
+pub(crate) fn right_of(action: &str) -> Option<(Verb, Kind)> {
     Some(match action {
         "issue-comment" | "pull-request-comment" => (Verb::Create, Kind::Comment),
         "review" => (Verb::Update, Kind::PullRequest),

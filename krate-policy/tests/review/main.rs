@@ -1,5 +1,6 @@
 //! The review as its callers see it. Test names begin with the number of what they prove.
 
+mod admission;
 mod agents;
 mod approvals;
 mod differential;

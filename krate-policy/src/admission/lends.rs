@@ -1,0 +1,353 @@
+//! What a write of a policy resource lends, takes the last of, or loosens (P44, P61): nobody lends what they haven't.
+
+use std::collections::BTreeSet;
+
+use krate_model::kinds::agents::AgentStack;
+use krate_model::kinds::external::{ExternalBackendSyncPolicy, WritePolicy};
+use krate_model::kinds::grants::{AgentRoleBinding, RoleKind, ScopeKind};
+use krate_model::kinds::members::{Permission, RepositoryPermission, Team, User, UserState};
+use krate_model::kinds::sets::Operation;
+use krate_model::kinds::triggers::{AgentTriggerRule, LifecycleState};
+use krate_model::{ClosedSet, Kind};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Change, Write, text};
+use crate::approval::may_add;
+use crate::command::Command;
+use crate::host::HostPattern;
+use crate::reason::{Code, Reason};
+use crate::request::{Named, Request, SubjectKind, Verb};
+use crate::review::Rights;
+use crate::roles::Template;
+use crate::snapshot::Snapshot;
+
+/// What is in the way of this write beyond the right to make it.
+pub(super) fn look(kind: Kind, write: &Write<'_>, request: &Request, snapshot: &Snapshot) -> Vec<Reason> {
+    if request.subject.kind == SubjectKind::Controller {
+        return Vec::new();
+    }
+    let giver = request.actor_chain.last().map_or("", |link| &link.name);
+    let mut look = Look { write, request, rights: Rights::of(request, snapshot), snapshot, giver, found: Vec::new() };
+    match kind {
+        Kind::User => look.user(),
+        Kind::RepositoryPermission => look.permission(),
+        Kind::Team => look.team(),
+        Kind::AgentRoleBinding => look.role(),
+        Kind::AgentSecretGrant => look.secret(),
+        Kind::ExternalBackendProvider => look.provider(),
+        Kind::ExternalBackendSyncPolicy => look.sync_policy(),
+        Kind::AgentStack => look.stack(),
+        Kind::AgentToolProfile => look.profile(),
+        Kind::AgentTriggerRule => look.rule(),
+        Kind::AgentApproval => look.approval(),
+        _ => {}
+    }
+    look.found
+}
+
+struct Look<'a> {
+    write: &'a Write<'a>,
+    request: &'a Request,
+    rights: Rights<'a>,
+    snapshot: &'a Snapshot,
+    giver: &'a str,
+    found: Vec<Reason>,
+}
+
+impl<'a> Look<'a> {
+    fn say(&mut self, code: Code, field: &str, text: impl Into<Box<str>>) {
+        self.found.push(Reason::new(code, field, text));
+    }
+
+    fn wanted<T: DeserializeOwned>(&self) -> Option<T> {
+        serde::Deserialize::deserialize(self.write.change.wanted()?).ok()
+    }
+
+    fn stored<T: DeserializeOwned>(&self) -> Option<T> {
+        serde::Deserialize::deserialize(self.write.change.stored()?).ok()
+    }
+
+    fn namespace(&self) -> &'a str {
+        text(self.write.change.document(), "/metadata/namespace")
+    }
+
+    /// An organization keeps an administrator who is active.
+    fn user(&mut self) {
+        let rules = |user: &User| user.spec.admin && user.spec.state == UserState::Active;
+        let before = self.stored::<User>().is_some_and(|user| rules(&user));
+        let after = self.wanted::<User>().is_some_and(|user| rules(&user));
+        if !before || after {
+            return;
+        }
+        let name = text(self.write.change.document(), "/metadata/name");
+        let others = self.snapshot.users(self.namespace()).filter(|other| &**other != name);
+        let left = others.into_iter().any(|other| self.snapshot.user(self.namespace(), &other).is_some_and(rules));
+        if !left {
+            self.say(Code::ExplicitDeny, "spec.admin", "is the organization's last administrator, and has to stay");
+        }
+    }
+
+    fn permission(&mut self) {
+        let Some(new) = self.wanted::<RepositoryPermission>() else { return };
+        if new.spec.revoked {
+            return;
+        }
+        self.at_most("spec.permission", &new.spec.repository, &new.spec.permission);
+    }
+
+    /// Whether the giver has at least that permission on the repository.
+    fn at_most(&mut self, field: &str, repository: &str, given: &Permission) {
+        let found = self.snapshot.repository(self.namespace(), repository);
+        let named = Named {
+            name: repository.into(),
+            uid: found.and_then(|found| found.metadata.uid.as_deref()).unwrap_or("none").into(),
+            snapshot_digest: None,
+        };
+        let own = self.rights.permission(self.giver, &named);
+        if !given.is_known() || own.is_none_or(|own| own < *given) {
+            let text = format!("gives {given} on {repository}, which is more than {} has", self.giver);
+            self.say(Code::EscalationDenied, field, text);
+        }
+    }
+
+    /// Who is put into a team, or what a team is given, lends all that the team has.
+    fn team(&mut self) {
+        let Some(new) = self.wanted::<Team>() else { return };
+        let old = self.stored::<Team>();
+        let members = |team: &Team| team.spec.members.union(&team.spec.maintainers).cloned().collect::<BTreeSet<_>>();
+        let joined = old.as_ref().is_none_or(|old| !members(&new).is_subset(&members(old)));
+        for grant in &new.spec.repository_grants {
+            let is_old = old.as_ref().is_some_and(|old| old.spec.repository_grants.contains(grant));
+            if joined || !is_old {
+                self.at_most("spec.repositoryGrants", &grant.repository, &grant.permission);
+            }
+        }
+        if joined {
+            let name = text(self.write.change.document(), "/metadata/name").to_owned();
+            let roles: Vec<AgentRoleBinding> = self.snapshot.roles_of_team(self.namespace(), &name).cloned().collect();
+            for role in &roles {
+                self.gives(role, "spec.members");
+            }
+        }
+    }
+
+    fn role(&mut self) {
+        if let Some(new) = self.wanted::<AgentRoleBinding>() {
+            self.gives(&new, "spec.roleRef");
+        }
+    }
+
+    /// Whether all that a role gives is the giver's own, or theirs to bind.
+    fn gives(&mut self, binding: &AgentRoleBinding, field: &str) {
+        let role = &binding.spec.role_ref;
+        let scope = &binding.spec.scope;
+        let repository = match (&scope.kind, scope.name.as_deref()) {
+            (ScopeKind::Repository, Some(name)) => {
+                let found = self.snapshot.repository(self.namespace(), name);
+                let uid = found.and_then(|found| found.metadata.uid.as_deref()).unwrap_or("none");
+                Some(Named { name: name.into(), uid: uid.into(), snapshot_digest: None })
+            }
+            _ => None,
+        };
+        let lacks = if role.kind == RoleKind::RoleTemplate {
+            let template = Template::from_text(&role.name);
+            let all = Kind::ALL.iter().flat_map(|kind| Verb::ALL.iter().map(move |verb| (verb, *kind)));
+            let mut given = all.filter(|(verb, kind)| template.allows(verb, *kind)).peekable();
+            if !template.is_known() || given.peek().is_none() {
+                Some(format!("{} is no role template of persons", role.name))
+            } else {
+                let rights = self.rights.in_repository(repository);
+                given
+                    .find(|(verb, kind)| !rights.may(self.giver, verb, *kind))
+                    .map(|(verb, kind)| format!("gives {verb} on {kind}, which {} hasn't there", self.giver))
+            }
+        } else {
+            // A role of Kubernetes: it is asked there, whether the giver may bind it.
+            let asked = self.rights.native(&Verb::Bind, role.kind.as_str());
+            (asked != Some(true)).then(|| {
+                format!("binds {} {}, and Kubernetes doesn't let {} bind it", role.kind, role.name, self.giver)
+            })
+        };
+        if let Some(text) = lacks {
+            self.say(Code::EscalationDenied, field, text);
+        }
+    }
+
+    /// Granting a Secret is reading it: where there is a cluster, it says so.
+    fn secret(&mut self) {
+        let is_more = match (self.write.change.stored(), self.write.change.wanted()) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(old), Some(new)) => {
+                old.get("spec") != new.get("spec") && new.pointer("/spec/revoked") != Some(&Value::Bool(true))
+            }
+        };
+        if is_more && self.snapshot.is_native_asked() && self.rights.native(&Verb::Get, "Secret") != Some(true) {
+            self.say(
+                Code::EscalationDenied,
+                "spec.secretRef",
+                "grants a Secret that Kubernetes doesn't let the giver read",
+            );
+        }
+    }
+
+    fn provider(&mut self) {
+        let names = |document: Option<&Value>| document.map(|it| it.pointer("/spec/authRef/secretRef").cloned());
+        let changed = self.write.change.wanted().is_some()
+            && names(self.write.change.stored()) != names(self.write.change.wanted());
+        if changed && self.snapshot.is_native_asked() && self.rights.native(&Verb::Get, "Secret") != Some(true) {
+            self.say(
+                Code::EscalationDenied,
+                "spec.authRef.secretRef",
+                "names a Secret that Kubernetes doesn't let the writer read",
+            );
+        }
+    }
+
+    /// More trust for an agent is lent by who could do it themselves.
+    fn sync_policy(&mut self) {
+        let Some(new) = self.wanted::<ExternalBackendSyncPolicy>() else { return };
+        let old = self.stored::<ExternalBackendSyncPolicy>();
+        let trusts = |policy: &WritePolicy, agent: &str, operation: &Operation| {
+            policy.trusted_agents.iter().any(|it| it.agent == agent && it.operations.contains(operation))
+        };
+        for trusted in &new.spec.write_policy.trusted_agents {
+            for operation in &trusted.operations {
+                let before = old.as_ref().is_some_and(|old| trusts(&old.spec.write_policy, &trusted.agent, operation));
+                let lent = right_of(operation).is_some_and(|(verb, kind)| self.rights.may(self.giver, &verb, kind));
+                if !before && !lent {
+                    let text = format!("trusts {} with {operation}, which {} couldn't do", trusted.agent, self.giver);
+                    self.say(Code::EscalationDenied, "spec.writePolicy.trustedAgents", text);
+                }
+            }
+        }
+    }
+
+    fn stack(&mut self) {
+        let Some(new) = self.wanted::<AgentStack>() else { return };
+        let old = self.stored::<AgentStack>();
+        let before = old.map(|old| old.spec.write_back_policy.allowed_targets).unwrap_or_default();
+        let targets: Vec<String> = new.spec.write_back_policy.allowed_targets.difference(&before).cloned().collect();
+        self.targets("spec.writeBackPolicy.allowedTargets", &targets);
+    }
+
+    fn targets(&mut self, field: &str, targets: &[String]) {
+        for target in targets {
+            let bare = target.split('/').next().unwrap_or_default();
+            let lent =
+                crate::review::right_of(bare).is_some_and(|(verb, kind)| self.rights.may(self.giver, &verb, kind));
+            if !lent {
+                let text = format!("lets {target} be done, which {} couldn't do", self.giver);
+                self.say(Code::EscalationDenied, field, text);
+            }
+        }
+    }
+
+    /// What can't be read allows nothing, and is told when it is written (P17, P18).
+    fn profile(&mut self) {
+        let list = |pointer: &str| {
+            let found = self.write.change.wanted().and_then(|new| new.pointer(pointer)).and_then(Value::as_array);
+            found.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let hosts = list("/spec/networkPolicy/allowHosts");
+        let commands = [list("/spec/allowedCommands"), list("/spec/deniedCommands")].concat();
+        for host in hosts {
+            if let Err(error) = HostPattern::parse(&host) {
+                self.say(Code::InvalidRequest, "spec.networkPolicy.allowHosts", format!("{host} {error}"));
+            }
+        }
+        for command in commands {
+            if let Err(error) = Command::parse(&command) {
+                self.say(Code::InvalidRequest, "spec.allowedCommands", format!("{command}: the command {error}"));
+            }
+        }
+    }
+
+    /// P61: who writes a rule, or takes it into force, has all that the rule lends: to start the stack in each of its repositories, and each write-back.
+    fn rule(&mut self) {
+        let Some(new) = self.wanted::<AgentTriggerRule>() else { return };
+        let is_off = matches!(
+            new.spec.lifecycle_state,
+            LifecycleState::Paused | LifecycleState::Disabled | LifecycleState::Archived
+        );
+        if is_off {
+            return;
+        }
+        let repositories: Vec<Option<Named>> = if new.spec.matches.repositories.is_empty() {
+            vec![None]
+        } else {
+            let named = |name: &String| {
+                let found = self.snapshot.repository(self.namespace(), name);
+                let uid = found.and_then(|found| found.metadata.uid.as_deref()).unwrap_or("none");
+                Some(Named { name: name.as_str().into(), uid: uid.into(), snapshot_digest: None })
+            };
+            new.spec.matches.repositories.iter().map(named).collect()
+        };
+        let targets = new.spec.write_back_policy.allowed_targets.iter();
+        let actions: Vec<&str> = targets.map(|target| target.split('/').next().unwrap_or_default()).collect();
+        for repository in repositories {
+            let place =
+                repository.as_ref().map_or_else(|| "the whole organization".to_owned(), |it| it.name.to_string());
+            let rights = self.rights.in_repository(repository);
+            if !rights.may(self.giver, &Verb::Dispatch, Kind::AgentStack) {
+                let text = format!("starts {} in {place}, where {} may not", new.spec.agent_stack, self.giver);
+                self.found.push(Reason::new(Code::EscalationDenied, "spec.match.repositories", text));
+            }
+            for action in &actions {
+                let lent =
+                    crate::review::right_of(action).is_some_and(|(verb, kind)| rights.may(self.giver, &verb, kind));
+                if !lent {
+                    let text = format!("lets {action} be done in {place}, which {} couldn't do", self.giver);
+                    self.found.push(Reason::new(Code::EscalationDenied, "spec.writeBackPolicy.allowedTargets", text));
+                }
+            }
+        }
+    }
+
+    /// An answer that wouldn't count isn't taken (P29, P30, P32).
+    fn approval(&mut self) {
+        use krate_model::kinds::policy::AgentApproval;
+        if self.request.action.verb != Verb::Decide || !matches!(self.write.change, Change::Update { .. }) {
+            return;
+        }
+        let (Some(old), Some(new)) = (self.stored::<AgentApproval>(), self.wanted::<AgentApproval>()) else { return };
+        let Some(answer) = new.spec.decide.as_ref().filter(|answer| old.spec.decide.as_ref() != Some(*answer)) else {
+            return;
+        };
+        let given = old.status.as_ref().map_or(&[][..], |status| &status.decisions);
+        if let Err(refusal) = may_add(&old.spec, given, &super::actor(self.request), &answer.verdict) {
+            let code = match refusal {
+                crate::approval::Refusal::SelfApproval { .. } => Code::SelfApproval,
+                _ => Code::ApproverNotAllowed,
+            };
+            self.say(code, "spec.decide", refusal.to_string());
+        }
+    }
+}
+
+/// The right that a person needs to do themselves what an operation does.
+fn right_of(operation: &Operation) -> Option<(Verb, Kind)> {
+    Some(match operation {
+        Operation::CreateIssue => (Verb::Create, Kind::Issue),
+        Operation::UpdateIssue
+        | Operation::CloseIssue
+        | Operation::TransitionIssue
+        | Operation::AddLabels
+        | Operation::RemoveLabels
+        | Operation::SyncLabels => (Verb::Update, Kind::Issue),
+        Operation::CreateComment | Operation::CreatePullRequestComment => (Verb::Create, Kind::Comment),
+        Operation::UpdateComment
+        | Operation::DeleteComment
+        | Operation::UpdatePullRequestComment
+        | Operation::DeletePullRequestComment => (Verb::Update, Kind::Comment),
+        Operation::CreatePullRequest | Operation::CreateRef => (Verb::Create, Kind::PullRequest),
+        Operation::UpdatePullRequest | Operation::CreateReview | Operation::DismissReview => {
+            (Verb::Update, Kind::PullRequest)
+        }
+        Operation::RerunPipeline | Operation::CreateCheck | Operation::UpdateCheck => (Verb::Dispatch, Kind::Pipeline),
+        Operation::CancelPipeline => (Verb::Cancel, Kind::Pipeline),
+        Operation::CreateRelease | Operation::UpdateRelease => (Verb::Merge, Kind::PullRequest),
+        _ => return None,
+    })
+}

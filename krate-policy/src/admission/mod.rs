@@ -1,0 +1,335 @@
+//! Whether a write may be made, and what is stored then: one set of functions for every way in, be it an API server's webhook, a local store, the command line,
+//! an agent or the sync (permission-review.md section 9; P41 to P45).
+//!
+//! [`admit`] asks [`review`] for the verb on the kind, judges what the write itself lends or loosens (P44), validates the document by the
+//! rules of its kind, and says what is stored: with defaults, and with what is stamped from who writes (P43). Bulk deletion is one write for each object.
+//!
+//! ```
+//! use krate_model::validate::{Part, View};
+//! use krate_policy::admission::{Change, Write, admit};
+//! use krate_policy::snapshot::Snapshot;
+//! use krate_policy::who::{Place, request};
+//! # use krate_policy::request::Verb;
+//! # use krate_model::Kind;
+//! # use serde_json::json;
+//! let now = "2026-06-01T00:00:00Z".parse()?;
+//! let snapshot = Snapshot::new(1);
+//! let by = request(&snapshot, &Place::new("acme", now), "ada", &Verb::Create, Kind::Issue);
+//! let issue = json!({
+//!     "apiVersion": "krate.a5c.ai/v1alpha1", "kind": "Issue", "metadata": {"name": "one", "namespace": "krate-org-acme"},
+//!     "spec": {"organizationRef": "acme", "title": "One", "repository": "krate"},
+//! });
+//! let write = Write { by: &by, change: Change::Create { new: &issue }, part: Part::Main };
+//! assert!(!admit(&write, &View::partial([]), &snapshot).is_allowed(), "nobody knows ada, nor the namespace");
+//! # Ok::<(), chrono::ParseError>(())
+//! ```
+
+mod lends;
+mod stamp;
+mod verbs;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use krate_model::audit::{AuditDraft, AuditOutcome};
+use krate_model::kinds::registry::Home;
+use krate_model::kinds::sets::ActorKind;
+use krate_model::kinds::shared::{Actor, ObjectRef};
+use krate_model::validate::{self, Part, Report, View};
+use krate_model::{API_VERSION, Kind};
+use serde_json::Value;
+
+use crate::decision::{Decision, Outcome};
+use crate::reason::{Code, Reason};
+use crate::request::{Named, Request, SubjectKind, Target, Verb};
+use crate::review::{self, review};
+use crate::snapshot::Snapshot;
+
+/// What is to become of an object.
+#[derive(Debug, Clone, Copy)]
+pub enum Change<'a> {
+    /// It is made.
+    Create {
+        /// As it is asked for.
+        new: &'a Value,
+    },
+    /// It is changed.
+    Update {
+        /// As it is stored.
+        old: &'a Value,
+        /// As it is asked for.
+        new: &'a Value,
+    },
+    /// It is deleted.
+    Delete {
+        /// As it is stored.
+        old: &'a Value,
+    },
+}
+
+impl<'a> Change<'a> {
+    /// The document that tells kind, namespace and name.
+    const fn document(&self) -> &'a Value {
+        match self {
+            Self::Create { new } | Self::Update { new, .. } => new,
+            Self::Delete { old } => old,
+        }
+    }
+
+    const fn stored(&self) -> Option<&'a Value> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Update { old, .. } | Self::Delete { old } => Some(old),
+        }
+    }
+
+    const fn wanted(&self) -> Option<&'a Value> {
+        match self {
+            Self::Create { new } | Self::Update { new, .. } => Some(new),
+            Self::Delete { .. } => None,
+        }
+    }
+}
+
+/// A write that somebody wants to make. Dry run or not, by whatever verb of the API: it is judged alike (P43).
+#[derive(Debug, Clone, Copy)]
+pub struct Write<'a> {
+    /// Who writes, as the authentication told: subject, chains, causes, native answers, approvals and time. Action, object and repository are put in by
+    /// [`admit`], from what is written.
+    pub by: &'a Request,
+    /// What is written.
+    pub change: Change<'a>,
+    /// Which part: everything but the status, or the status alone.
+    pub part: Part,
+}
+
+/// The answer to a [`Write`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Admission {
+    /// Who may; of several verbs the worst answer. `None` for kinds that aren't krate's: they are never touched (P42).
+    pub decision: Option<Decision>,
+    /// What is wrong with the document.
+    pub report: Report,
+    /// What is stored once it is allowed: with defaults, and with what is stamped. `None` for a deletion.
+    pub document: Option<Value>,
+    /// What is to be recorded, whatever the answer (P49); `None` for kinds that aren't krate's.
+    pub audit: Option<AuditDraft>,
+}
+
+impl Admission {
+    /// Whether the write may be made as [`Admission::document`] says.
+    pub fn is_allowed(&self) -> bool {
+        self.decision.as_ref().is_none_or(Decision::is_allowed) && self.report.is_valid()
+    }
+}
+
+/// Judges a write by the snapshot as it is before it (P44: the old policy judges), with `view` for what the document refers to.
+///
+/// Total: a panic of the decision is a no of its own code, `DecisionFailed` (P42).
+pub fn admit(write: &Write<'_>, view: &View, snapshot: &Snapshot) -> Admission {
+    let document = write.change.document();
+    let is_ours = document.get("apiVersion").and_then(Value::as_str) == Some(API_VERSION);
+    let kind = document.get("kind").and_then(Value::as_str).and_then(|kind| kind.parse::<Kind>().ok());
+    let Some(kind) = kind.filter(|_| is_ours) else {
+        return Admission {
+            decision: None,
+            report: Report::default(),
+            document: write.change.wanted().cloned(),
+            audit: None,
+        };
+    };
+    or_failed(kind, write, snapshot, || judge(kind, write, view, snapshot))
+}
+
+/// P42: where the decision itself fails, the answer is no.
+fn or_failed(kind: Kind, write: &Write<'_>, snapshot: &Snapshot, judge: impl FnOnce() -> Admission) -> Admission {
+    catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_| {
+        let reason = Reason::new(Code::DecisionFailed, "", "the decision itself failed");
+        told(kind, write, review::refused(write.by, snapshot, [reason]), Report::default(), None)
+    })
+}
+
+fn judge(kind: Kind, write: &Write<'_>, view: &View, snapshot: &Snapshot) -> Admission {
+    let request = write.by;
+    let namespace = text(write.change.document(), "/metadata/namespace");
+    let decision = if kind.info().home == Home::Platform {
+        of_platform(kind, write, snapshot)
+    } else {
+        match snapshot.organization_of(namespace) {
+            Some(organization) if *organization == *request.organization => of_organization(kind, write, snapshot),
+            // P6: another organization's namespace and one that isn't there read the same.
+            _ => {
+                let text = "is not there, or not this organization's";
+                review::refused(request, snapshot, [Reason::new(Code::CrossOrgDenied, "metadata.namespace", text)])
+            }
+        }
+    };
+    let (report, document) = match write.change.wanted() {
+        None => (Report::default(), None),
+        Some(new) => {
+            let stored = stamp::stored(kind, write, new);
+            let about = validate::Request::new(writer(request), request.now);
+            let about = if write.part == Part::Status { about.of_status() } else { about };
+            (validate::validate(&stored, write.change.stored(), view, &about), Some(stored))
+        }
+    };
+    told(kind, write, decision, report, document)
+}
+
+/// Objects of the platform are its administrators', and of nobody else (P9).
+fn of_platform(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decision {
+    let request = write.by;
+    let subject = &request.subject;
+    let alone = request.actor_chain.len() == 1;
+    let is_admin =
+        alone && subject.kind == SubjectKind::User && snapshot.is_platform_admin(&subject.name, &subject.uid);
+    let status = (write.part == Part::Status).then_some("status");
+    let controls = snapshot.controller(&subject.name, &subject.uid);
+    let verb = verbs::of(kind, write).first().cloned().unwrap_or(Verb::Update);
+    let is_controller = alone
+        && subject.kind == SubjectKind::Controller
+        && controls.is_some_and(|controller| controller.allows(&verb, kind, status));
+    if is_controller || (is_admin && status.is_none()) {
+        let by = format!("{}/{}", if is_admin { "PlatformAdmin" } else { "Controller" }, subject.name);
+        return review::allowed(request, snapshot, by);
+    }
+    let text = format!("{} is the platform's, and {} isn't one of its administrators", kind, subject.name);
+    review::refused(request, snapshot, [Reason::new(Code::MissingRole, "subject", text)])
+}
+
+fn of_organization(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decision {
+    let document = write.change.document();
+    let namespace = text(document, "/metadata/namespace");
+    let mut worst: Option<Decision> = None;
+    for verb in verbs::of(kind, write) {
+        let mut request = write.by.clone();
+        request.action.verb = verb;
+        request.action.kind = kind.as_str().into();
+        request.action.subresource = (write.part == Part::Status).then(|| "status".into());
+        request.object = Some(Target {
+            kind: kind.as_str().into(),
+            name: text(document, "/metadata/name").into(),
+            organization: None,
+            uid: write
+                .change
+                .stored()
+                .map(|old| text(old, "/metadata/uid"))
+                .filter(|uid| !uid.is_empty())
+                .map(Into::into),
+        });
+        request.repository = verbs::repository(kind, document).map(|name| {
+            let found = snapshot.repository(namespace, name);
+            let uid = found.and_then(|found| found.metadata.uid.as_deref()).unwrap_or("none");
+            Named { name: name.into(), uid: uid.into(), snapshot_digest: None }
+        });
+        let bound =
+            request.repository.as_ref().is_some_and(|it| snapshot.bindings(namespace, &it.name).next().is_some());
+        request.action.operation =
+            verbs::operation(kind, &request.action.verb, write).filter(|_| bound).map(|it| it.as_str().into());
+        request.needs.clear();
+        let mut decision = review(&request, snapshot);
+        // P52: what the first steps hide stays hidden.
+        if decision.trust.is_some() {
+            decision.add(lends::look(kind, write, &request, snapshot));
+        }
+        if worst.as_ref().is_none_or(|worst| decision.outcome > worst.outcome) {
+            worst = Some(decision);
+        }
+    }
+    worst.unwrap_or_else(|| {
+        // Nothing changes: who may look may write nothing.
+        let mut request = write.by.clone();
+        request.action.verb = Verb::Get;
+        request.action.kind = kind.as_str().into();
+        request.needs.clear();
+        review(&request, snapshot)
+    })
+}
+
+/// What validation is told of who writes.
+fn writer(request: &Request) -> validate::Writer {
+    match request.subject.kind {
+        SubjectKind::User if request.actor_chain.len() == 1 => validate::Writer::Person,
+        SubjectKind::Controller => validate::Writer::Controller,
+        _ => validate::Writer::Agent,
+    }
+}
+
+fn told(kind: Kind, write: &Write<'_>, decision: Decision, report: Report, document: Option<Value>) -> Admission {
+    let audit = audit(kind, write, &decision, &report);
+    Admission { decision: Some(decision), report, document, audit: Some(audit) }
+}
+
+/// Who did what, with which answer and why; digests and codes, never a value (P49).
+fn audit(kind: Kind, write: &Write<'_>, decision: &Decision, report: &Report) -> AuditDraft {
+    let (request, document) = (write.by, write.change.document());
+    let namespace = text(document, "/metadata/namespace");
+    let mut draft = AuditDraft::new(namespace, "Admission", request.now, actor(request));
+    draft.organization = Some(request.organization.to_string());
+    draft.object = Some(ObjectRef::new(kind.as_str(), text(document, "/metadata/name")));
+    draft.outcome = match decision.outcome {
+        Outcome::Allowed if report.is_valid() => AuditOutcome::Succeeded,
+        _ => AuditOutcome::Denied,
+    };
+    draft.to = Some(
+        match write.change {
+            Change::Create { .. } => "Create",
+            Change::Update { .. } => "Update",
+            Change::Delete { .. } => "Delete",
+        }
+        .to_owned(),
+    );
+    let codes: Vec<&str> = decision.codes().map(Code::as_str).collect();
+    let rules = report.failures.iter().map(|failure| failure.rule.to_string());
+    let why: Vec<String> = codes.into_iter().map(str::to_owned).chain(rules).collect();
+    draft.reason = (!why.is_empty()).then(|| why.join(" "));
+    draft.digests.extend(request.digest().ok().map(|digest| ("request".to_owned(), digest)));
+    draft.digests.extend(decision.digest().ok().map(|digest| ("decision".to_owned(), digest)));
+    draft.cause_chain = request.cause_chain.iter().rev().map(|cause| cause.event.to_string()).collect();
+    draft
+}
+
+/// The chain as an actor: the subject, and for whom it acts.
+pub(crate) fn actor(request: &Request) -> Actor {
+    let mut chain: Option<Actor> = None;
+    for link in request.actor_chain.iter().rev() {
+        let kind = match link.kind {
+            SubjectKind::User => ActorKind::User,
+            SubjectKind::Controller | SubjectKind::Runner => ActorKind::Controller,
+            _ => ActorKind::Agent,
+        };
+        let mut actor = Actor::new(kind, &*link.name);
+        actor.uid = Some(link.uid.to_string());
+        actor.on_behalf_of = chain.map(Box::new);
+        chain = Some(actor);
+    }
+    chain.unwrap_or_else(|| Actor::new(ActorKind::System, "nobody"))
+}
+
+fn text<'v>(document: &'v Value, pointer: &str) -> &'v str {
+    document.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn p42_case_64_a_decision_that_panics_is_a_no() {
+        let now = "2026-06-01T00:00:00Z".parse().unwrap();
+        let snapshot = Snapshot::new(1);
+        let place = crate::who::Place::new("a", now);
+        let by = crate::who::request(&snapshot, &place, "ada", &Verb::Create, Kind::Issue);
+        let new = json!({"apiVersion": API_VERSION, "kind": "Issue", "metadata": {"name": "one", "namespace": "krate-org-a"}});
+        let write = Write { by: &by, change: Change::Create { new: &new }, part: Part::Main };
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| ()));
+        let failed = or_failed(Kind::Issue, &write, &snapshot, || panic!("a mistake"));
+        std::panic::set_hook(hook);
+        assert!(!failed.is_allowed() && failed.document.is_none());
+        let codes: Vec<_> = failed.decision.iter().flat_map(Decision::codes).collect();
+        assert_eq!(codes, [Code::DecisionFailed]);
+        assert_eq!(failed.audit.map(|audit| audit.outcome), Some(AuditOutcome::Denied));
+    }
+}

@@ -1,0 +1,128 @@
+//! Which verbs a write comes to: create, update or delete, and for each command field the verb that it stands for (R37).
+
+use krate_model::Kind;
+use krate_model::kinds::sets::Operation;
+use krate_model::validate::{Part, commands};
+use serde_json::{Map, Value};
+
+use super::{Change, Write, text};
+use crate::request::Verb;
+
+/// The verb of each command field (R37); any other field of a spec is written.
+const COMMANDS: &[(Kind, &str, Verb)] = &[
+    (Kind::AgentApproval, "decide", Verb::Decide),
+    (Kind::AgentApproval, "withdraw", Verb::Decide),
+    (Kind::AgentContextLabel, "review", Verb::Decide),
+    (Kind::ExternalSyncConflict, "resolution", Verb::Resolve),
+    (Kind::ExternalWebhookDelivery, "disposition", Verb::Replay),
+    (Kind::ExternalWriteIntent, "cancel", Verb::Cancel),
+    (Kind::AgentDispatchRun, "cancel", Verb::Cancel),
+    (Kind::AgentDispatchRun, "continue", Verb::Dispatch),
+    (Kind::Pipeline, "cancel", Verb::Cancel),
+    (Kind::Pipeline, "rerun", Verb::Dispatch),
+    (Kind::PullRequest, "merge", Verb::Merge),
+];
+
+/// Records that a person makes with a verb of their own (R19).
+fn made_with(kind: Kind) -> Verb {
+    match kind {
+        Kind::AgentTriggerEvent => Verb::Dispatch,
+        Kind::AgentMemoryUpdate | Kind::AgentRunMemoryImport => Verb::Propose,
+        Kind::AgentMemoryQuery => Verb::Query,
+        _ => Verb::Create,
+    }
+}
+
+/// All verbs that the write needs; none where it changes nothing.
+pub(super) fn of(kind: Kind, write: &Write<'_>) -> Vec<Verb> {
+    let spec = |document: &Value| document.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
+    match write.change {
+        Change::Delete { .. } => vec![Verb::Delete],
+        Change::Update { .. } if write.part == Part::Status => vec![Verb::Update],
+        Change::Create { new } => {
+            let mut all = vec![made_with(kind)];
+            all.extend(asked(kind, &Map::new(), &spec(new)).filter_map(|field| command(kind, field)));
+            all.dedup();
+            all
+        }
+        Change::Update { old, new } => {
+            let (before, after) = (spec(old), spec(new));
+            let mut all = Vec::new();
+            for field in asked(kind, &before, &after) {
+                all.push(command(kind, field).unwrap_or(Verb::Update));
+            }
+            let is_command = |name: &str| commands(kind).any(|command| command.field == name);
+            let names = before.keys().chain(after.keys());
+            let others = names.filter(|name| !is_command(name)).any(|name| before.get(name) != after.get(name));
+            let labels = ["labels", "annotations", "ownerReferences", "finalizers"];
+            let meta = labels
+                .iter()
+                .any(|it| old.pointer(&format!("/metadata/{it}")) != new.pointer(&format!("/metadata/{it}")));
+            if others || meta {
+                all.push(Verb::Update);
+            }
+            all.sort_by(|one, other| krate_model::ClosedSet::as_str(one).cmp(krate_model::ClosedSet::as_str(other)));
+            all.dedup();
+            all
+        }
+    }
+}
+
+/// Command fields that are given or changed.
+fn asked<'f>(
+    kind: Kind,
+    before: &'f Map<String, Value>,
+    after: &'f Map<String, Value>,
+) -> impl Iterator<Item = &'static str> + 'f {
+    let fields = commands(kind).map(|command| command.field);
+    fields.filter(move |field| after.get(*field).is_some() && after.get(*field) != before.get(*field))
+}
+
+fn command(kind: Kind, field: &str) -> Option<Verb> {
+    COMMANDS.iter().find(|(of, name, _)| *of == kind && *name == field).map(|(_, _, verb)| verb.clone())
+}
+
+/// The repository that an object is of.
+pub(super) fn repository(kind: Kind, document: &Value) -> Option<&str> {
+    let named = match kind {
+        Kind::Repository => text(document, "/metadata/name"),
+        Kind::ExternalBackendBinding if text(document, "/spec/targetRef/kind") == Kind::Repository.as_str() => {
+            text(document, "/spec/targetRef/name")
+        }
+        _ => text(document, "/spec/repository"),
+    };
+    (!named.is_empty()).then_some(named)
+}
+
+/// What the provider will be asked to do, for the kinds that are synced (P58).
+pub(super) fn operation(kind: Kind, verb: &Verb, write: &Write<'_>) -> Option<Operation> {
+    if write.part == Part::Status {
+        return None;
+    }
+    let closes = || {
+        let state = |document: Option<&Value>| document.map(|document| text(document, "/spec/state").to_owned());
+        state(write.change.wanted()).as_deref() == Some("closed")
+            && state(write.change.stored()).as_deref() != Some("closed")
+    };
+    let on_pull_request = || text(write.change.document(), "/spec/subject/kind") == Kind::PullRequest.as_str();
+    Some(match (kind, verb) {
+        (Kind::Issue, Verb::Create) => Operation::CreateIssue,
+        (Kind::Issue, Verb::Delete) => Operation::CloseIssue,
+        (Kind::Issue, Verb::Update) if closes() => Operation::CloseIssue,
+        (Kind::Issue, Verb::Update) => Operation::UpdateIssue,
+        (Kind::PullRequest, Verb::Create) => Operation::CreatePullRequest,
+        (Kind::PullRequest, Verb::Update | Verb::Delete) => Operation::UpdatePullRequest,
+        (Kind::PullRequest, Verb::Merge) => Operation::MergePullRequest,
+        (Kind::Review, Verb::Create) => Operation::CreateReview,
+        (Kind::Review, Verb::Update | Verb::Delete) => Operation::DismissReview,
+        (Kind::Comment, Verb::Create) if on_pull_request() => Operation::CreatePullRequestComment,
+        (Kind::Comment, Verb::Update) if on_pull_request() => Operation::UpdatePullRequestComment,
+        (Kind::Comment, Verb::Delete) if on_pull_request() => Operation::DeletePullRequestComment,
+        (Kind::Comment, Verb::Create) => Operation::CreateComment,
+        (Kind::Comment, Verb::Update) => Operation::UpdateComment,
+        (Kind::Comment, Verb::Delete) => Operation::DeleteComment,
+        (Kind::Pipeline, Verb::Cancel) => Operation::CancelPipeline,
+        (Kind::Pipeline, Verb::Dispatch) => Operation::RerunPipeline,
+        _ => return None,
+    })
+}

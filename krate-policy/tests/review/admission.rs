@@ -1,0 +1,520 @@
+//! Writes: who may, what a write lends, and what is stored.
+
+use krate_model::Kind;
+use krate_model::validate::{Part, View};
+use krate_policy::admission::{Admission, Change, Write, admit};
+use krate_policy::request::{Request, Verb};
+use krate_policy::roles::Controller;
+use krate_policy::snapshot::{Item, Snapshot};
+use krate_policy::who::{self, Place};
+use serde_json::{Value, json};
+
+use super::world::{NS, item, mapping, permission, snapshot, user};
+
+fn by(snapshot: &Snapshot, person: &str) -> Request {
+    let place = Place::new("a", "2026-06-01T00:00:00Z".parse().unwrap());
+    who::request(snapshot, &place, person, &Verb::Update, Kind::Issue)
+}
+
+/// An administrator `root`, a person `eve` who owns grants, beside ada and bob who maintain krate.
+fn world() -> Snapshot {
+    let mut root = user("root").document();
+    root["spec"]["admin"] = json!(true);
+    let grants = item(
+        "AgentRoleBinding",
+        "eve-grants",
+        json!({
+            "organizationRef": "a", "subject": {"kind": "user", "name": "eve"},
+            "roleRef": {"kind": "RoleTemplate", "name": "krate-secret-grant-admin"}, "scope": {"kind": "organization"},
+        }),
+        json!({"phase": "Synced", "subjectUid": "u-eve"}),
+    );
+    let binding = item(
+        "ExternalBackendBinding",
+        "gh-krate",
+        json!({
+            "organizationRef": "a", "providerRef": "gh", "targetRef": {"kind": "Repository", "name": "krate"},
+            "externalRef": {"owner": "o", "repository": "krate"}, "interfaces": [{"name": "issueTracking", "mode": "bidirectional"}],
+        }),
+        json!({"phase": "Ready"}),
+    );
+    let root = Item::read(Kind::User, &root).unwrap().unwrap();
+    snapshot()
+        .with(8, [root, user("eve"), user("cyd"), permission("cyd", "write"), mapping("cyd", "3"), grants, binding])
+        .with_platform_admin("root", "u-root")
+        .with_controller("krate-operator", "u-operator", Controller::Operator)
+}
+
+// Callers write the values in place.
+#[allow(clippy::needless_pass_by_value)]
+fn document(kind: &str, name: &str, spec: Value) -> Value {
+    let mut all = json!({"organizationRef": "a"});
+    for (field, value) in spec.as_object().unwrap() {
+        all[field] = value.clone();
+    }
+    json!({
+        "apiVersion": "krate.a5c.ai/v1alpha1", "kind": kind, "spec": all,
+        "metadata": {"name": name, "namespace": NS},
+    })
+}
+
+fn codes(admission: &Admission) -> Vec<&'static str> {
+    admission
+        .decision
+        .iter()
+        .flat_map(krate_policy::decision::Decision::codes)
+        .map(krate_policy::reason::Code::as_str)
+        .collect()
+}
+
+fn write_by(request: &Request, change: Change<'_>, part: Part, world: &Snapshot) -> Admission {
+    admit(&Write { by: request, change, part }, &View::partial([]), world)
+}
+
+fn create(person: &str, new: &Value, world: &Snapshot) -> Admission {
+    write_by(&by(world, person), Change::Create { new }, Part::Main, world)
+}
+
+fn update(person: &str, old: &Value, new: &Value, world: &Snapshot) -> Admission {
+    write_by(&by(world, person), Change::Update { old, new }, Part::Main, world)
+}
+
+fn delete(person: &str, old: &Value, world: &Snapshot) -> Admission {
+    write_by(&by(world, person), Change::Delete { old }, Part::Main, world)
+}
+
+fn with(document: &Value, pointer: &str, value: Value) -> Value {
+    let mut changed = document.clone();
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    changed.pointer_mut(parent).unwrap()[field] = value;
+    changed
+}
+
+fn issue() -> Value {
+    document("Issue", "one", json!({"title": "One", "repository": "krate"}))
+}
+
+fn secret_grant() -> Value {
+    document(
+        "AgentSecretGrant",
+        "more",
+        json!({
+            "subject": {"kind": "agent-stack", "name": "repair"}, "secretRef": {"name": "model", "keys": ["api-key"]},
+            "purpose": "model-provider-token", "allowedRepositories": ["krate"], "expiresAt": "2026-12-01T00:00:00Z",
+        }),
+    )
+}
+
+fn rule() -> Value {
+    document(
+        "AgentTriggerRule",
+        "fix",
+        json!({
+            "sources": ["ci"], "agentStack": "repair", "taskKind": "fix", "match": {"repositories": ["krate"]},
+            "writeBackPolicy": {"allowedTargets": ["issue-comment"]},
+        }),
+    )
+}
+
+#[test]
+fn p41_each_kind_is_written_by_those_of_its_row() {
+    let world = world();
+    let permission = document(
+        "RepositoryPermission",
+        "new",
+        json!({"repository": "krate", "subject": {"kind": "user", "name": "eve"}, "permission": "read"}),
+    );
+    let stack = document(
+        "AgentStack",
+        "second",
+        json!({"baseAgent": "codex", "adapter": "local", "runtimeIdentity": {"serviceAccountRef": "agent-repair"}}),
+    );
+    let policy = document("PolicyBinding", "strict", json!({"templateRef": "t", "mode": "audit"}));
+    let exception = document(
+        "PolicyExceptionRequest",
+        "please",
+        json!({
+            "policyRef": "strict", "resourceRef": {"kind": "Repository", "name": "krate"},
+            "justification": "The signing service is down today", "expiresAt": "2026-06-02T00:00:00Z",
+        }),
+    );
+    let sharing = document(
+        "OrgSharingPolicy",
+        "to-b",
+        json!({"side": "offer", "sourceOrg": "a", "targetOrg": "b", "allowedRefs": [{"kind": "AgentSkill", "names": ["x"], "verbs": ["reference"]}]}),
+    );
+    let mut sharing = sharing;
+    sharing["spec"].as_object_mut().unwrap().remove("organizationRef");
+    for (who, what, allowed) in [
+        ("cyd", issue(), true),
+        ("eve", issue(), false),
+        ("root", issue(), true),
+        ("eve", secret_grant(), true),
+        ("ada", secret_grant(), false),
+        ("root", secret_grant(), true),
+        ("ada", stack.clone(), false),
+        ("root", stack, true),
+        ("ada", permission.clone(), false),
+        ("root", permission, true),
+        ("ada", policy.clone(), false),
+        ("root", policy, true),
+        ("cyd", with(&exception, "/spec/repository", json!("krate")), false),
+        ("root", exception, true),
+        ("ada", sharing.clone(), false),
+        ("root", sharing, true),
+        ("root", document("User", "new", json!({"displayName": "N", "email": "n@example.com"})), true),
+        ("ada", document("User", "new", json!({"displayName": "N", "email": "n@example.com"})), false),
+    ] {
+        let answer = create(who, &what, &world);
+        assert_eq!(
+            answer.is_allowed(),
+            allowed,
+            "{who} {} {:?} {:?}",
+            what["kind"],
+            codes(&answer),
+            answer.report.failures
+        );
+    }
+}
+
+#[test]
+fn p43_what_counts_is_who_writes_and_not_a_name_in_the_object() {
+    let world = world();
+    let mut forged = rule();
+    forged["spec"]["owner"] = json!({"kind": "user", "name": "root"});
+    let answer = create("ada", &forged, &world);
+    let stored = answer.document.clone().unwrap();
+    assert_eq!(stored["spec"]["owner"], json!({"kind": "user", "name": "ada", "uid": "u-ada"}), "{:?}", codes(&answer));
+    // Who only pauses it doesn't become its owner; who takes it up, or changes what it does, does.
+    let paused = with(&stored, "/spec/lifecycleState", json!("paused"));
+    assert_eq!(update("bob", &stored, &paused, &world).document.unwrap()["spec"]["owner"]["name"], "ada");
+    let active = with(&paused, "/spec/lifecycleState", json!("active"));
+    assert_eq!(update("bob", &paused, &active, &world).document.unwrap()["spec"]["owner"]["name"], "bob");
+    let other = with(&stored, "/spec/taskKind", json!("review"));
+    assert_eq!(update("bob", &stored, &other, &world).document.unwrap()["spec"]["owner"]["name"], "bob");
+    let mut asked = document(
+        "PolicyExceptionRequest",
+        "please",
+        json!({
+            "policyRef": "strict", "resourceRef": {"kind": "Repository", "name": "krate"}, "requestedBy": {"kind": "user", "name": "bob"},
+            "justification": "The signing service is down today", "expiresAt": "2026-06-02T00:00:00Z",
+        }),
+    );
+    assert_eq!(create("root", &asked, &world).document.unwrap()["spec"]["requestedBy"]["name"], "root");
+    // R20: nor does a status come with a new object.
+    asked["status"] = json!({"phase": "Approved"});
+    assert_eq!(create("root", &asked, &world).document.unwrap().get("status"), None);
+}
+
+#[test]
+fn p43_a_status_is_its_controllers_and_a_controllers_spec_is_nobodys_grant() {
+    let world = world();
+    let old = secret_grant();
+    let new = with(&with(&old, "/status", json!({})), "/status/phase", json!("Active"));
+    let status =
+        |request: &Request| codes(&write_by(request, Change::Update { old: &old, new: &new }, Part::Status, &world));
+    let mut operator = by(&world, "ada");
+    operator.subject =
+        serde_json::from_value(json!({"kind": "controller", "name": "krate-operator", "uid": "u-operator"})).unwrap();
+    operator.actor_chain = vec![
+        serde_json::from_value(json!({"kind": "controller", "name": "krate-operator", "uid": "u-operator"})).unwrap(),
+    ];
+    assert_eq!(status(&operator), [""; 0], "53");
+    assert_eq!(status(&by(&world, "ada")), ["MissingRole"]);
+    let mut stranger = operator.clone();
+    stranger.subject.uid = "u-other".into();
+    stranger.actor_chain[0].uid = "u-other".into();
+    assert_eq!(status(&stranger), ["UnknownSubject"]);
+    let spec = write_by(&operator, Change::Create { new: &old }, Part::Main, &world);
+    assert_eq!(codes(&spec), ["MissingRole"], "52c");
+    let delivery = document("ExternalWebhookDelivery", "d", json!({}));
+    assert_eq!(codes(&write_by(&operator, Change::Create { new: &delivery }, Part::Main, &world)), [""; 0]);
+    assert_eq!(codes(&create("root", &delivery, &world)), [""; 0], "the role would allow it");
+    assert!(!create("root", &delivery, &world).is_allowed(), "R19: and the kind doesn't");
+}
+
+#[test]
+fn p44_nobody_lends_what_they_have_not() {
+    let world = world();
+    // 51b: a rule with a write-back target, a repository or a stack's start that its writer lacks.
+    assert_eq!(
+        codes(&create("ada", &rule(), &world)),
+        ["MissingRole"],
+        "a role in one repository writes no rule of the whole organization"
+    );
+    let in_repository = world.with(9, [item(
+        "AgentRoleBinding",
+        "ada-writes-rules",
+        json!({
+            "organizationRef": "a", "subject": {"kind": "user", "name": "ada"}, "roleRef": {"kind": "Role", "name": "rules"}, "scope": {"kind": "organization"},
+            "resourceRules": [{"apiGroups": ["krate.a5c.ai"], "resources": ["agenttriggerrules", "agentstacks"], "verbs": ["create", "update"]}],
+        }),
+        json!({"phase": "Synced", "subjectUid": "u-ada"}),
+    )]);
+    assert_eq!(codes(&create("ada", &rule(), &in_repository)), [""; 0]);
+    let wider = with(&rule(), "/spec/match/repositories", json!(["krate", "other"]));
+    assert_eq!(codes(&create("ada", &wider, &in_repository)), ["EscalationDenied"; 2], "neither start nor comment");
+    let everywhere = with(&rule(), "/spec/match", json!({}));
+    assert_eq!(codes(&create("ada", &everywhere, &in_repository)), ["EscalationDenied"; 2]);
+    let unknown = with(&rule(), "/spec/writeBackPolicy/allowedTargets", json!(["format-disk"]));
+    assert_eq!(codes(&create("ada", &unknown, &in_repository)), ["EscalationDenied"]);
+    let off = with(&wider, "/spec/lifecycleState", json!("disabled"));
+    assert_eq!(codes(&update("ada", &wider, &off, &in_repository)), [""; 0], "taking it out of force lends nothing");
+    // A stack's targets.
+    let stack = document(
+        "AgentStack",
+        "second",
+        json!({"baseAgent": "codex", "adapter": "local", "runtimeIdentity": {"serviceAccountRef": "agent-repair"}, "writeBackPolicy": {"allowedTargets": ["branch-push"]}}),
+    );
+    assert_eq!(codes(&create("ada", &stack, &in_repository)), ["EscalationDenied"]);
+    assert_eq!(codes(&create("root", &stack, &in_repository)), [""; 0]);
+}
+
+#[test]
+fn p44_roles_and_permissions_are_given_by_those_who_have_them() {
+    let mut admin = permission("bob", "admin").document();
+    admin["metadata"]["name"] = json!("bob-krate");
+    let world = world().with(9, [Item::read(Kind::RepositoryPermission, &admin).unwrap().unwrap()]);
+    let given = |permission: &str| {
+        document(
+            "RepositoryPermission",
+            "new",
+            json!({"repository": "krate", "subject": {"kind": "user", "name": "eve"}, "permission": permission}),
+        )
+    };
+    for permission in ["read", "maintain", "admin"] {
+        assert_eq!(codes(&create("bob", &given(permission), &world)), [""; 0], "{permission}");
+    }
+    assert_eq!(codes(&create("ada", &given("read"), &world)), ["MissingRole"]);
+    let role = |kind: &str, name: &str| {
+        document(
+            "AgentRoleBinding",
+            "new",
+            json!({"subject": {"kind": "user", "name": "eve"}, "roleRef": {"kind": kind, "name": name}, "scope": {"kind": "organization"}}),
+        )
+    };
+    assert_eq!(codes(&create("root", &role("RoleTemplate", "krate-maintainer"), &world)), [""; 0]);
+    assert_eq!(codes(&create("root", &role("RoleTemplate", "krate-everything"), &world)), ["EscalationDenied"]);
+    // 51a: what Kubernetes lets nobody bind.
+    assert_eq!(codes(&create("root", &role("ClusterRole", "cluster-admin"), &world)), ["EscalationDenied"]);
+    let mut asked = by(&world, "root");
+    asked.native = vec![serde_json::from_value(json!({"user": "root", "verb": "bind", "kind": "ClusterRole", "allowed": true, "at": "2026-06-01T00:00:00Z"})).unwrap()];
+    let answer = |request: &Request| {
+        codes(&write_by(request, Change::Create { new: &role("ClusterRole", "view") }, Part::Main, &world))
+    };
+    assert_eq!(answer(&asked), [""; 0]);
+    asked.native[0].at = "2026-05-31T23:59:00Z".parse().unwrap();
+    assert_eq!(answer(&asked), ["EscalationDenied"], "an old answer is none");
+    // A team lends what it has to whoever joins it.
+    let binds = json!({
+        "organizationRef": "a", "subject": {"kind": "user", "name": "bob"}, "roleRef": {"kind": "Role", "name": "teams"}, "scope": {"kind": "organization"},
+        "resourceRules": [{"apiGroups": ["krate.a5c.ai"], "resources": ["teams"], "verbs": ["create", "update"]}],
+    });
+    let powerful = item(
+        "AgentRoleBinding",
+        "core-admin",
+        json!({
+            "organizationRef": "a", "subject": {"kind": "team", "name": "core"}, "roleRef": {"kind": "RoleTemplate", "name": "krate-org-admin"},
+            "scope": {"kind": "organization"},
+        }),
+        json!({"phase": "Synced", "subjectUid": "u-core"}),
+    );
+    let bound = item("AgentRoleBinding", "bob-teams", binds, json!({"phase": "Synced", "subjectUid": "u-bob"}));
+    let world = world.with(10, [bound, powerful]);
+    let team = |members: Value| {
+        document(
+            "Team",
+            "core",
+            json!({"displayName": "Core", "members": members, "repositoryGrants": [{"repository": "krate", "permission": "write"}]}),
+        )
+    };
+    assert_eq!(codes(&update("bob", &team(json!([])), &team(json!(["bob"])), &world)), ["EscalationDenied"]);
+    assert_eq!(
+        codes(&update("bob", &team(json!(["eve", "bob"])), &team(json!(["bob"])), &world)),
+        [""; 0],
+        "who leaves lends nothing"
+    );
+}
+
+#[test]
+fn p44_case_48b_the_last_administrator_stays() {
+    let world = world();
+    let root = |admin: bool, state: &str| {
+        let mut root = document(
+            "User",
+            "root",
+            json!({"displayName": "root", "email": "root@example.com", "admin": admin, "state": state}),
+        );
+        root["metadata"]["uid"] = json!("u-root");
+        root
+    };
+    let old = root(true, "active");
+    assert_eq!(codes(&update("root", &old, &root(false, "active"), &world)), ["ExplicitDeny"]);
+    assert_eq!(codes(&update("root", &old, &root(true, "suspended"), &world)), ["ExplicitDeny"]);
+    assert_eq!(codes(&delete("root", &old, &world)), ["ExplicitDeny"]);
+    let mut second = user("second").document();
+    second["spec"]["admin"] = json!(true);
+    let two = world.with(9, [Item::read(Kind::User, &second).unwrap().unwrap()]);
+    assert_eq!(codes(&delete("root", &old, &two)), [""; 0]);
+}
+
+#[test]
+fn p44_case_54_the_old_policy_judges_the_edit_that_would_lift_it() {
+    let policies = [
+        item(
+            "PolicyTemplate",
+            "frozen",
+            json!({"organizationRef": "a", "displayName": "Frozen", "targetKinds": ["PolicyBinding"], "engine": "krate", "krate": {"effect": "deny", "verbs": ["update", "delete"]}}),
+            json!({"phase": "Ready"}),
+        ),
+        item(
+            "PolicyBinding",
+            "frozen",
+            json!({"organizationRef": "a", "templateRef": "frozen", "mode": "enforce"}),
+            json!({"phase": "Applied"}),
+        ),
+    ];
+    let world = world().with(9, policies);
+    let mut old = document("PolicyBinding", "frozen", json!({"templateRef": "frozen", "mode": "enforce"}));
+    old["metadata"]["uid"] = json!("u-frozen");
+    let lifted = with(&old, "/spec/mode", json!("audit"));
+    assert_eq!(codes(&update("root", &old, &lifted, &world)), ["ExplicitDeny"]);
+    assert_eq!(codes(&delete("root", &old, &world)), ["ExplicitDeny"]);
+}
+
+#[test]
+fn p43_case_55_a_bulk_deletion_is_judged_one_by_one() {
+    let world = world();
+    let grants: Vec<Value> = (0..10)
+        .map(|at| {
+            let mut grant = secret_grant();
+            grant["metadata"]["name"] = json!(format!("g{at}"));
+            grant
+        })
+        .collect();
+    let mut others = grants;
+    others[4]["metadata"]["namespace"] = json!("krate-org-b");
+    let answers: Vec<Admission> = others.iter().map(|grant| delete("eve", grant, &world)).collect();
+    assert_eq!(answers.iter().filter(|answer| answer.is_allowed()).count(), 9);
+    assert_eq!(codes(&answers[4]), ["CrossOrgDenied"]);
+    let user = document("User", "cyd", json!({"displayName": "C", "email": "c@example.com"}));
+    assert_eq!(codes(&delete("eve", &user, &world)), ["MissingRole"]);
+}
+
+#[test]
+fn p9_the_platforms_objects_are_its_administrators() {
+    let world = world();
+    let organization = json!({
+        "apiVersion": "krate.a5c.ai/v1alpha1", "kind": "Organization", "metadata": {"name": "c", "namespace": "krate-system"},
+        "spec": {"displayName": "C", "slug": "c", "namespaceName": "krate-org-c"},
+    });
+    assert_eq!(codes(&create("root", &organization, &world)), [""; 0]);
+    assert_eq!(codes(&create("ada", &organization, &world)), ["MissingRole"]);
+    let mut agent = by(&world, "root");
+    agent.subject =
+        serde_json::from_value(json!({"kind": "agent-stack", "name": "repair", "uid": "u-repair"})).unwrap();
+    agent.actor_chain.insert(
+        0,
+        serde_json::from_value(json!({"kind": "agent-stack", "name": "repair", "uid": "u-repair", "by": "token"}))
+            .unwrap(),
+    );
+    assert_eq!(
+        codes(&write_by(&agent, Change::Create { new: &organization }, Part::Main, &world)),
+        ["MissingRole"],
+        "not through an agent"
+    );
+}
+
+#[test]
+fn p42_other_kinds_are_never_touched() {
+    let world = world();
+    for other in [
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": NS}}),
+        json!({"apiVersion": "apps/v1", "kind": "Issue"}),
+        json!(null),
+    ] {
+        let answer = create("nobody", &other, &world);
+        assert!(answer.is_allowed() && answer.decision.is_none() && answer.audit.is_none());
+        assert_eq!(answer.document, Some(other));
+    }
+}
+
+#[test]
+fn p58_an_edit_of_a_synced_object_goes_by_mode_and_write_policy() {
+    let world = world();
+    let (old, new) = (issue(), with(&issue(), "/spec/title", json!("Two")));
+    assert_eq!(codes(&update("cyd", &old, &new, &world)), [""; 0]);
+    let read_only = item(
+        "ExternalBackendBinding",
+        "gh-krate",
+        json!({
+            "organizationRef": "a", "providerRef": "gh", "targetRef": {"kind": "Repository", "name": "krate"},
+            "externalRef": {"owner": "o", "repository": "krate"}, "interfaces": [{"name": "issueTracking", "mode": "read-only"}],
+        }),
+        json!({"phase": "Ready"}),
+    );
+    assert_eq!(codes(&update("cyd", &old, &new, &world.with(9, [read_only]))), ["ModeForbidsWrite"]);
+    assert_eq!(codes(&update("eve", &old, &new, &world)), ["MissingRole"]);
+}
+
+#[test]
+fn p29_p30_an_answer_that_would_not_count_is_not_taken() {
+    let world = world();
+    let approval = document(
+        "AgentApproval",
+        "ap",
+        json!({
+            "subject": {"kind": "writeIntent", "name": "w"}, "class": "write-back", "action": {"summary": "Close it"},
+            "requestedBy": {"kind": "user", "name": "ada"}, "expiresAt": "2026-06-02T00:00:00Z", "repository": "krate",
+            "digest": "sha256:0000000000000000000000000000000000000000000000000000000000000001",
+        }),
+    );
+    let answered = with(
+        &approval,
+        "/spec/decide",
+        json!({"id": "d", "verdict": "approved", "digest": "sha256:0000000000000000000000000000000000000000000000000000000000000001"}),
+    );
+    assert_eq!(codes(&update("ada", &approval, &answered, &world)), ["SelfApproval"]);
+    assert_eq!(codes(&update("bob", &approval, &answered, &world)), [""; 0]);
+    assert_eq!(codes(&update("cyd", &approval, &answered, &world)), ["MissingRole"], "P31: the right itself");
+    let mut agent = by(&world, "bob");
+    agent.subject =
+        serde_json::from_value(json!({"kind": "agent-stack", "name": "repair", "uid": "u-repair"})).unwrap();
+    agent.actor_chain.insert(
+        0,
+        serde_json::from_value(json!({"kind": "agent-stack", "name": "repair", "uid": "u-repair", "by": "token"}))
+            .unwrap(),
+    );
+    let answer = write_by(&agent, Change::Update { old: &approval, new: &answered }, Part::Main, &world);
+    assert!(codes(&answer).contains(&"ApproverNotAllowed"), "{:?}", codes(&answer));
+}
+
+#[test]
+fn p49_every_answer_leaves_what_is_to_be_recorded_and_no_value_of_it() {
+    let world = world();
+    let canary = "ghp_000000000000000000000000000000000000";
+    let mut secret = issue();
+    secret["spec"]["title"] = json!(canary);
+    for (who, new) in [("cyd", issue()), ("eve", issue()), ("cyd", secret)] {
+        let answer = create(who, &new, &world);
+        let audit = answer.audit.clone().unwrap();
+        assert_eq!((audit.actor.name.as_str(), audit.to.as_deref()), (who, Some("Create")));
+        assert_eq!(audit.outcome.as_str() == "Succeeded", answer.is_allowed());
+        assert!(audit.digests.contains_key("request") && audit.digests.contains_key("decision"));
+        assert!(!format!("{audit:?}").contains(canary));
+        let told = answer.report.failures.iter().map(ToString::to_string).collect::<String>();
+        assert!(!told.contains(canary));
+    }
+}
+
+#[test]
+fn p17_p18_what_a_profile_lists_can_be_read() {
+    let world = world();
+    let profile = |hosts: Value, commands: Value| {
+        let spec = json!({"filesystemPolicy": "none", "approvalPolicyByTool": {}, "networkPolicy": {"allowHosts": hosts}, "allowedCommands": commands});
+        codes(&create("root", &document("AgentToolProfile", "p", spec), &world))
+    };
+    assert_eq!(profile(json!(["*.example.com"]), json!(["git status"])), [""; 0]);
+    assert_eq!(profile(json!(["*"]), json!([])), ["InvalidRequest"]);
+    assert_eq!(profile(json!([]), json!(["git status | sh"])), ["InvalidRequest"]);
+}
