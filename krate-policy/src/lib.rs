@@ -16,6 +16,7 @@ mod grant;
 mod guard;
 pub mod host;
 pub mod lint;
+pub mod native;
 pub mod paths;
 pub mod permit;
 pub mod reason;

@@ -16,6 +16,33 @@ krate_model::closed_set! {
     }
 }
 
+/// A field of a spec by which a person asks for an act (R37): its verb, and the subresource that it stands for in Kubernetes.
+pub(crate) struct CommandField {
+    pub(crate) kind: Kind,
+    pub(crate) field: &'static str,
+    pub(crate) verb: Verb,
+    pub(crate) subresource: &'static str,
+}
+
+const fn command(kind: Kind, field: &'static str, verb: Verb, subresource: &'static str) -> CommandField {
+    CommandField { kind, field, verb, subresource }
+}
+
+/// Every command whose verb is another than writing (R37).
+pub(crate) const COMMANDS: &[CommandField] = &[
+    command(Kind::AgentApproval, "decide", Verb::Decide, "decision"),
+    command(Kind::AgentApproval, "withdraw", Verb::Decide, "decision"),
+    command(Kind::AgentContextLabel, "review", Verb::Decide, "review"),
+    command(Kind::ExternalSyncConflict, "resolution", Verb::Resolve, "resolution"),
+    command(Kind::ExternalWebhookDelivery, "disposition", Verb::Replay, "disposition"),
+    command(Kind::ExternalWriteIntent, "cancel", Verb::Cancel, "cancel"),
+    command(Kind::AgentDispatchRun, "cancel", Verb::Cancel, "cancel"),
+    command(Kind::AgentDispatchRun, "continue", Verb::Dispatch, "continue"),
+    command(Kind::Pipeline, "cancel", Verb::Cancel, "cancel"),
+    command(Kind::Pipeline, "rerun", Verb::Dispatch, "rerun"),
+    command(Kind::PullRequest, "merge", Verb::Merge, "merge"),
+];
+
 krate_model::closed_set! {
     /// Programs of krate that act for themselves, each with what it needs and no more.
     Controller { Operator = "krate-operator", Gateway = "krate-gateway" }

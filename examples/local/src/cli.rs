@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    completions, crds, explain, intent, merge, online, policy, provider, review, simulate, validate, webhook,
+    completions, crds, explain, intent, merge, online, policy, provider, rbac, review, simulate, validate, webhook,
 };
 use crate::demo;
 use crate::output::Format;
@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Simulate(simulate::Args),
     /// Print the CustomResourceDefinitions
     Crds(crds::Args),
+    /// Print the roles as Kubernetes has them, as YAML for kubectl
+    Rbac(rbac::Args),
     /// Explain a kind, a field or a rule
     Explain(explain::Args),
     /// Show the providers that this build knows

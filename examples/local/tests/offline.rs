@@ -327,6 +327,15 @@ fn files_and_standard_input_are_judged_together() {
 }
 
 #[test]
+fn p39_rbac_prints_the_roles_that_kubectl_takes() {
+    let all = krate(["rbac", "--namespace", "krate-org-acme"]).ends(0).out;
+    assert!(all.matches("\nkind: Role\n").count() == 16 && !all.contains("'*'"), "{all}");
+    let one = krate(["rbac", "krate-viewer", "--namespace", "n", "-o", "json"]).ends(0).json();
+    assert_eq!(one[0]["metadata"]["namespace"], "n");
+    assert!(krate(["rbac", "krate-anything", "--namespace", "n"]).ends(2).err.contains("krate-maintainer"));
+}
+
+#[test]
 fn definitions_are_printed_as_files_for_kubectl() {
     let all = krate(["crds"]).ends(0).out;
     assert!(all.starts_with("---\napiVersion: apiextensions.k8s.io/v1\n"), "{}", &all[..80]);

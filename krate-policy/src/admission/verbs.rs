@@ -7,21 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Change, Write, text};
 use crate::request::Verb;
-
-/// The verb of each command field (R37); any other field of a spec is written.
-const COMMANDS: &[(Kind, &str, Verb)] = &[
-    (Kind::AgentApproval, "decide", Verb::Decide),
-    (Kind::AgentApproval, "withdraw", Verb::Decide),
-    (Kind::AgentContextLabel, "review", Verb::Decide),
-    (Kind::ExternalSyncConflict, "resolution", Verb::Resolve),
-    (Kind::ExternalWebhookDelivery, "disposition", Verb::Replay),
-    (Kind::ExternalWriteIntent, "cancel", Verb::Cancel),
-    (Kind::AgentDispatchRun, "cancel", Verb::Cancel),
-    (Kind::AgentDispatchRun, "continue", Verb::Dispatch),
-    (Kind::Pipeline, "cancel", Verb::Cancel),
-    (Kind::Pipeline, "rerun", Verb::Dispatch),
-    (Kind::PullRequest, "merge", Verb::Merge),
-];
+use crate::roles::COMMANDS;
 
 /// Records that a person makes with a verb of their own (R19).
 fn made_with(kind: Kind) -> Verb {
@@ -79,7 +65,7 @@ fn asked<'f>(
 }
 
 fn command(kind: Kind, field: &str) -> Option<Verb> {
-    COMMANDS.iter().find(|(of, name, _)| *of == kind && *name == field).map(|(_, _, verb)| verb.clone())
+    COMMANDS.iter().find(|command| command.kind == kind && command.field == field).map(|command| command.verb.clone())
 }
 
 /// The repository that an object is of.

@@ -8,6 +8,7 @@ pub(crate) mod merge;
 pub(crate) mod online;
 pub(crate) mod policy;
 pub(crate) mod provider;
+pub(crate) mod rbac;
 pub(crate) mod replay;
 pub(crate) mod review;
 pub(crate) mod simulate;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> Result<Answer, Error> {
         Command::Policy(command) => policy::run(&command, output),
         Command::Simulate(args) => simulate::run(&args, output),
         Command::Crds(args) => crds::run(&args, output),
+        Command::Rbac(args) => rbac::run(&args, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Provider(command) => provider::run(&command, output),
         Command::Completions(args) => completions::run(&args),
