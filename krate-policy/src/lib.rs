@@ -12,6 +12,7 @@ pub mod cases;
 pub mod command;
 pub mod decision;
 pub mod explain;
+pub mod feed;
 mod grant;
 mod guard;
 pub mod host;

@@ -243,6 +243,16 @@ impl Snapshot {
         next
     }
 
+    /// One without resources, with what it knows that no store tells.
+    pub(crate) fn emptied(&self) -> Self {
+        Self {
+            controllers: self.controllers.clone(),
+            platform_admins: self.platform_admins.clone(),
+            is_native_asked: self.is_native_asked,
+            ..Self::default()
+        }
+    }
+
     /// The same without the resource of that key.
     #[must_use]
     pub fn without(&self, version: u64, key: &Key) -> Self {
@@ -535,8 +545,15 @@ impl Snapshot {
     }
 
     /// The organization whose namespace that is.
-    pub(crate) fn organization_of(&self, namespace: &str) -> Option<&str> {
+    pub fn organization_of(&self, namespace: &str) -> Option<&str> {
         self.organizations.iter().find(|(_, known)| ***known == *namespace).map(|(name, _)| &**name)
+    }
+
+    /// The repository of a record that names its binding.
+    pub fn repository_of(&self, namespace: &str, record: &serde_json::Value) -> Option<&str> {
+        let binding = record.pointer("/spec/bindingRef")?.as_str()?;
+        let target = &self.get::<ExternalBackendBinding>(namespace, binding)?.spec.target_ref;
+        (target.kind == BindingTargetKind::Repository).then_some(target.name.as_str())
     }
 
     /// The roles of a team.

@@ -201,7 +201,12 @@ fn of_organization(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decisi
     let document = write.change.document();
     let namespace = text(document, "/metadata/namespace");
     let mut worst: Option<Decision> = None;
-    for verb in verbs::of(kind, write) {
+    let mut verbs = verbs::of(kind, write);
+    if verbs.is_empty() {
+        // Nothing changes: who may look may write nothing.
+        verbs.push(Verb::Get);
+    }
+    for verb in verbs {
         let mut request = write.by.clone();
         request.action.verb = verb;
         request.action.kind = kind.as_str().into();
@@ -217,7 +222,10 @@ fn of_organization(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decisi
                 .filter(|uid| !uid.is_empty())
                 .map(Into::into),
         });
-        request.repository = verbs::repository(kind, document).map(|name| {
+        // Where the document doesn't tell, who asks has looked it up: a comment's is that of what it is on.
+        let told = verbs::repository(kind, document).or_else(|| snapshot.repository_of(namespace, document));
+        let told = told.or_else(|| write.by.repository.as_ref().map(|named| &*named.name));
+        request.repository = told.map(|name| {
             let found = snapshot.repository(namespace, name);
             let uid = found.and_then(|found| found.metadata.uid.as_deref()).unwrap_or("none");
             Named { name: name.into(), uid: uid.into(), snapshot_digest: None }
@@ -237,12 +245,7 @@ fn of_organization(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decisi
         }
     }
     worst.unwrap_or_else(|| {
-        // Nothing changes: who may look may write nothing.
-        let mut request = write.by.clone();
-        request.action.verb = Verb::Get;
-        request.action.kind = kind.as_str().into();
-        request.needs.clear();
-        review(&request, snapshot)
+        review::refused(write.by, snapshot, [Reason::new(Code::DecisionFailed, "", "no verb was judged")])
     })
 }
 

@@ -455,6 +455,9 @@ fn p58_an_edit_of_a_synced_object_goes_by_mode_and_write_policy() {
     );
     assert_eq!(codes(&update("cyd", &old, &new, &world.with(9, [read_only]))), ["ModeForbidsWrite"]);
     assert_eq!(codes(&update("eve", &old, &new, &world)), ["MissingRole"]);
+    // What changes nothing asks for no more than looking.
+    assert_eq!(codes(&update("cyd", &new, &new, &world)), [""; 0]);
+    assert_eq!(codes(&update("eve", &new, &new, &world)), ["MissingRole"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod admission;
 mod agents;
 mod approvals;
 mod differential;
+mod feed;
 mod grants;
 mod laws;
 mod lint;

@@ -61,6 +61,20 @@ impl Default for Limits {
 pub(crate) struct ApiConfig {
     /// The token that the API asks for.
     pub(crate) token_ref: Option<TokenRef>,
+    /// Persons with a token of their own: each may do what their roles allow, and nobody else anything.
+    pub(crate) users: Vec<ApiUser>,
+}
+
+/// A person of the API.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ApiUser {
+    /// Name of the User.
+    pub(crate) name: String,
+    /// The namespace of their organization.
+    pub(crate) namespace: String,
+    /// Their token.
+    pub(crate) token_ref: TokenRef,
 }
 
 /// One key of a secret.
@@ -135,12 +149,17 @@ impl Config {
         at_least("workers", self.workers.into(), 1)?;
         at_least("limits.maxBodyBytes", self.limits.max_body_bytes, 1024)?;
         at_least("limits.maxConcurrent", self.limits.max_concurrent, 1)?;
-        if !self.listen.ip().is_loopback() && self.api.token_ref.is_none() {
+        if self.api.token_ref.is_some() && !self.api.users.is_empty() {
+            return Err(Error::new(format!("{file}: api.tokenRef: stands beside api.users")).hint(
+                "one token lets in whoever has it; api.users gives each person their own, with roles: keep one of them",
+            ));
+        }
+        if !self.listen.ip().is_loopback() && self.api.token_ref.is_none() && self.api.users.is_empty() {
             return Err(Error::new(format!(
                 "{file}: api.tokenRef: is missing, and {} is no loopback address",
                 self.listen
             ))
-            .hint("set api.tokenRef to a key of a secret, or listen on 127.0.0.1"));
+            .hint("set api.tokenRef to a key of a secret, name persons in api.users, or listen on 127.0.0.1"));
         }
         Ok(())
     }

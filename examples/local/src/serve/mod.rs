@@ -8,6 +8,7 @@ pub(crate) mod config;
 mod hooks;
 mod metrics;
 mod objects;
+mod people;
 mod ports;
 mod stores;
 mod worker;
@@ -37,6 +38,7 @@ use crate::input::Document;
 use crate::output;
 use config::{Config, Limits, TokenRef};
 use metrics::Metrics;
+use people::People;
 pub(crate) use ports::now;
 use ports::{Client, ConfiguredSecrets, SystemClock};
 use stores::Opened;
@@ -82,6 +84,7 @@ pub(crate) struct App {
     counters: Box<dyn Fn() -> Counters + Send + Sync>,
     secrets: Arc<ConfiguredSecrets>,
     token: Option<TokenRef>,
+    people: Option<People>,
     config: RwLock<Arc<SyncConfig>>,
     next_due: Mutex<Option<Time>>,
     stopping: AtomicBool,
@@ -103,6 +106,7 @@ impl App {
             counters,
             secrets,
             token: config.api.token_ref,
+            people: People::new(config.api.users),
             config: RwLock::default(),
             next_due: Mutex::default(),
             stopping: AtomicBool::new(false),
@@ -156,6 +160,9 @@ impl App {
         let hint = "name where it is under secrets: {<secret>: {<key>: {env: VARIABLE}}}, and set the variable";
         if let Some(token) = &self.token {
             self.secrets.token(token).map_err(|error| Error::new(error).hint(hint))?;
+        }
+        for person in self.people.iter().flat_map(People::all) {
+            self.secrets.token(&person.token_ref).map_err(|error| Error::new(error).hint(hint))?;
         }
         let query = Query::new(Kind::ExternalBackendProvider);
         for provider in

@@ -1,8 +1,13 @@
 //! The configured objects, put into the store at start: made where they are missing, changed where they differ, left alone otherwise.
 
+use krate_model::kinds::enforcement::{PolicyBinding, PolicyProfile, PolicyTemplate};
 use krate_model::kinds::external::{ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy};
 use krate_model::kinds::forge::Repository;
+use krate_model::kinds::grants::{AgentRoleBinding, AgentRoleBindingPhase};
 use krate_model::kinds::identity::Organization;
+use krate_model::kinds::members::{
+    IdentityMapping, IdentityMappingPhase, RepositoryPermission, RepositoryPermissionPhase, Team, User,
+};
 use krate_model::store::{Key, Store};
 use krate_model::validate::{Request, View, Writer, validate};
 use krate_model::{Kind, Resource};
@@ -18,9 +23,17 @@ use crate::input::Document;
 const MAX_RACES: usize = 16;
 
 /// The kinds that a configuration may hold.
-const CONFIGURED: [Kind; 5] = [
+const CONFIGURED: [Kind; 13] = [
     Kind::Organization,
+    Kind::User,
+    Kind::Team,
+    Kind::IdentityMapping,
     Kind::Repository,
+    Kind::RepositoryPermission,
+    Kind::AgentRoleBinding,
+    Kind::PolicyProfile,
+    Kind::PolicyTemplate,
+    Kind::PolicyBinding,
     Kind::ExternalBackendProvider,
     Kind::ExternalBackendBinding,
     Kind::ExternalBackendSyncPolicy,
@@ -47,6 +60,14 @@ pub(crate) async fn apply(store: &dyn Store, documents: &[Document]) -> Result<A
     for (kind, document) in kinds.into_iter().zip(documents) {
         let written = match kind {
             Kind::Organization => put::<Organization>(store, document).await,
+            Kind::User => put::<User>(store, document).await,
+            Kind::Team => put::<Team>(store, document).await,
+            Kind::IdentityMapping => put::<IdentityMapping>(store, document).await,
+            Kind::RepositoryPermission => put::<RepositoryPermission>(store, document).await,
+            Kind::AgentRoleBinding => put::<AgentRoleBinding>(store, document).await,
+            Kind::PolicyProfile => put::<PolicyProfile>(store, document).await,
+            Kind::PolicyTemplate => put::<PolicyTemplate>(store, document).await,
+            Kind::PolicyBinding => put::<PolicyBinding>(store, document).await,
             Kind::Repository => put::<Repository>(store, document).await,
             Kind::ExternalBackendProvider => put::<ExternalBackendProvider>(store, document).await,
             Kind::ExternalBackendBinding => put::<ExternalBackendBinding>(store, document).await,
@@ -58,7 +79,81 @@ pub(crate) async fn apply(store: &dyn Store, documents: &[Document]) -> Result<A
             applied.unchanged += 1;
         }
     }
+    for document in documents {
+        vouch(store, document).await.map_err(Error::new)?;
+    }
     Ok(applied)
+}
+
+/// Whoever writes the configuration administers this installation, and there is no other controller of these kinds here: what stands in it is so. A permission
+/// and a role hold for the one that stands under the name now (P20).
+async fn vouch(store: &dyn Store, document: &Document) -> Result<(), RecordError> {
+    let text = |pointer: &str| document.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+    match text("/kind").parse::<Kind>() {
+        Ok(Kind::IdentityMapping) => {
+            let verified = |it: &mut IdentityMapping| it.status_mut().phase = IdentityMappingPhase::Verified;
+            set::<IdentityMapping>(store, namespace, name, verified).await
+        }
+        Ok(Kind::RepositoryPermission) => {
+            let uid = uid_of::<Repository>(store, namespace, text("/spec/repository")).await?;
+            let applied = move |it: &mut RepositoryPermission| {
+                let revoked = it.spec.revoked;
+                let status = it.status_mut();
+                status.phase =
+                    if revoked { RepositoryPermissionPhase::Revoked } else { RepositoryPermissionPhase::Applied };
+                status.repository_uid.clone_from(&uid);
+            };
+            set::<RepositoryPermission>(store, namespace, name, applied).await
+        }
+        Ok(Kind::AgentRoleBinding) => {
+            let subject = text("/spec/subject/name");
+            let uid = match text("/spec/subject/kind") {
+                "user" => uid_of::<User>(store, namespace, subject).await?,
+                "team" => uid_of::<Team>(store, namespace, subject).await?,
+                _ => None,
+            };
+            let synced = move |it: &mut AgentRoleBinding| {
+                let status = it.status_mut();
+                // One of a subject that isn't there gives nobody anything.
+                status.phase =
+                    if uid.is_some() { AgentRoleBindingPhase::Synced } else { AgentRoleBindingPhase::Pending };
+                status.subject_uid.clone_from(&uid);
+            };
+            set::<AgentRoleBinding>(store, namespace, name, synced).await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn uid_of<T: Resource>(store: &dyn Store, namespace: &str, name: &str) -> Result<Option<String>, RecordError> {
+    let found = records::get::<T>(store, namespace, name).await?;
+    Ok(found.and_then(|found| found.object.metadata().uid.clone()))
+}
+
+/// Changes an object where the change makes a difference.
+async fn set<T: Resource>(
+    store: &dyn Store,
+    namespace: &str,
+    name: &str,
+    change: impl Fn(&mut T) + Send,
+) -> Result<(), RecordError> {
+    let mut races = 0;
+    loop {
+        let Some(mut found) = records::get::<T>(store, namespace, name).await? else { return Ok(()) };
+        let before = found.object.clone();
+        change(&mut found.object);
+        if found.object == before {
+            return Ok(());
+        }
+        found.change();
+        let mut changes = Changes::at(now());
+        changes.put(&found)?;
+        match changes.commit(store).await {
+            Err(error) if error.is_conflict() && races < MAX_RACES => races += 1,
+            written => return written.map(|_| ()),
+        }
+    }
 }
 
 fn kind_of(document: &Document) -> Result<Kind, Error> {

@@ -13,6 +13,7 @@ mod hook;
 mod lifecycle;
 #[path = "../../../../krate-providers/tests/support/mod.rs"]
 mod payloads;
+mod people;
 mod replay;
 mod shared;
 mod simulated;

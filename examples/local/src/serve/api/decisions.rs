@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Request, State};
+use axum::{Extension, Json};
 use krate_model::kinds::external::{ExternalSyncConflict, Resolution, SeenVersions};
 use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalDecision, ApprovalVerdict};
 use krate_model::kinds::sets::ResolutionStrategy;
 use krate_model::kinds::shared::{MAX_VALUE_BYTES, Value as FieldText};
 use krate_model::{ClosedSet, Digest, Kind, Resource};
+use krate_policy::admission::Change;
 use krate_sync::records::{self, Loaded};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::objects::load;
-use super::{ApiError, actor, body_of, read_as};
+use super::objects::{load, load_for, may_write};
+use super::{ApiError, body_of, read_as};
 use crate::serve::App;
+use crate::serve::people::Caller;
 use crate::serve::ports::now;
 
 /// A decision about a conflict.
@@ -39,14 +41,18 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Val
 /// `POST /api/v1/conflicts/{namespace}/{name}/resolve`.
 pub(super) async fn resolve(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path((namespace, name)): Path<(String, String)>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    let (headers, body) = body_of(request).await?;
-    let actor = actor(&headers)?;
-    let asked: Resolve = read_as(body)?;
+    let body = body_of(request).await?;
+    let kind = Kind::ExternalSyncConflict;
+    let old = load_for(&app, &caller, kind, &namespace, &name).await?;
+    let asked: Resolve = read_as(body.clone())?;
+    let new = with(&old, "resolution", body);
+    may_write(&app, &caller, kind, Change::Update { old: &old, new: &new }).await?;
     let resolution = resolution(&app, &namespace, &name, asked).await?;
-    app.driver.resolve(&namespace, &name, resolution, &actor).await?;
+    app.driver.resolve(&namespace, &name, resolution, &caller.actor()).await?;
     Ok(Json(load(&app, Kind::ExternalSyncConflict, &namespace, &name).await?))
 }
 
@@ -88,18 +94,32 @@ struct Decide {
 /// `POST /api/v1/approvals/{namespace}/{name}/decide`.
 pub(super) async fn decide(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path((namespace, name)): Path<(String, String)>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    let (headers, body) = body_of(request).await?;
-    let by = actor(&headers)?;
-    let asked: Decide = read_as(body)?;
+    let body = body_of(request).await?;
+    let old = load_for(&app, &caller, Kind::AgentApproval, &namespace, &name).await?;
+    let asked: Decide = read_as(body.clone())?;
+    let mut answer = body;
+    // One answer of one person needs no id of its own here.
+    answer["id"] = "api".into();
+    let new = with(&old, "decide", answer);
+    may_write(&app, &caller, Kind::AgentApproval, Change::Update { old: &old, new: &new }).await?;
+    let by = caller.actor();
     let found = records::get::<AgentApproval>(app.store.as_ref(), &namespace, &name).await?;
     let approval = found.ok_or_else(|| ApiError::missing(format!("AgentApproval {namespace}/{name} isn't there")))?;
     check(&approval.object, &asked)?;
     let decision = ApprovalDecision { by, at: now(), verdict: asked.verdict, reason: asked.reason };
     app.driver.decide(approval, decision).await?;
     Ok(Json(load(&app, Kind::AgentApproval, &namespace, &name).await?))
+}
+
+/// The object with a command in its spec, as it is judged.
+fn with(object: &Value, command: &str, value: Value) -> Value {
+    let mut object = object.clone();
+    object["spec"][command] = value;
+    object
 }
 
 fn check(approval: &AgentApproval, asked: &Decide) -> Result<(), ApiError> {

@@ -14,8 +14,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use krate_model::Kind;
-use krate_model::kinds::sets::ActorKind;
-use krate_model::kinds::shared::Actor;
 use krate_model::store::{CommitError, StoreError};
 use krate_sync::driver::DriverError;
 use krate_sync::records::RecordError;
@@ -24,6 +22,7 @@ use subtle::ConstantTimeEq;
 
 use super::App;
 use super::hooks::read;
+use super::people::Caller;
 
 /// The header that says for whom a request is made. Who may say so is decided before: by the token, or by being on this machine.
 const USER_HEADER: &str = "krate-user";
@@ -59,16 +58,27 @@ pub(crate) async fn method_not_allowed() -> ApiError {
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let Ok(_permit) = app.permits.try_acquire() else { return ApiError::busy().into_response() };
     match admit(&app, request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(caller) => {
+            let mut request = request;
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
         Err(error) => error.into_response(),
     }
 }
 
-fn admit(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+fn admit(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    if let Some(people) = &app.people {
+        let caller = people.identify(app, headers)?;
+        if headers.contains_key(USER_HEADER) && user(headers)? != caller.actor().name {
+            return Err(ApiError::forbidden("the header Krate-User names somebody else than the token"));
+        }
+        return Ok(caller);
+    }
     let Some(token) = &app.token else {
         // Without a token only this machine is let in. A page in a browser that reaches it under another name, or from another origin, isn't.
         return if is_local(headers) {
-            Ok(())
+            Ok(Caller::anybody(user(headers)?))
         } else {
             Err(ApiError::forbidden("the API answers on its loopback address only"))
         };
@@ -79,7 +89,7 @@ fn admit(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     })?;
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     if given.is_some_and(|given| bool::from(given.ct_eq(&expected))) {
-        return Ok(());
+        return Ok(Caller::anybody(user(headers)?));
     }
     let error = ApiError::new(StatusCode::UNAUTHORIZED, "Unauthorized", "a token is needed");
     Err(error.hint("send the header Authorization: Bearer TOKEN; for krate's own commands set KRATE_TOKEN"))
@@ -97,14 +107,14 @@ fn is_local(headers: &HeaderMap) -> bool {
     local && !headers.contains_key(header::ORIGIN)
 }
 
-/// Who asks.
-fn actor(headers: &HeaderMap) -> Result<Actor, ApiError> {
-    let Some(user) = headers.get(USER_HEADER) else { return Ok(Actor::new(ActorKind::User, "local")) };
+/// For whom the header says that it is asked.
+fn user(headers: &HeaderMap) -> Result<String, ApiError> {
+    let Some(user) = headers.get(USER_HEADER) else { return Ok("local".to_owned()) };
     let name =
         user.to_str().ok().filter(|name| !name.is_empty() && name.len() <= 253 && !name.contains(char::is_whitespace));
     let name =
         name.ok_or_else(|| ApiError::bad("the header Krate-User has to be a user's name, at most 253 characters"))?;
-    Ok(Actor::new(ActorKind::User, name))
+    Ok(name.to_owned())
 }
 
 /// The kind of a path, by name, plural or short name.
@@ -116,7 +126,7 @@ fn kind_of(text: &str) -> Result<Kind, ApiError> {
 }
 
 /// The body of a request, as JSON. Its content type has to say so: a form of a strange page can't.
-async fn body_of(request: Request) -> Result<(HeaderMap, Value), ApiError> {
+async fn body_of(request: Request) -> Result<Value, ApiError> {
     let (parts, body) = request.into_parts();
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -128,7 +138,7 @@ async fn body_of(request: Request) -> Result<(HeaderMap, Value), ApiError> {
     let value = serde_json::from_slice(&body).map_err(|error| {
         ApiError::bad(format!("the body is no JSON: line {}, column {}", error.line(), error.column()))
     })?;
-    Ok((parts.headers, value))
+    Ok(value)
 }
 
 /// A body read as a `T`.

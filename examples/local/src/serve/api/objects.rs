@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query as Params, Request, State};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
@@ -13,12 +13,14 @@ use krate_model::kinds::shared::ObjectRef;
 use krate_model::store::{Index, Key, Page, Position, Query, Stored};
 use krate_model::validate::{Report, Request as Write, View, Writer, validate};
 use krate_model::{API_VERSION, Kind};
+use krate_policy::admission::Change;
 use krate_sync::local::{Local, spec_fields};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{ApiError, actor, body_of, kind_of};
+use super::{ApiError, body_of, kind_of};
 use crate::serve::App;
+use crate::serve::people::Caller;
 use crate::serve::ports::now;
 
 /// The objects of a page when nobody says.
@@ -79,15 +81,34 @@ fn token(position: &Position) -> String {
 /// `GET /api/v1/{kind}`.
 pub(super) async fn list(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(kind): Path<String>,
     params: Result<Params<ListParams>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let kind = kind_of(&kind)?;
-    let Params(params) = params.map_err(|error| ApiError::bad(error.body_text()))?;
+    let Params(mut params) = params.map_err(|error| ApiError::bad(error.body_text()))?;
+    let judge = caller.judge(&app).await?;
+    if let Some(judge) = &judge {
+        // Another organization's namespace reads as one that holds nothing.
+        let namespace = params.namespace.get_or_insert_with(|| judge.namespace().to_owned());
+        if namespace != judge.namespace() {
+            return Err(ApiError::forbidden(format!("namespace: only {} is yours", judge.namespace())));
+        }
+    }
     let page = app.store.list(&params.query(kind)?).await?;
     let next = page.next.as_ref().map(token);
     let Page { items, revision, .. } = page;
-    let items = items.iter().map(object).collect::<Result<Vec<_>, _>>()?;
+    let mut items = items.iter().map(object).collect::<Result<Vec<_>, _>>()?;
+    if let Some(judge) = &judge {
+        let mut kept = Vec::with_capacity(items.len());
+        for item in items {
+            let repository = repository_of(&app, kind, &item).await?;
+            if judge.may_read(kind, &item, repository.as_deref()) {
+                kept.push(item);
+            }
+        }
+        items = kept;
+    }
     let mut metadata = json!({"resourceVersion": revision.to_string()});
     if let Some(next) = next {
         metadata["continue"] = next.into();
@@ -99,9 +120,69 @@ pub(super) async fn list(
 /// `GET /api/v1/{kind}/{namespace}/{name}`.
 pub(super) async fn get(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path((kind, namespace, name)): Path<(String, String, String)>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(load(&app, kind_of(&kind)?, &namespace, &name).await?))
+    Ok(Json(load_for(&app, &caller, kind_of(&kind)?, &namespace, &name).await?))
+}
+
+/// The object as JSON, for somebody who may read it.
+pub(super) async fn load_for(
+    app: &App,
+    caller: &Caller,
+    kind: Kind,
+    namespace: &str,
+    name: &str,
+) -> Result<Value, ApiError> {
+    let Some(judge) = caller.judge(app).await? else { return load(app, kind, namespace, name).await };
+    let missing = || ApiError::missing(format!("{kind} {namespace}/{name} isn't there"));
+    if namespace != judge.namespace() {
+        return Err(missing());
+    }
+    let found = load(app, kind, namespace, name).await?;
+    let repository = repository_of(app, kind, &found).await?;
+    if judge.may_read(kind, &found, repository.as_deref()) { Ok(found) } else { Err(missing()) }
+}
+
+/// The repository of an object that doesn't name it: a comment's is that of what it is on, an approval's that of the write that waits for it.
+pub(super) async fn repository_of(app: &App, kind: Kind, object: &Value) -> Result<Option<String>, ApiError> {
+    let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let (at, field) = match kind {
+        Kind::Comment | Kind::Review => ("/spec/subject", "/spec/repository"),
+        Kind::AgentApproval => ("/spec/subject", "/spec/bindingRef"),
+        _ => return Ok(None),
+    };
+    let kind = match text(object, &format!("{at}/kind")).as_deref() {
+        Some("writeIntent") => Kind::ExternalWriteIntent,
+        Some("conflict") => Kind::ExternalSyncConflict,
+        Some(kind) => match kind.parse::<Kind>() {
+            Ok(kind) => kind,
+            Err(_) => return Ok(None),
+        },
+        None if kind == Kind::Review => Kind::PullRequest,
+        None => return Ok(None),
+    };
+    let named = text(object, &format!("{at}/name")).or_else(|| text(object, "/spec/pullRequest"));
+    let (Some(name), Some(namespace)) = (named, text(object, "/metadata/namespace")) else { return Ok(None) };
+    let Some(stored) = app.store.get(&Key::new(kind, namespace.as_str(), name.as_str())).await? else {
+        return Ok(None);
+    };
+    let of = self::object(&stored)?;
+    if field == "/spec/repository" {
+        return Ok(text(&of, field));
+    }
+    let Some(binding) = text(&of, field) else { return Ok(None) };
+    let key = Key::new(Kind::ExternalBackendBinding, namespace.as_str(), binding.as_str());
+    let Some(stored) = app.store.get(&key).await? else { return Ok(None) };
+    Ok(text(&self::object(&stored)?, "/spec/targetRef/name"))
+}
+
+/// Refuses a write that the caller may not make.
+pub(super) async fn may_write(app: &App, caller: &Caller, kind: Kind, change: Change<'_>) -> Result<(), ApiError> {
+    let Some(judge) = caller.judge(app).await? else { return Ok(()) };
+    let (Change::Create { new: object } | Change::Update { new: object, .. } | Change::Delete { old: object }) = change;
+    let repository = repository_of(app, kind, object).await?;
+    judge.write(kind, change, repository.as_deref())
 }
 
 /// The object as JSON, with its version.
@@ -126,6 +207,7 @@ pub(super) fn object(stored: &Stored) -> Result<Value, ApiError> {
 /// `POST /api/v1/{kind}`: a new issue or comment.
 pub(super) async fn create(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(kind): Path<String>,
     request: Request,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
@@ -133,18 +215,18 @@ pub(super) async fn create(
     if !matches!(kind, Kind::Issue | Kind::Comment) {
         return Err(ApiError::invalid(format!("{kind} can't be made here; Issue and Comment can")));
     }
-    let (headers, mut document) = body_of(request).await?;
-    let actor = actor(&headers)?;
+    let mut document = body_of(request).await?;
     let Some(members) = document.as_object_mut() else { return Err(ApiError::bad("an object is expected")) };
     members.remove("status");
     members.entry("apiVersion").or_insert(API_VERSION.into());
     members.entry("kind").or_insert(kind.as_str().into());
+    may_write(&app, &caller, kind, Change::Create { new: &document }).await?;
     refuse(&judge(&document, None), None)?;
     let local = to_local(kind, document)?;
     if local.kind() != kind || local.name().is_empty() || local.namespace().is_empty() {
         return Err(ApiError::invalid(format!("metadata.namespace and metadata.name of a {kind} are needed")));
     }
-    let made = app.driver.create(local, &actor).await?;
+    let made = app.driver.create(local, &caller.actor()).await?;
     let made = load(&app, kind, made.namespace(), made.name()).await?;
     Ok((StatusCode::CREATED, Json(made)))
 }
@@ -152,15 +234,16 @@ pub(super) async fn create(
 /// `PATCH /api/v1/{kind}/{namespace}/{name}`: a JSON merge patch of mergeable fields.
 pub(super) async fn patch(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path((kind, namespace, name)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
     let kind = kind_of(&kind)?;
-    let (headers, patch) = body_of(request).await?;
-    let actor = actor(&headers)?;
+    let patch = body_of(request).await?;
     let fields = named_fields(kind, &patch)?;
-    let old = load(&app, kind, &namespace, &name).await?;
+    let old = load_for(&app, &caller, kind, &namespace, &name).await?;
     let new = patched(&old, &patch);
+    may_write(&app, &caller, kind, Change::Update { old: &old, new: &new }).await?;
     refuse(&judge(&new, Some(&old)), Some(&judge(&old, None)))?;
     to_local(kind, new)?;
     let edit = |local: &mut Local| {
@@ -170,7 +253,7 @@ pub(super) async fn patch(
             local.set(field, &wanted.get(field), &SourceFormat::Markdown);
         }
     };
-    app.driver.edit(&namespace, &ObjectRef::new(kind.as_str(), name.as_str()), &actor, &edit).await?;
+    app.driver.edit(&namespace, &ObjectRef::new(kind.as_str(), name.as_str()), &caller.actor(), &edit).await?;
     Ok(Json(load(&app, kind, &namespace, &name).await?))
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use krate_model::Kind;
 use krate_model::kinds::external::{BaseField, ExternalObjectLink, ExternalSyncConflict, ExternalSyncConflictPhase};
 use krate_model::kinds::sets::Mode;
@@ -15,9 +15,10 @@ use krate_sync::merge::FieldRule;
 use krate_sync::records::{self, Loaded};
 use serde_json::{Value, json};
 
-use super::objects::{load, to_local};
+use super::objects::{load_for, to_local};
 use super::{ApiError, kind_of};
 use crate::serve::App;
+use crate::serve::people::Caller;
 
 /// What refers to one local object and tells the two sides apart.
 struct Around {
@@ -41,29 +42,40 @@ fn is_open(conflict: &ExternalSyncConflict) -> bool {
     matches!(phase, None | Some(ExternalSyncConflictPhase::Open | ExternalSyncConflictPhase::Resolving))
 }
 
+/// Lets in who may read the binding.
+async fn of_binding(app: &App, caller: &Caller, binding: &str) -> Result<(), ApiError> {
+    let Some(judge) = caller.judge(app).await? else { return Ok(()) };
+    load_for(app, caller, Kind::ExternalBackendBinding, judge.namespace(), binding).await.map(|_| ())
+}
+
 /// `GET /api/v1/verify/{binding}`: what the binding's projections and its provider differ in. Asks the provider, and changes nothing.
 pub(super) async fn verify(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(binding): Path<String>,
 ) -> Result<Json<Verification>, ApiError> {
+    of_binding(&app, &caller, &binding).await?;
     Ok(Json(Box::pin(app.driver.verify(&binding)).await?))
 }
 
 /// `GET /api/v1/forecast/{binding}`: what reading the binding's lists will cost, and when it is done.
 pub(super) async fn forecast(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(binding): Path<String>,
 ) -> Result<Json<Forecast>, ApiError> {
+    of_binding(&app, &caller, &binding).await?;
     Ok(Json(Box::pin(app.driver.forecast(&binding)).await?))
 }
 
 /// `GET /api/v1/why/{kind}/{namespace}/{name}`: what led to it, and what happens next.
 pub(super) async fn why(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path((kind, namespace, name)): Path<(String, String, String)>,
 ) -> Result<Json<Value>, ApiError> {
     let kind = kind_of(&kind)?;
-    let found = load(&app, kind, &namespace, &name).await?;
+    let found = load_for(&app, &caller, kind, &namespace, &name).await?;
     let why = Box::pin(app.driver.why(kind, &namespace, &name)).await?;
     let mut why = serde_json::to_value(&why).map_err(|error| ApiError::invalid(error.to_string()))?;
     let status = |pointer: &str| found.pointer(pointer).cloned().unwrap_or_default();
@@ -77,10 +89,11 @@ pub(super) async fn why(
 /// `GET /api/v1/diff/{kind}/{namespace}/{name}`.
 pub(super) async fn diff(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path((kind, namespace, name)): Path<(String, String, String)>,
 ) -> Result<Json<Value>, ApiError> {
     let kind = kind_of(&kind)?;
-    let local = to_local(kind, load(&app, kind, &namespace, &name).await?)?;
+    let local = to_local(kind, load_for(&app, &caller, kind, &namespace, &name).await?)?;
     let around = Around::load(&app, kind, &namespace, &name).await?;
     let base = around.link.as_ref().and_then(|link| link.object.status.as_ref()).map(|status| status.base.as_slice());
     let fields = spec_fields(kind)
