@@ -30,12 +30,19 @@ use std::collections::BTreeMap;
 
 use krate_model::Kind;
 use krate_model::kinds::policy::ApprovalClass;
+use krate_model::kinds::shared::Time;
+use krate_model::validate::{Part, View};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::admission::{Change, Write, admit};
 use crate::decision::{Decision, Outcome};
 use crate::explain::explain;
+use crate::permit::{Handle, Permit};
+use crate::reason::{Code, Reason};
+use crate::request::Request;
 use crate::review::{read, review};
+use crate::roles::Controller;
 use crate::snapshot::{Item, Key, Snapshot};
 
 /// The most cases of a file.
@@ -56,6 +63,12 @@ struct File {
     /// Resources, beside those that are given from outside.
     #[serde(default)]
     policy: Vec<Value>,
+    /// Controllers that act for themselves, with their uid.
+    #[serde(default)]
+    controllers: BTreeMap<String, String>,
+    /// Who administers the platform, with their uid.
+    #[serde(default)]
+    platform_admins: BTreeMap<String, String>,
     /// The request that the cases change.
     request: Value,
     cases: Vec<Case>,
@@ -83,7 +96,71 @@ struct Case {
     /// Fields of the request that change after it was approved.
     #[serde(default)]
     then: BTreeMap<String, Value>,
+    /// Whether Kubernetes is asked, too.
+    #[serde(default)]
+    native: bool,
+    /// A write that the request's subject wants to make: it is admitted, not reviewed.
+    write: Option<Written>,
+    /// What has changed when the yes is acted on.
+    later: Option<Later>,
     expect: Expect,
+}
+
+/// A write: exactly one of its first three.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Written {
+    /// What is made.
+    create: Option<Value>,
+    /// What is changed.
+    update: Option<Updated>,
+    /// What is deleted.
+    delete: Option<Value>,
+    /// Whether it is the status that is written.
+    #[serde(default)]
+    status: bool,
+}
+
+/// A change of a document.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Updated {
+    /// As it is stored.
+    old: Value,
+    /// Its fields: JSON pointer to value; null takes it out.
+    set: BTreeMap<String, Value>,
+}
+
+/// The time when a yes is acted on.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Later {
+    /// When; absent: at once.
+    now: Option<Time>,
+    /// Fields of resources that have changed.
+    change: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Resources that are gone.
+    without: Vec<String>,
+    /// Fields of the request that is presented with it.
+    set: BTreeMap<String, Value>,
+    /// A key of a grant that is used then, in place of the yes itself.
+    handle: Option<Used>,
+}
+
+/// A handle that is used.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Used {
+    /// As `Kind/name`.
+    grant: String,
+    /// The Secret or ConfigMap.
+    target: String,
+    /// The key.
+    key: String,
+    /// The attempt's token when it was given.
+    token: u64,
+    /// The attempt's token now.
+    current: u64,
 }
 
 /// An approval of what a case asks for.
@@ -177,6 +254,12 @@ impl Cases {
             snapshot = with(&snapshot, &document)
                 .map_err(|what| CasesError::Resource { at: format!("policy[{index}]"), what })?;
         }
+        for (name, uid) in &file.controllers {
+            snapshot = snapshot.with_controller(name, uid, Controller::from_text(name));
+        }
+        for (name, uid) in &file.platform_admins {
+            snapshot = snapshot.with_platform_admin(name, uid);
+        }
         let this = Self { snapshot, request: file.request, all: file.cases };
         for case in &this.all {
             this.snapshot_of(case)?;
@@ -221,10 +304,33 @@ impl Cases {
                 (Outcome::Denied, vec![reason.code.as_str()], Vec::new(), None, explanation)
             }
             Ok(request) => {
-                let decision = review(&request, &snapshot);
-                let codes = decision.codes().map(crate::reason::Code::as_str).collect();
+                let (decision, is_valid) = match &case.write {
+                    None => (review(&request, &snapshot), true),
+                    Some(write) => match admitted(write, &request, &snapshot) {
+                        Ok(answer) => answer,
+                        Err(what) => return wrong(String::new(), what, String::new()),
+                    },
+                };
+                let mut codes: Vec<&str> = decision.codes().map(Code::as_str).collect();
+                let mut outcome = decision.outcome;
+                if !is_valid {
+                    // What breaks a rule of its kind is refused, whoever writes it.
+                    outcome = Outcome::Denied;
+                    codes.push(Code::InvalidRequest.as_str());
+                }
                 let trust = decision.trust.as_ref().map(|trust| trust.steering.as_str());
-                (decision.outcome, codes, names(&decision), trust, explain(&request, &decision))
+                let (named, explanation) = (names(&decision), explain(&request, &decision));
+                if let (Some(later), Outcome::Allowed) = (&case.later, outcome) {
+                    match self.acted_on(case, later, &request, decision.clone(), &document) {
+                        Ok(Ok(())) => {}
+                        Ok(Err(reason)) => {
+                            outcome = Outcome::Denied;
+                            codes = vec![reason.code.as_str()];
+                        }
+                        Err(what) => return wrong(String::new(), what, explanation),
+                    }
+                }
+                (outcome, codes, named, trust, explanation)
             }
         };
         let found = format!("{outcome:?} {}", codes.join(" "));
@@ -247,9 +353,48 @@ impl Cases {
         CaseResult { name: case.name.clone(), found, wrong: None, explanation }
     }
 
+    /// What becomes of a yes when it is acted on.
+    fn acted_on(
+        &self,
+        case: &Case,
+        later: &Later,
+        request: &Request,
+        decision: Decision,
+        document: &Value,
+    ) -> Result<Result<(), Reason>, String> {
+        let mut changed = case.clone();
+        changed.change.extend(later.change.clone());
+        changed.without.extend(later.without.clone());
+        let mut snapshot = self.snapshot_of(&changed).map_err(|error| error.to_string())?;
+        for name in later.change.keys() {
+            // What was changed has another version.
+            let key = key(&snapshot, name)?;
+            let item =
+                snapshot.item(key.kind, &key.namespace, &key.name).ok_or_else(|| format!("{name} isn't there"))?;
+            let mut document = item.document();
+            set(&mut document, "/metadata/resourceVersion", "1000".into());
+            snapshot = with(&snapshot, &document)?;
+        }
+        let now = later.now.unwrap_or(request.now);
+        if let Some(used) = &later.handle {
+            let versions = decision.versions.iter().find(|version| *version.name == *used.grant);
+            let grant = versions.cloned().ok_or_else(|| format!("{} gave nothing", used.grant))?;
+            let namespace = snapshot.organizations.get(&request.organization).map_or("", |namespace| &**namespace);
+            let handle = Handle::new(grant, [namespace, &used.target], used.key.as_str(), "attempt", used.token);
+            return Ok(handle.check(&request.organization, used.current, now, &snapshot));
+        }
+        let permit = Permit::new(request, decision).map_err(|error| error.to_string())?;
+        let mut presented = document.clone();
+        for (pointer, value) in &later.set {
+            set(&mut presented, pointer, value.clone());
+        }
+        let presented = read(presented.to_string().as_bytes()).map_err(|reason| reason.text.to_string())?;
+        Ok(permit.check(&presented, now, &snapshot))
+    }
+
     fn snapshot_of(&self, case: &Case) -> Result<Snapshot, CasesError> {
         let failed = |what| CasesError::Resource { at: format!("case {:?}", case.name), what };
-        let mut snapshot = self.snapshot.clone();
+        let mut snapshot = self.snapshot.clone().with_native(case.native);
         for document in &case.policy {
             snapshot = with(&snapshot, document).map_err(failed)?;
         }
@@ -267,6 +412,28 @@ impl Cases {
         }
         Ok(snapshot)
     }
+}
+
+/// Whether a write may be made, and whether its document is valid.
+fn admitted(write: &Written, by: &Request, snapshot: &Snapshot) -> Result<(Decision, bool), String> {
+    let mut changed = Value::Null;
+    if let Some(update) = &write.update {
+        changed = update.old.clone();
+        for (pointer, value) in &update.set {
+            set(&mut changed, pointer, value.clone());
+        }
+    }
+    let change = match (&write.create, &write.update, &write.delete) {
+        (Some(new), None, None) => Change::Create { new },
+        (None, Some(update), None) => Change::Update { old: &update.old, new: &changed },
+        (None, None, Some(old)) => Change::Delete { old },
+        _ => return Err("write holds exactly one of create, update and delete".to_owned()),
+    };
+    let part = if write.status { Part::Status } else { Part::Main };
+    let view = View::partial(snapshot.all().map(|(_, item)| item.document()));
+    let answer = admit(&Write { by, change, part }, &view, snapshot);
+    let decision = answer.decision.ok_or_else(|| "it is of no kind of krate's".to_owned())?;
+    Ok((decision, answer.report.is_valid()))
 }
 
 /// The name of the approval that a case presents.

@@ -289,11 +289,13 @@ impl Snapshot {
         let version = self.version.max(version);
         let kind = needed("/kind")?;
         if kind == "Secret" || kind == "ConfigMap" {
-            let keys = ["data", "stringData", "binaryData"].iter().filter_map(|field| document.get(field)?.as_object());
-            let metadata = Metadata {
-                uid: needed("/metadata/uid")?.into(),
-                keys: Some(keys.flat_map(serde_json::Map::keys).map(|key| key.as_str().into()).collect()),
-            };
+            // A document that holds none of them is of somebody who may read the metadata only.
+            let fields =
+                ["data", "stringData", "binaryData"].iter().filter_map(|field| document.get(field)?.as_object());
+            let fields: Vec<_> = fields.collect();
+            let keys = fields.iter().flat_map(|field| field.keys()).map(|key| key.as_str().into()).collect();
+            let metadata =
+                Metadata { uid: needed("/metadata/uid")?.into(), keys: (!fields.is_empty()).then_some(keys) };
             let (namespace, name) = (needed("/metadata/namespace")?, needed("/metadata/name")?);
             return Ok(if kind == "Secret" {
                 self.with_secret(version, namespace, name, metadata)

@@ -39,6 +39,20 @@ fn p25_p26_p51_every_case_of_the_specification_about_agents_holds() {
 }
 
 #[test]
+fn p4_p11_p56_the_rest_of_the_table_holds() {
+    let results = run("rest.cases.yaml");
+    assert!(results.len() >= 29, "{}", results.len());
+    all_hold(&results);
+}
+
+#[test]
+fn p41_every_case_of_the_specification_about_writes_holds() {
+    let results = run("writes.cases.yaml");
+    assert!(results.len() >= 20, "{}", results.len());
+    all_hold(&results);
+}
+
+#[test]
 fn p62_no_attack_of_the_corpus_is_a_yes() {
     let results = run("attacks.cases.yaml");
     assert!(results.len() >= 150, "{}", results.len());

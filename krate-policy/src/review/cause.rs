@@ -44,6 +44,10 @@ pub(super) fn step(review: &mut Review<'_>) {
     {
         review.deny(Code::CauseGone, "causeChain[0].head", "the head has moved since; a person has to ask again");
     }
+    if review.request.preconditions.get("causePresent").and_then(serde_json::Value::as_bool) == Some(false) {
+        let text = "what led to it is gone: a label taken off, a comment changed, a permission lost; a person has to ask again";
+        review.deny(Code::CauseGone, "preconditions.causePresent", text);
+    }
     super::agents::cause(review);
 }
 

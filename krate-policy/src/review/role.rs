@@ -34,6 +34,11 @@ pub(super) fn step(review: &mut Review<'_>) {
     if let Some(link) = last.filter(|link| link.kind == SubjectKind::Controller) {
         return controller(review, link);
     }
+    // P43: a status is its controller's; no role of a person reaches it.
+    let is_read = matches!(request.action.verb, Verb::Get | Verb::List | Verb::Watch);
+    if request.action.subresource.as_deref() == Some("status") && !is_read {
+        return review.deny(Code::MissingRole, "action.subresource", "a status is written by its controller alone");
+    }
     let person = last.map_or("", |link| &link.name);
     match search(review, person) {
         Found::Role(role) => {
