@@ -10,8 +10,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use krate_model::kinds::sets::Operation;
 use krate_model::kinds::shared::{NativeTarget, Time};
+use krate_model::pattern::{Domain, Pattern};
 use krate_model::validate::{Request, View, Writer, validate};
 use krate_model::{canonical_digest, canonical_json};
+use krate_policy::lint::lint;
+use krate_policy::permit::Permit;
+use krate_policy::review::review;
+use krate_policy::snapshot::Snapshot;
 use krate_providers::contract::{
     BodyLimits, Call, Cursor, Endpoint, Normalization, Outcome, Provider, SignatureError, WebhookSecret,
 };
@@ -25,8 +30,15 @@ use url::Url;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: &[Target] =
-    &[("webhook", webhook), ("canonical", canonical), ("validate", validation), ("merge", merge), ("cursor", cursor)];
+pub const TARGETS: &[Target] = &[
+    ("webhook", webhook),
+    ("canonical", canonical),
+    ("validate", validation),
+    ("merge", merge),
+    ("cursor", cursor),
+    ("review", permission),
+    ("pattern", pattern),
+];
 
 /// The event types that have a reader.
 pub const EVENT_TYPES: &[&str] = &[
@@ -112,6 +124,47 @@ pub fn merge(data: &[u8]) {
     assert_eq!(output.outcome == "conflict", !output.conflicts.is_empty());
     for (path, outcome) in &output.fields {
         assert!(!["inSync", "agreed", "stale"].contains(outcome) || !output.write.contains_key(path), "{path}");
+    }
+}
+
+/// A permission review of whatever was sent, by whatever policies: it ends, with the same answer each time, and a yes names what gave it, is for a person
+/// who is there and active, and can be acted on at once (P1, P4, P5).
+pub fn permission(data: &[u8]) {
+    let Ok(input) = serde_json::from_slice::<Json>(data) else { return };
+    let mut snapshot = Snapshot::new(1);
+    for document in input.get("policy").and_then(Json::as_array).into_iter().flatten() {
+        if let Ok(with_it) = snapshot.with_document(document) {
+            snapshot = with_it;
+        }
+    }
+    let Some(request) = input.get("request") else { return };
+    let Ok(request) = krate_policy::review::read(request.to_string().as_bytes()) else { return };
+    let decision = review(&request, &snapshot);
+    assert_eq!(decision, review(&request, &snapshot), "P1");
+    match decision.outcome {
+        krate_policy::decision::Outcome::Allowed => {
+            assert!(decision.by.is_some(), "P5: an allow has a name");
+            let permit = Permit::new(&request, decision).expect("what was reviewed has a digest");
+            let at_once = permit.check(&request, request.now, &snapshot);
+            let is_over = permit.decision().expires_at <= request.now;
+            assert_eq!(at_once.is_ok(), !is_over, "P4: {at_once:?}");
+        }
+        _ => assert!(!decision.reasons.is_empty(), "a no has a reason"),
+    }
+    let _ = lint(&snapshot, request.now);
+}
+
+/// A line with a pattern, and a text: what an include list takes an exclude list takes, too (P66), and a pattern that is written is read alike.
+pub fn pattern(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (line, text) = text.split_once('\n').unwrap_or((text, ""));
+    for domain in [Domain::Ref, Domain::Path, Domain::Name] {
+        // Only for its not panicking.
+        let _ = domain.check(text);
+        let Ok(pattern) = Pattern::parse(line, domain) else { continue };
+        assert!(!pattern.matches(text) || pattern.over_matches(text), "P66: {line:?} on {text:?}");
+        assert!(pattern.covers(&pattern));
+        assert_eq!(Pattern::parse(pattern.as_str(), domain).as_ref(), Ok(&pattern));
     }
 }
 

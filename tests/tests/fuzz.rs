@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use krate_tests::fuzz::TARGETS;
+use serde_json::{Value, json};
 
 /// Mutations of each seed.
 const MUTATIONS: u64 = 150;
@@ -37,6 +38,16 @@ const TOKENS: &[&[u8]] = &[
 ];
 
 const SEEDS: &[(&str, &[&str])] = &[
+    (
+        "pattern",
+        &[
+            "refs/heads/{main,release/*}\nrefs/heads/main",
+            "**/*.env\nsrc/.env",
+            "a/?/**\na/b/c",
+            "src/**\nSRC/lib.rs",
+            "refs/heads/feature-*\nrefs/heads/feature-\u{200b}x",
+        ],
+    ),
     ("webhook", &["sha256=00\n{\"action\":\"opened\"}", "\n[]", "no line"]),
     (
         "canonical",
@@ -114,6 +125,27 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
         .filter(|(target, _)| *target == name)
         .flat_map(|(_, seeds)| seeds.iter().map(|seed| seed.as_bytes().to_vec()))
         .collect();
+    if name == "review" {
+        // The cases of the specification, each with its policies.
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../krate-policy/tests/cases");
+        let read = |file: &str| -> Vec<Value> {
+            serde_saphyr::from_multiple(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap()
+        };
+        for file in ["specification.cases.yaml", "agents.cases.yaml"] {
+            let mut document = read(file).pop().unwrap();
+            let mut policy = read("policy/acme.yaml");
+            policy.extend(document["policy"].as_array().cloned().unwrap_or_default());
+            for case in document["cases"].take().as_array().unwrap().iter().step_by(4) {
+                let mut request = document["request"].clone();
+                for (pointer, value) in case["set"].as_object().into_iter().flatten() {
+                    if let Some(slot) = request.pointer_mut(pointer) {
+                        *slot = value.clone();
+                    }
+                }
+                seeds.push(json!({"policy": policy, "request": request}).to_string().into_bytes());
+            }
+        }
+    }
     if name == "webhook" {
         let payloads = Path::new(env!("CARGO_MANIFEST_DIR")).join("../krate-providers/tests/fixtures/github/webhooks");
         for folder in std::fs::read_dir(payloads).unwrap() {
