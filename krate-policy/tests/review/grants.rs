@@ -164,3 +164,9 @@ fn p11_needs_of_what_snapshots_do_not_hold_are_denied() {
         assert_eq!(codes(&asked(&snapshot(), |document| document["needs"] = json!([need]))), [code]);
     }
 }
+
+#[test]
+fn p19_a_grant_begins_with_the_second_that_it_names() {
+    assert_eq!(with_grant(|spec, _| spec["notBefore"] = json!("2026-06-01T00:00:00Z")), [""; 0]);
+    assert_eq!(with_grant(|spec, _| spec["notBefore"] = json!("2026-06-01T00:00:01Z")), ["GrantNotReady"]);
+}

@@ -110,6 +110,25 @@ fn p70_roles_policies_and_exceptions_that_hang_in_the_air_are_named() {
         with([template(), policy("p", json!({})), policy("q", json!({"repositories": ["krate"]}))]),
         one("PolicyBinding/q", "spec.match", Rule::Unused)
     );
+    // What holds somewhere only makes no other one needless.
+    for scope in [
+        json!({"repositories": ["krate"]}),
+        json!({"environments": ["production"]}),
+        json!({"runnerPools": ["small"]}),
+        json!({"kinds": ["Issue"]}),
+        json!({"subjectKinds": ["user"]}),
+        json!({"refs": {"include": ["refs/heads/main"]}}),
+        json!({"labels": {"matchLabels": {"a": "b"}}}),
+        json!({"labels": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}),
+    ] {
+        assert_eq!(with([template(), policy("p", scope.clone()), policy("q", json!({}))]), [], "{scope}");
+    }
+    // Labels that select nothing are no scope.
+    let everything = json!({"labels": {"matchLabels": {}}});
+    assert_eq!(
+        with([template(), policy("p", everything), policy("q", json!({}))]),
+        one("PolicyBinding/q", "spec.match", Rule::Unused)
+    );
     let exception = |policy: &str, until: &str| {
         let spec = json!({
             "organizationRef": "a", "policyRef": policy, "resourceRef": {"kind": "Repository", "name": "krate"},

@@ -200,3 +200,30 @@ async fn what_both_sides_differ_in_is_verified_by_command() {
     let answer = told.server.get("/api/v1/verify/nowhere").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND, "{answer:?}");
 }
+
+#[tokio::test]
+async fn s4_an_object_is_deleted_or_closed_at_its_provider_by_command() {
+    let told = Told::new(&["Flaky test"]).await;
+    let issue = told.issue("Flaky test").await;
+    let gone = told.json(&["delete", "issue", &issue, "--as", "alice"], 0).await;
+    assert_eq!(gone["became"], "closing", "{gone}");
+    let is_written = |all: &[Value]| all.iter().any(|intent| intent["status"]["phase"] == "Succeeded");
+    told.server.list_until("ExternalWriteIntent", is_written).await;
+    let closed = told.forge.lock().issue(REPOSITORY, 1).map(|issue| issue.closed_at.is_some());
+    assert_eq!(closed, Some(true));
+    // One that no provider has is gone at once.
+    let body = json!({
+        "metadata": {"name": "here-only", "namespace": NAMESPACE},
+        "spec": {"organizationRef": "acme", "title": "Only here"},
+    });
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", "application/json".parse().expect("a header"));
+    let made = told.server.send(Method::POST, "/api/v1/Issue", headers, body.to_string().into_bytes()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let gone = told.json(&["delete", "issue", "here-only"], 0).await;
+    assert_eq!(gone["became"], "removed", "{gone}");
+    says(&told.krate(&["get", "issue", "here-only"]).await.ends(1), &["isn't there"]);
+    says(&told.krate(&["delete", "repository", "site"]).await.ends(1), &["can't be deleted here"]);
+    says(&told.krate(&["delete", "issue", "nothing"]).await.ends(1), &["isn't there"]);
+    told.server.stop().await;
+}

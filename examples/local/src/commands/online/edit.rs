@@ -1,4 +1,4 @@
-//! `krate edit`: change mergeable fields; the provider gets them where the binding says so.
+//! `krate edit` and `krate delete`: change mergeable fields, or let an object go; the provider gets it where the binding says so.
 
 use std::path::PathBuf;
 
@@ -46,6 +46,30 @@ pub(super) fn run(args: &Args, output: Output) -> Result<Answer, Failed> {
     output.print(Format::Table, &object, |object| {
         format!("{kind} {} is at generation {}", args.name, text(object, "/metadata/generation"))
     })?;
+    Ok(Answer::Yes)
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    server: Server,
+    /// The kind, by name, plural or short name
+    kind: String,
+    /// The object
+    name: String,
+    /// For whom
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+}
+
+/// `krate delete`: what becomes of the wish is the provider's to say, and told.
+pub(super) fn delete(args: &DeleteArgs, output: Output) -> Result<Answer, Failed> {
+    let kind = kind_named(&args.kind)?;
+    let api = Api::new(&args.server)?.user(args.user.as_deref());
+    let namespace = api.namespace_of(kind, &args.name)?;
+    let url = api.url(&[kind.as_str(), &namespace, &args.name], &[]);
+    let answer = api.call(Method::DELETE, &url, None)?;
+    output.print(Format::Table, &answer, |answer| format!("{kind} {}: {}", args.name, text(answer, "/message")))?;
     Ok(Answer::Yes)
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Describe(read::OneArgs),
     /// Change fields of an object
     Edit(edit::Args),
+    /// Delete an object here and at its provider, or close it where the provider deletes no such object
+    Delete(edit::DeleteArgs),
     /// Compare an object with what both sides agreed on last, field by field
     Diff(read::OneArgs),
     /// Say why an object is as it is
@@ -58,6 +60,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<Answer, Error> {
         Command::Get(args) => read::get(&args, output),
         Command::Describe(args) => read::describe(&args, output),
         Command::Edit(args) => edit::run(&args, output),
+        Command::Delete(args) => edit::delete(&args, output),
         Command::Diff(args) => read::diff(&args, output),
         Command::Why(args) => read::why(&args, output),
         Command::Verify(args) => read::verify(&args, output),

@@ -38,7 +38,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/forecast/{binding}", get(why::forecast))
         .route("/diff/{kind}/{namespace}/{name}", get(why::diff))
         .route("/{kind}", get(objects::list).post(objects::create))
-        .route("/{kind}/{namespace}/{name}", get(objects::get).patch(objects::patch))
+        .route("/{kind}/{namespace}/{name}", get(objects::get).patch(objects::patch).delete(objects::delete))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(nothing_there)
         .layer(from_fn_with_state(Arc::clone(app), guard))

@@ -15,6 +15,7 @@ use krate_model::validate::{Report, Request as Write, View, Writer, validate};
 use krate_model::{API_VERSION, Kind};
 use krate_policy::admission::Change;
 use krate_sync::local::{Local, spec_fields};
+use krate_sync::plan::Removal;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -23,6 +24,8 @@ use crate::serve::App;
 use crate::serve::people::Caller;
 use crate::serve::ports::now;
 
+/// What persons may delete.
+const REMOVED: [Kind; 4] = [Kind::Issue, Kind::PullRequest, Kind::Review, Kind::Comment];
 /// The objects of a page when nobody says.
 const DEFAULT_PAGE: usize = 100;
 
@@ -255,6 +258,31 @@ pub(super) async fn patch(
     };
     app.driver.edit(&namespace, &ObjectRef::new(kind.as_str(), name.as_str()), &caller.actor(), &edit).await?;
     Ok(Json(load(&app, kind, &namespace, &name).await?))
+}
+
+/// `DELETE /api/v1/{kind}/{namespace}/{name}`: it goes here and at its provider, or is closed where the provider deletes no such object (S4).
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path((kind, namespace, name)): Path<(String, String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let kind = kind_of(&kind)?;
+    if !REMOVED.contains(&kind) {
+        let accepted = REMOVED.map(Kind::as_str).join(", ");
+        return Err(ApiError::invalid(format!("{kind} can't be deleted here; accepted: {accepted}")));
+    }
+    let old = load_for(&app, &caller, kind, &namespace, &name).await?;
+    may_write(&app, &caller, kind, Change::Delete { old: &old }).await?;
+    let object = ObjectRef::new(kind.as_str(), name.as_str());
+    let removal = app.driver.remove(&namespace, &object, &caller.actor()).await?;
+    let (became, what) = match removal {
+        Removal::Removed => ("removed", "no provider had it: it is gone"),
+        Removal::Gone => ("gone", "the provider deleted it before"),
+        Removal::Deleting => ("deleting", "a write deletes it at the provider, and it goes when that is done"),
+        Removal::Closing => ("closing", "the provider deletes no such object: a write closes it"),
+        _ => ("accepted", "it goes"),
+    };
+    Ok(Json(json!({"kind": kind.as_str(), "namespace": namespace, "name": name, "became": became, "message": what})))
 }
 
 /// The mergeable fields that a patch names; an error when it names anything else.
