@@ -85,7 +85,7 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Opens the store in the database that `url` names, and brings its tables to this version's format; makes them where there are none.
     ///
-    /// What the URL doesn't say is taken from the environment (`PGPASSWORD`, `PGSSLMODE` …) and the password file, as Postgres's own programs do.
+    /// Of the store itself a URL may say `connections` and `connect_timeout` (in seconds). What it doesn't say otherwise is taken from the environment (`PGPASSWORD`, `PGSSLMODE` …) and the password file, as Postgres's own programs do.
     /// The store works on the tokio runtime that this is called on; what it returns may be used from any task or thread.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl PostgresStore {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_with(url: &str, options: PostgresOptions) -> Result<Self, PostgresOpenError> {
-        let url::Address { connect, name, database } = url::parse(url)?;
+        let url::Address { connect, options, name, database } = url::parse(url, options)?;
         let failed = |error: sqlx::Error| PostgresOpenError::of(&name, &database, error);
         let connection = tokio::time::timeout(options.connect_timeout, PgConnection::connect_with(&connect));
         let mut connection = connection.await.map_err(|_| failed(sqlx::Error::PoolTimedOut))?.map_err(failed)?;
