@@ -1,11 +1,30 @@
-//! A decision as a person would say it (P46), from the decision alone.
+//! A decision as a person would say it (P46), from the decision alone: what it is, why, what each step came to, and what would change it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::decision::{Decision, Outcome};
+use crate::reason::{Code, Severity};
 use crate::request::Request;
 
-/// A sentence for the outcome, then one line a reason, then what would help.
+/// The steps of the review, in order (section 3).
+const STEPS: [(u8, &str); 10] = [
+    (1, "shape of the request"),
+    (2, "organization"),
+    (3, "identity"),
+    (4, "explicit denials"),
+    (5, "cause"),
+    (6, "role"),
+    (7, "needs"),
+    (8, "limits"),
+    (9, "approvals"),
+    (10, "result"),
+];
+/// A hard block up to here hides what the later steps would say (P52).
+const LAST_HIDING_STEP: u8 = 3;
+
+/// A sentence for the outcome, a line for each reason and for what gave what was needed, what each step came to, and what would change the outcome, the
+/// smallest change first.
 pub fn explain(request: &Request, decision: &Decision) -> String {
     let who = &request.subject.name;
     let what = format!("{} {}", request.action.verb, request.action.kind);
@@ -25,11 +44,93 @@ pub fn explain(request: &Request, decision: &Decision) -> String {
             let _ = writeln!(text, "- {by} gives what is needed");
         }
     }
-    for approval in &decision.required_approvals {
-        let _ = writeln!(text, "An approval of class {} would change it.", approval.class);
-    }
+    steps(&mut text, decision);
+    changes(&mut text, decision);
     for missing in &decision.missing_grants {
         let _ = writeln!(text, "This grant would help, and gives no more than is asked:\n{}", missing.suggested);
     }
     text
+}
+
+/// What each step came to, in one line.
+fn steps(text: &mut String, decision: &Decision) {
+    let hard = |step: u8| {
+        decision.reasons.iter().any(|reason| reason.code.step() == step && reason.severity == Severity::Hard)
+    };
+    let hiding = (1..=LAST_HIDING_STEP).find(|step| hard(*step));
+    let mut told = Vec::new();
+    for (step, name) in STEPS {
+        let of_step = || decision.reasons.iter().filter(move |reason| reason.code.step() == step);
+        let result = match of_step().map(|reason| reason.severity).min() {
+            _ if hiding.is_some_and(|hiding| step > hiding) && step < 10 => "not looked at",
+            Some(Severity::Hard) => "no",
+            Some(Severity::Approval) => "asks for a person",
+            Some(Severity::Warning) => "warns",
+            None => "in order",
+        };
+        told.push(format!("{step} {name}: {result}"));
+    }
+    let _ = writeln!(text, "Steps: {}.", told.join("; "));
+}
+
+/// What would change the outcome, the smallest change first. Only together do they make it a yes.
+fn changes(text: &mut String, decision: &Decision) {
+    if decision.outcome == Outcome::Allowed {
+        return;
+    }
+    let mut all: BTreeSet<(u8, String)> = BTreeSet::new();
+    for reason in decision.reasons.iter().filter(|reason| reason.severity != Severity::Warning) {
+        let about = if reason.name.is_empty() { reason.field.to_string() } else { reason.name.to_string() };
+        let (size, what) = remedy(reason.code);
+        all.insert((size, what.replace("{}", &about)));
+    }
+    for approval in &decision.required_approvals {
+        all.insert((0, format!("an approval of class {}, which {} asks for", approval.class, approval.by)));
+    }
+    let all: Vec<String> = all.into_iter().map(|(_, what)| what).collect();
+    if !all.is_empty() {
+        let _ = writeln!(text, "What would change it, the smallest first: {}.", all.join("; "));
+    }
+}
+
+/// What changes a reason, and how much of a change that is: 0 a person's answer, 1 another request, 2 a grant, 3 a state of things, 4 a role or policy.
+const fn remedy(code: Code) -> (u8, &'static str) {
+    match code {
+        Code::ApprovalRequired | Code::QuorumNotMet => (0, "the answer of more persons"),
+        Code::ApprovalStale | Code::ApprovalExpired | Code::ApprovalUsed | Code::ApprovalDenied => {
+            (0, "another approval, of exactly this")
+        }
+        Code::ApproverNotAllowed | Code::SelfApproval => (0, "the answer of somebody else, who could do it themselves"),
+        Code::InvalidRequest => (1, "a request whose {} is as it has to be"),
+        Code::SnapshotTooOld | Code::StaleDecision => (1, "asking again"),
+        Code::BrokenActorChain | Code::DelegationDenied => {
+            (1, "a chain in which each acts for the next, and ends at a person")
+        }
+        Code::CauseGone | Code::CauseLoop => (1, "a person who asks again"),
+        Code::MissingSecretGrant | Code::MissingConfigGrant => (2, "a grant of what is missing"),
+        Code::GrantScopeMismatch | Code::GrantExpired | Code::GrantExhausted | Code::GrantRevoked => {
+            (2, "another grant than {}, or a wider one")
+        }
+        Code::GrantNotReady | Code::SecretKeyMissing | Code::MetadataUnavailable => {
+            (3, "the target of {} with its keys")
+        }
+        Code::SubjectSuspended | Code::IdentityNotReady | Code::StackNotReady | Code::McpServerNotReady => {
+            (3, "{} active and Ready")
+        }
+        Code::BudgetExceeded | Code::ConcurrencyExceeded | Code::RateLimited => (3, "waiting, or a higher limit"),
+        Code::NativeRbacUnavailable => (1, "a fresh answer of Kubernetes"),
+        Code::OrganizationSuspended => (3, "the organization in work again"),
+        Code::ToolDenied | Code::NetworkDenied | Code::PathDenied => (4, "a tool profile that has it"),
+        Code::SkillDenied | Code::PoolDenied | Code::MemoryScopeDenied | Code::TargetDenied => {
+            (4, "a stack, and a rule, that list it")
+        }
+        Code::UntrustedCause => (4, "a cause that a member started, and nobody below steers"),
+        Code::ExplicitDeny => (4, "an exception to {}, or another policy"),
+        Code::ModeForbidsWrite => (4, "a binding whose mode writes"),
+        Code::MissingRole | Code::EscalationDenied => (4, "a role that has it"),
+        Code::NativeRbacDenied | Code::NativeRbacDrifted => (4, "the right in Kubernetes"),
+        Code::ProviderPermissionMissing => (4, "the permission at the provider"),
+        Code::UnknownSubject | Code::CrossOrgDenied => (4, "something that is there, and the organization's own"),
+        Code::WouldDeny | Code::ExceptionApplied | Code::BreakGlassUsed | Code::DecisionFailed => (4, "nothing here"),
+    }
 }

@@ -212,3 +212,26 @@ fn p4_a_decision_ends_after_five_minutes_or_with_what_it_used() {
     let late = asked(&snapshot(), |document| document["now"] = json!("2026-11-30T23:58:00Z"));
     assert_eq!(late.expires_at.to_rfc3339(), "2026-12-01T00:00:00+00:00");
 }
+
+#[test]
+fn p46_an_explanation_tells_each_step_and_the_smallest_change_first() {
+    use krate_policy::explain::explain;
+    use krate_policy::review::review;
+    let told = |snapshot: &Snapshot, change: fn(&mut serde_json::Value)| {
+        let request = super::world::request(change);
+        explain(&request, &review(&request, snapshot))
+    };
+    let all_in_order = told(&snapshot(), |_| ());
+    assert!(all_in_order.contains("; 7 needs: in order; 8 limits: in order;"), "{all_in_order}");
+    assert!(!all_in_order.contains("What would change it"), "{all_in_order}");
+    // A hard block of the first steps hides what comes after (P52).
+    let hidden = told(&snapshot(), |document| document["subject"]["uid"] = json!("u-other"));
+    assert!(hidden.contains("3 identity: no; 4 explicit denials: not looked at;"), "{hidden}");
+    // A grant is less of a change than a role.
+    let both = told(&snapshot().with(8, [permission("ada", "read")]), |document| {
+        document["ref"] = json!("refs/heads/release/1");
+    });
+    let line = both.lines().find(|line| line.starts_with("What would change it")).unwrap_or_else(|| panic!("{both}"));
+    let (grant, role) = (line.find("another grant than AgentSecretGrant/model"), line.find("a role that has it"));
+    assert!(grant.is_some() && grant < role, "{line}");
+}
