@@ -93,14 +93,7 @@ fn class_of(need: &Need) -> ApprovalClass {
 
 /// What the organization's profile asks of approvals of a class.
 fn rule_for<'a>(review: &Review<'a>, class: &ApprovalClass) -> Option<&'a ApprovalRule> {
-    let Some(Item::Organization(organization)) = review.snapshot.organization(&review.request.organization) else {
-        return None;
-    };
-    let name = organization.spec.policy_profile_ref.as_deref()?;
-    match review.snapshot.item(Kind::PolicyProfile, review.namespace, name) {
-        Some(Item::PolicyProfile(profile)) => profile.spec.approvals.iter().find(|rule| rule.class == class.as_str()),
-        _ => None,
-    }
+    super::profile(review)?.spec.approvals.iter().find(|rule| rule.class == class.as_str())
 }
 
 /// Whether the approval counts for this request, as it is now (P28 to P33, P54).

@@ -17,6 +17,7 @@ mod shape;
 mod tools;
 
 use krate_model::Kind;
+use krate_model::kinds::enforcement::PolicyProfile;
 use krate_model::kinds::members::Permission;
 use krate_model::kinds::policy::ApprovalClass;
 use krate_model::kinds::shared::Time;
@@ -24,7 +25,7 @@ use krate_model::kinds::shared::Time;
 use crate::decision::{Decision, Outcome, Version};
 use crate::reason::{Code, Reason, Severity};
 use crate::request::{Named, Request, Verb};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Item, Snapshot};
 use crate::trust::Trust;
 
 pub(crate) use tools::right_of;
@@ -63,6 +64,14 @@ pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
         step(&mut review);
     }
     review.end()
+}
+
+/// The profile that the organization names.
+fn profile<'a>(review: &Review<'a>) -> Option<&'a PolicyProfile> {
+    let Some(Item::Organization(organization)) = review.snapshot.organization(&review.request.organization) else {
+        return None;
+    };
+    review.snapshot.get(review.namespace, organization.spec.policy_profile_ref.as_deref()?)
 }
 
 /// A no for these reasons alone.

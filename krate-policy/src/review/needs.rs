@@ -79,7 +79,10 @@ fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
     // P53: the best outcome counts, then the name; the map is in the order of names, and the first of equals stays.
     let of = |at: &GrantKey| snapshot.grants.get(at).into_iter().flat_map(|grants| grants.values());
     let fork = |wanted: &Wanted<'_>, fit| no_fork(review, wanted, fit);
-    let judged = |grant, wanted: &Wanted<'_>| fork(wanted, with_target(grant, grant.fit(wanted), metadata, ask.key));
+    // P67: the organization may have admitted that nobody lists the keys there.
+    let blind = super::profile(review).is_some_and(|profile| profile.spec.metadata_blind_namespaces.contains(home));
+    let judged =
+        |grant, wanted: &Wanted<'_>| fork(wanted, with_target(grant, grant.fit(wanted), metadata, ask.key, blind));
     let own =
         of(&at(&ask.user.kind, &ask.user.name)).map(|grant| (judged(grant, &wanted), grant)).min_by_key(|it| it.0);
     // R16: what a part of a stack needs may be granted to the stack.
@@ -134,7 +137,7 @@ fn no_fork(review: &Review<'_>, wanted: &Wanted<'_>, fit: Fit) -> Fit {
 }
 
 /// P67, P20: the target is there, the same one as when it was granted, and has the key.
-fn with_target(grant: &Grant, fit: Fit, metadata: Option<&Metadata>, key: &str) -> Fit {
+fn with_target(grant: &Grant, fit: Fit, metadata: Option<&Metadata>, key: &str, blind: bool) -> Fit {
     if matches!(fit, Fit::Miss(..)) {
         return fit;
     }
@@ -144,6 +147,7 @@ fn with_target(grant: &Grant, fit: Fit, metadata: Option<&Metadata>, key: &str) 
         return miss(Code::GrantScopeMismatch, "target.uid");
     }
     match &metadata.keys {
+        None if blind => fit,
         None => miss(Code::MetadataUnavailable, "target.keys"),
         Some(keys) if !keys.contains(key) => miss(Code::SecretKeyMissing, "target.keys"),
         Some(_) => fit,

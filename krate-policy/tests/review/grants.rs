@@ -170,3 +170,28 @@ fn p19_a_grant_begins_with_the_second_that_it_names() {
     assert_eq!(with_grant(|spec, _| spec["notBefore"] = json!("2026-06-01T00:00:00Z")), [""; 0]);
     assert_eq!(with_grant(|spec, _| spec["notBefore"] = json!("2026-06-01T00:00:01Z")), ["GrantNotReady"]);
 }
+
+#[test]
+fn p67_keys_that_nobody_lists_are_a_no_unless_the_organization_admits_it() {
+    use super::world::item;
+    use krate_policy::snapshot::Metadata;
+    let profile = |namespaces: Value| {
+        let spec = json!({"organizationRef": "a", "displayName": "P", "mode": "enforce", "metadataBlindNamespaces": namespaces});
+        let organization = json!({"displayName": "A", "slug": "a", "namespaceName": NS, "policyProfileRef": "p"});
+        [
+            item("PolicyProfile", "p", spec, json!({"phase": "Synced"})),
+            item("Organization", "a", organization, json!({"phase": "Ready"})),
+        ]
+    };
+    let unlisted = snapshot().with_secret(8, NS, "model", Metadata { uid: "u-secret".into(), keys: None });
+    assert_eq!(codes(&asked(&unlisted, |_| ())), ["MetadataUnavailable"]);
+    assert_eq!(codes(&asked(&unlisted.with(9, profile(json!(["elsewhere"]))), |_| ())), ["MetadataUnavailable"]);
+    assert_eq!(codes(&asked(&unlisted.with(9, profile(json!([NS]))), |_| ())), [""; 0]);
+    // A key that is known not to be there stays a no, and so does another Secret under the name.
+    let listed = |uid: &str| {
+        let metadata = Metadata { uid: uid.into(), keys: Some(["other".into()].into()) };
+        snapshot().with(8, profile(json!([NS]))).with_secret(9, NS, "model", metadata)
+    };
+    assert_eq!(codes(&asked(&listed("u-secret"), |_| ())), ["SecretKeyMissing"]);
+    assert_eq!(codes(&asked(&listed("u-other"), |_| ())), ["GrantScopeMismatch"]);
+}
