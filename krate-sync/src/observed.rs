@@ -253,12 +253,14 @@ pub fn take_status(local: &mut Local, normalized: &Normalized<'_>, provider: &st
                 status.merged_by => actor_of(seen.merged_by.as_ref(), provider);
                 status.head_sha => text(&seen.head_sha);
                 status.base_sha => text(&seen.base_sha);
-                status.merge_commit_sha => text(&seen.merge_commit_sha);
                 status.merge_state => seen.merge_state.as_deref().map(MergeState::from_text);
                 status.from_fork => seen.from_fork;
                 status.changed_files => seen.changed_files;
             }
             if let Some(state) = &seen.state {
+                // Every form of a pull request tells it, and null is that there is none: what an older one told isn't kept beside a newer one,
+                // or the order of arrival would stay visible.
+                status.merge_commit_sha = text(&seen.merge_commit_sha);
                 status.phase = match state {
                     PullRequestState::Merged => PullRequestPhase::Merged,
                     PullRequestState::Closed => PullRequestPhase::Closed,
@@ -399,6 +401,26 @@ mod tests {
             assert_eq!(pull.status.as_ref().and_then(|status| status.closed_at), closed_at);
             let shown = run.status.as_ref().map(|status| (status.completed_at, status.conclusion.clone()));
             assert_eq!(shown, Some((closed_at, conclusion)));
+        }
+    }
+
+    /// One that is read again has no test merge while the provider makes a new one, whichever webhook came before.
+    #[test]
+    fn s19_a_merge_commit_that_is_no_more_is_not_shown() {
+        let head = PullRequestHead { r#ref: "fix".to_owned(), native_repository_id: None };
+        let mut pull = Local::PullRequest(PullRequest::at("n", "p", PullRequestSpec::new("o", "r", "t", head, "main")));
+        for sha in [Some("c4295bd7"), None, Some("aa218f56"), None] {
+            let seen = PullRequestObserved {
+                state: Some(PullRequestState::Open),
+                merge_commit_sha: sha.map(Into::into),
+                ..PullRequestObserved::default()
+            };
+            take_status(&mut pull, &Normalized::PullRequest(seen), "gh");
+            // What tells nothing of the pull request itself leaves it.
+            take_status(&mut pull, &Normalized::PullRequest(PullRequestObserved::default()), "gh");
+            let Local::PullRequest(pull) = &pull else { panic!("its kind stays") };
+            let shown = pull.status.as_ref().and_then(|status| status.merge_commit_sha.as_deref());
+            assert_eq!(shown, sha);
         }
     }
 }

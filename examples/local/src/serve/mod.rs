@@ -162,7 +162,7 @@ impl App {
             self.secrets.token(token).map_err(|error| Error::new(error).hint(hint))?;
         }
         for person in self.people.iter().flat_map(People::all) {
-            self.secrets.token(&person.token_ref).map_err(|error| Error::new(error).hint(hint))?;
+            self.secrets.token_of_person(person).map_err(|error| Error::new(error).hint(hint))?;
         }
         let query = Query::new(Kind::ExternalBackendProvider);
         for provider in

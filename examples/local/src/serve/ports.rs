@@ -13,7 +13,7 @@ use krate_model::kinds::shared::Time;
 use krate_providers::contract::{Credential, SendOutcome, WebhookSecret};
 use krate_sync::driver::{Clock, Http, SecretError, Secrets, SendError};
 
-use super::config::{Source, TokenRef};
+use super::config::{ApiUser, Source, TokenRef};
 use crate::error::Error;
 
 /// The longest answer of a provider that is read.
@@ -151,6 +151,12 @@ impl ConfiguredSecrets {
     /// The API's token.
     pub(crate) fn token(&self, reference: &TokenRef) -> Result<Vec<u8>, SecretError> {
         self.read("api.tokenRef", &reference.name, &reference.key)
+    }
+
+    /// The token of a person.
+    pub(crate) fn token_of_person(&self, person: &ApiUser) -> Result<Vec<u8>, SecretError> {
+        let path = format!("api.users[name={}].tokenRef", person.name);
+        self.read(&path, &person.token_ref.name, &person.token_ref.key)
     }
 
     /// The store's URL.

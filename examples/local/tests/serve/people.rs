@@ -220,5 +220,19 @@ async fn persons_and_one_token_exclude_each_other_and_each_has_a_token() {
     let mut without = with_people(Home::new());
     without.env.retain(|(name, _)| *name != "TEST_EVE");
     let ran = without.fails_to_start().await.ends(2);
-    assert!(ran.err.contains("TEST_EVE"), "{ran:?}");
+    assert!(ran.err.contains("TEST_EVE") && ran.err.contains("api.users[name=eve].tokenRef"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn p43_a_token_of_two_persons_is_nobodys() {
+    let mut home = with_people(Home::new());
+    let objects = home.config["objects"].as_array_mut().expect("objects");
+    objects.push(object("Repository", "site", json!({"organizationRef": "acme", "visibility": "private"})));
+    home.env.retain(|(name, _)| *name != "TEST_EVE");
+    home.env.push(("TEST_EVE", token("root")));
+    let server = home.start().await;
+    let answer = send(&server, "root", Method::GET, "/api/v1/Issue", &Value::Null).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{answer:?}");
+    assert_eq!(send(&server, "ada", Method::GET, "/api/v1/Issue", &Value::Null).await.status, StatusCode::OK);
+    server.stop().await;
 }
