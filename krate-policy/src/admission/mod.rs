@@ -1,7 +1,7 @@
 //! Whether a write may be made, and what is stored then: one set of functions for every way in, be it an API server's webhook, a local store, the command line,
 //! an agent or the sync (permission-review.md section 9; P41 to P45).
 //!
-//! [`admit`] asks [`review`] for the verb on the kind, judges what the write itself lends or loosens (P44), validates the document by the
+//! [`admit`] asks [`review()`](crate::review::review) for the verb on the kind, judges what the write itself lends or loosens (P44), validates the document by the
 //! rules of its kind, and says what is stored: with defaults, and with what is stamped from who writes (P43). Bulk deletion is one write for each object.
 //!
 //! ```
