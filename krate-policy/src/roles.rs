@@ -3,6 +3,7 @@
 use krate_model::Kind;
 use krate_model::kinds::members::Permission;
 use krate_model::kinds::registry::{Context, Home, StorageClass};
+use krate_model::kinds::sets::Operation;
 
 use crate::request::Verb;
 
@@ -175,4 +176,53 @@ impl Template {
             Self::Unknown(_) => false,
         }
     }
+}
+
+/// The right that a person needs to do themselves what an operation does.
+pub(crate) fn right_of(operation: &Operation) -> Option<(Verb, Kind)> {
+    Some(match operation {
+        Operation::CreateIssue => (Verb::Create, Kind::Issue),
+        Operation::UpdateIssue
+        | Operation::CloseIssue
+        | Operation::TransitionIssue
+        | Operation::AddLabels
+        | Operation::RemoveLabels
+        | Operation::SyncLabels => (Verb::Update, Kind::Issue),
+        Operation::CreateComment | Operation::CreatePullRequestComment => (Verb::Create, Kind::Comment),
+        Operation::UpdateComment
+        | Operation::DeleteComment
+        | Operation::UpdatePullRequestComment
+        | Operation::DeletePullRequestComment => (Verb::Update, Kind::Comment),
+        Operation::CreatePullRequest | Operation::CreateRef | Operation::UpdateRef => (Verb::Create, Kind::PullRequest),
+        Operation::UpdatePullRequest | Operation::CreateReview | Operation::DismissReview => {
+            (Verb::Update, Kind::PullRequest)
+        }
+        Operation::RerunPipeline | Operation::CreateCheck | Operation::UpdateCheck => (Verb::Dispatch, Kind::Pipeline),
+        Operation::CancelPipeline => (Verb::Cancel, Kind::Pipeline),
+        Operation::CreateRelease | Operation::UpdateRelease => (Verb::Merge, Kind::PullRequest),
+        _ => return None,
+    })
+}
+
+/// The operation that a write-back action comes to (A36); none for what asks a person and changes nothing.
+pub(crate) fn operation_of(action: &str) -> Option<Operation> {
+    Some(match action {
+        "issue-comment" => Operation::CreateComment,
+        "pull-request-comment" => Operation::CreatePullRequestComment,
+        "review" => Operation::CreateReview,
+        "branch-push" => Operation::UpdateRef,
+        "branch-create" => Operation::CreateRef,
+        "pull-request-open" => Operation::CreatePullRequest,
+        "check-rerun" | "workflow-rerun" => Operation::RerunPipeline,
+        "release-note" => Operation::UpdateRelease,
+        _ => return None,
+    })
+}
+
+/// The right that a person needs to do themselves what a write-back action does: that of its operation (P61).
+pub(crate) fn right_of_action(action: &str) -> Option<(Verb, Kind)> {
+    if action == "approval-request" {
+        return Some((Verb::Get, Kind::AgentApproval));
+    }
+    right_of(&operation_of(action)?)
 }

@@ -19,7 +19,7 @@ use crate::host::HostPattern;
 use crate::reason::{Code, Reason};
 use crate::request::{Named, Request, SubjectKind, Verb};
 use crate::review::Rights;
-use crate::roles::Template;
+use crate::roles::{Template, right_of, right_of_action};
 use crate::snapshot::Snapshot;
 
 /// What is in the way of this write beyond the right to make it.
@@ -235,8 +235,7 @@ impl<'a> Look<'a> {
     fn targets(&mut self, field: &str, targets: &[String]) {
         for target in targets {
             let bare = target.split('/').next().unwrap_or_default();
-            let lent =
-                crate::review::right_of(bare).is_some_and(|(verb, kind)| self.rights.may(self.giver, &verb, kind));
+            let lent = right_of_action(bare).is_some_and(|(verb, kind)| self.rights.may(self.giver, &verb, kind));
             if !lent {
                 let text = format!("lets {target} be done, which {} couldn't do", self.giver);
                 self.say(Code::EscalationDenied, field, text);
@@ -295,8 +294,7 @@ impl<'a> Look<'a> {
                 self.found.push(Reason::new(Code::EscalationDenied, "spec.match.repositories", text));
             }
             for action in &actions {
-                let lent =
-                    crate::review::right_of(action).is_some_and(|(verb, kind)| rights.may(self.giver, &verb, kind));
+                let lent = right_of_action(action).is_some_and(|(verb, kind)| rights.may(self.giver, &verb, kind));
                 if !lent {
                     let text = format!("lets {action} be done in {place}, which {} couldn't do", self.giver);
                     self.found.push(Reason::new(Code::EscalationDenied, "spec.writeBackPolicy.allowedTargets", text));
@@ -324,30 +322,4 @@ impl<'a> Look<'a> {
             self.say(code, "spec.decide", refusal.to_string());
         }
     }
-}
-
-/// The right that a person needs to do themselves what an operation does.
-fn right_of(operation: &Operation) -> Option<(Verb, Kind)> {
-    Some(match operation {
-        Operation::CreateIssue => (Verb::Create, Kind::Issue),
-        Operation::UpdateIssue
-        | Operation::CloseIssue
-        | Operation::TransitionIssue
-        | Operation::AddLabels
-        | Operation::RemoveLabels
-        | Operation::SyncLabels => (Verb::Update, Kind::Issue),
-        Operation::CreateComment | Operation::CreatePullRequestComment => (Verb::Create, Kind::Comment),
-        Operation::UpdateComment
-        | Operation::DeleteComment
-        | Operation::UpdatePullRequestComment
-        | Operation::DeletePullRequestComment => (Verb::Update, Kind::Comment),
-        Operation::CreatePullRequest | Operation::CreateRef => (Verb::Create, Kind::PullRequest),
-        Operation::UpdatePullRequest | Operation::CreateReview | Operation::DismissReview => {
-            (Verb::Update, Kind::PullRequest)
-        }
-        Operation::RerunPipeline | Operation::CreateCheck | Operation::UpdateCheck => (Verb::Dispatch, Kind::Pipeline),
-        Operation::CancelPipeline => (Verb::Cancel, Kind::Pipeline),
-        Operation::CreateRelease | Operation::UpdateRelease => (Verb::Merge, Kind::PullRequest),
-        _ => return None,
-    })
 }

@@ -4,11 +4,12 @@ use krate_model::Kind;
 use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalClass};
 use krate_model::kinds::shared::{Actor, ApprovalRule};
 
-use super::{Review, agents, cause, role};
+use super::{Review, agents, cause, policies, role};
 use crate::approval::{Tally, tally};
 use crate::decision::{Outcome, RequiredApproval};
 use crate::reason::{Code, Reason};
 use crate::request::{Need, Verb};
+use crate::roles::operation_of;
 use crate::snapshot::Item;
 
 pub(super) fn step(review: &mut Review<'_>) {
@@ -81,12 +82,10 @@ fn class_of(need: &Need) -> ApprovalClass {
     match need {
         Need::Secret { .. } | Need::Config { .. } => ApprovalClass::SecretAccess,
         Need::Host { .. } => ApprovalClass::Network,
-        Need::Target { action } => match action.split('/').next().unwrap_or_default() {
-            "branch-push" | "branch-create" => ApprovalClass::BranchPush,
-            "check-rerun" | "workflow-rerun" => ApprovalClass::Rerun,
-            "release-note" => ApprovalClass::Release,
-            _ => ApprovalClass::WriteBack,
-        },
+        Need::Target { action } => {
+            let operation = operation_of(action.split('/').next().unwrap_or_default());
+            operation.map_or(ApprovalClass::WriteBack, |operation| policies::class_of_operation(&operation))
+        }
         _ => ApprovalClass::ToolUse,
     }
 }

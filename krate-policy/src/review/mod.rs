@@ -28,8 +28,6 @@ use crate::request::{Named, Request, Verb};
 use crate::snapshot::{Item, Snapshot};
 use crate::trust::Trust;
 
-pub(crate) use tools::right_of;
-
 pub use shape::{MAX_ACTORS, MAX_NEEDS, MAX_REQUEST_BYTES, read};
 
 /// How long a decision holds at most (P4).

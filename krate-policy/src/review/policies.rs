@@ -201,18 +201,25 @@ fn is_given(review: &Review<'_>, exception: &PolicyExceptionRequest, approvers: 
 
 /// The class of approvals that an action is of (section 6); none, where it is of no class.
 fn class_of(action: &Action) -> Option<ApprovalClass> {
-    let operation = action.operation.as_deref().map(Operation::from_text);
+    let operation = action.operation.as_deref().map(Operation::from_text).filter(Operation::is_write);
     Some(match (&action.verb, operation) {
-        (_, Some(Operation::MergePullRequest)) => ApprovalClass::Merge,
-        (_, Some(Operation::CreateRelease | Operation::UpdateRelease)) => ApprovalClass::Release,
-        (_, Some(Operation::CreateRef | Operation::UpdateRef | Operation::DeleteRef)) => ApprovalClass::BranchPush,
-        (_, Some(Operation::RerunPipeline)) => ApprovalClass::Rerun,
-        (_, Some(operation)) if operation.is_write() => ApprovalClass::WriteBack,
+        (_, Some(operation)) => class_of_operation(&operation),
         (Verb::Dispatch, _) => ApprovalClass::RunStart,
         (Verb::Resolve, _) => ApprovalClass::ConflictResolution,
         (Verb::Merge, _) if *action.kind == *Kind::PullRequest.as_str() => ApprovalClass::Merge,
         _ => return None,
     })
+}
+
+/// The class of approvals that a write at a provider is of.
+pub(super) const fn class_of_operation(operation: &Operation) -> ApprovalClass {
+    match operation {
+        Operation::MergePullRequest => ApprovalClass::Merge,
+        Operation::CreateRelease | Operation::UpdateRelease => ApprovalClass::Release,
+        Operation::CreateRef | Operation::UpdateRef | Operation::DeleteRef => ApprovalClass::BranchPush,
+        Operation::RerunPipeline => ApprovalClass::Rerun,
+        _ => ApprovalClass::WriteBack,
+    }
 }
 
 /// P58: the mode of the repository's binding, then what its policy denies, then what it allows; P40: what the provider would refuse.

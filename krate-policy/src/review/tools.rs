@@ -18,7 +18,8 @@ use crate::host::Destination;
 use crate::paths::{EntryKind, classes};
 use crate::pattern::{Domain, Filter, Selection};
 use crate::reason::{Code, Reason};
-use crate::request::{Need, Verb};
+use crate::request::Need;
+use crate::roles::right_of_action;
 use crate::snapshot::Item;
 use crate::tools::{Tools, Verdict};
 
@@ -309,23 +310,10 @@ fn memory(review: &Review<'_>, agent: &Agent<'_>, source: &str, path: &str) -> A
     Ok((version(Kind::AgentMemorySource, &source.metadata), Outcome::Allowed))
 }
 
-/// Which right of a person a write-back needs: nobody lends what they haven't (P61).
-pub(crate) fn right_of(action: &str) -> Option<(Verb, Kind)> {
-    Some(match action {
-        "issue-comment" | "pull-request-comment" => (Verb::Create, Kind::Comment),
-        "review" => (Verb::Update, Kind::PullRequest),
-        "branch-push" | "branch-create" | "pull-request-open" => (Verb::Create, Kind::PullRequest),
-        "check-rerun" | "workflow-rerun" => (Verb::Dispatch, Kind::Pipeline),
-        "release-note" => (Verb::Merge, Kind::PullRequest),
-        "approval-request" => (Verb::Get, Kind::AgentApproval),
-        _ => return None,
-    })
-}
-
 fn target(review: &Review<'_>, agent: &Agent<'_>, action: &str) -> Answer {
     let no = |text: &str| Err((Code::TargetDenied, text.to_owned()));
     let (bare, _) = action.split_once('/').unwrap_or((action, ""));
-    let Some((verb, kind)) = right_of(bare) else { return no("is no write-back action") };
+    let Some((verb, kind)) = right_of_action(bare) else { return no("is no write-back action") };
     let policy = &agent.stack.spec.write_back_policy;
     if !policy.allowed_targets.contains(action) {
         return no("the stack doesn't list it");
