@@ -521,3 +521,80 @@ fn p17_p18_what_a_profile_lists_can_be_read() {
     assert_eq!(profile(json!(["*"]), json!([])), ["InvalidRequest"]);
     assert_eq!(profile(json!([]), json!(["git status | sh"])), ["InvalidRequest"]);
 }
+
+fn controller(world: &Snapshot, uid: &str) -> Request {
+    let mut request = by(world, "ada");
+    let link = json!({"kind": "controller", "name": "krate-operator", "uid": uid});
+    request.subject = serde_json::from_value(link.clone()).unwrap();
+    request.actor_chain = vec![serde_json::from_value(link).unwrap()];
+    request
+}
+
+#[test]
+fn p9_p43_a_status_of_the_platforms_is_its_controllers_alone() {
+    let world = world();
+    let old = json!({
+        "apiVersion": "krate.a5c.ai/v1alpha1", "kind": "Organization", "metadata": {"name": "a", "namespace": "krate-system"},
+        "spec": {"displayName": "A", "slug": "a", "namespaceName": NS},
+    });
+    let new = with(&with(&old, "/status", json!({})), "/status/phase", json!("Ready"));
+    let asked = |request: &Request, part: Part| {
+        codes(&write_by(request, Change::Update { old: &old, new: &new }, part, &world))
+    };
+    assert_eq!(asked(&controller(&world, "u-operator"), Part::Status), [""; 0]);
+    assert_eq!(asked(&controller(&world, "u-other"), Part::Status), ["MissingRole"]);
+    assert_eq!(asked(&by(&world, "root"), Part::Status), ["MissingRole"], "not even an administrator's");
+    assert_eq!(asked(&by(&world, "root"), Part::Main), [""; 0]);
+    assert_eq!(asked(&controller(&world, "u-operator"), Part::Main), ["MissingRole"], "nor is the spec a controller's");
+    let mut behind = controller(&world, "u-operator");
+    behind.actor_chain.push(serde_json::from_value(json!({"kind": "user", "name": "ada", "uid": "u-ada"})).unwrap());
+    assert_eq!(asked(&behind, Part::Status), ["MissingRole"], "a controller acts for itself here");
+}
+
+#[test]
+fn r37_a_write_of_several_verbs_needs_each_of_them() {
+    let merges = item(
+        "AgentRoleBinding",
+        "eve-merges",
+        json!({
+            "organizationRef": "a", "subject": {"kind": "user", "name": "eve"}, "roleRef": {"kind": "Role", "name": "merges"}, "scope": {"kind": "organization"},
+            "resourceRules": [{"apiGroups": ["krate.a5c.ai"], "resources": ["pullrequests"], "verbs": ["merge"]}],
+        }),
+        json!({"phase": "Synced", "subjectUid": "u-eve"}),
+    );
+    let binding = krate_policy::snapshot::Key {
+        kind: Kind::ExternalBackendBinding,
+        namespace: NS.into(),
+        name: "gh-krate".into(),
+    };
+    // Without a provider, so that roles alone decide.
+    let world = world().with(9, [merges]).without(10, &binding);
+    let old = document(
+        "PullRequest",
+        "pr",
+        json!({"repository": "krate", "title": "One", "head": {"ref": "x"}, "base": "main"}),
+    );
+    let titled = with(&old, "/spec/title", json!("Two"));
+    let command = json!({"method": "squash", "expectedHeadSha": "1111111111111111111111111111111111111111"});
+    let merged = with(&old, "/spec/merge", command.clone());
+    let both = with(&titled, "/spec/merge", command);
+    let asked = |person: &str, new: &Value| codes(&update(person, &old, new, &world));
+    for (person, title, merge) in [("ada", true, true), ("cyd", true, false), ("eve", false, true)] {
+        let expected = |allowed: bool| if allowed { vec![] } else { vec!["MissingRole"] };
+        assert_eq!(asked(person, &titled), expected(title), "{person} edits");
+        assert_eq!(asked(person, &merged), expected(merge), "{person} merges");
+        assert_eq!(asked(person, &both), expected(title && merge), "{person} does both");
+    }
+}
+
+#[test]
+fn r19_who_acts_for_another_person_is_no_person_to_the_rules_of_a_kind() {
+    let world = world();
+    let mut delegated = by(&world, "cyd");
+    assert!(write_by(&delegated, Change::Create { new: &issue() }, Part::Main, &world).is_allowed());
+    delegated.actor_chain[0].by = serde_json::from_value(json!("delegation")).unwrap();
+    delegated.actor_chain.push(serde_json::from_value(json!({"kind": "user", "name": "ada", "uid": "u-ada"})).unwrap());
+    let answer = write_by(&delegated, Change::Create { new: &issue() }, Part::Main, &world);
+    let rules: Vec<String> = answer.report.failures.iter().map(|failure| failure.rule.to_string()).collect();
+    assert_eq!((codes(&answer), rules), (vec![], vec!["R19".to_owned()]));
+}
