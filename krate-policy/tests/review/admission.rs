@@ -231,6 +231,10 @@ fn p43_a_status_is_its_controllers_and_a_controllers_spec_is_nobodys_grant() {
     assert_eq!(codes(&write_by(&operator, Change::Create { new: &delivery }, Part::Main, &world)), [""; 0]);
     assert_eq!(codes(&create("root", &delivery, &world)), [""; 0], "the role would allow it");
     assert!(!create("root", &delivery, &world).is_allowed(), "R19: and the kind doesn't");
+    let kinds = [&operator, &by(&world, "ada")].map(|request| {
+        write_by(request, Change::Create { new: &delivery }, Part::Main, &world).audit.unwrap().actor.kind.to_string()
+    });
+    assert_eq!(kinds, ["controller", "user"], "P49: who it was");
 }
 
 #[test]
@@ -503,6 +507,7 @@ fn p49_every_answer_leaves_what_is_to_be_recorded_and_no_value_of_it() {
         let audit = answer.audit.clone().unwrap();
         assert_eq!((audit.actor.name.as_str(), audit.to.as_deref()), (who, Some("Create")));
         assert_eq!(audit.outcome.as_str() == "Succeeded", answer.is_allowed());
+        assert_eq!(audit.reason.is_none(), answer.is_allowed(), "a yes needs no reason, and a no has one");
         assert!(audit.digests.contains_key("request") && audit.digests.contains_key("decision"));
         assert!(!format!("{audit:?}").contains(canary));
         let told = answer.report.failures.iter().map(ToString::to_string).collect::<String>();

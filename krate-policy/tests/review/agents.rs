@@ -284,6 +284,16 @@ fn p70_what_agents_have_and_nobody_needs_is_named() {
             ("AgentToolProfile/p spec.networkPolicy.default".to_owned(), Rule::TooWide),
         ]
     );
+    // A shell that reaches nobody, a network without a shell, and a shell that is on and denied send nothing away.
+    let hosts = json!({"allowHosts": ["example.com"]});
+    for harmless in [
+        json!({"nativeTools": {"shell": true}, "approvalPolicyByTool": {"shell": "allow"}}),
+        json!({"nativeTools": {"git": true}, "approvalPolicyByTool": {"git": "allow"}, "networkPolicy": hosts}),
+        json!({"nativeTools": {"shell": true}, "approvalPolicyByTool": {"shell": "deny"}, "networkPolicy": hosts}),
+    ] {
+        let items = vec![profile("p", harmless.clone()), stack(|spec, _| spec["toolProfileRef"] = json!("p"))];
+        assert_eq!(found(items), [], "{harmless}");
+    }
     let pool =
         item("RunnerPool", "idle", json!({"organizationRef": "a", "warmReplicas": 0, "maxReplicas": 1}), ready());
     assert_eq!(found(vec![pool]), [("RunnerPool/idle metadata.name".to_owned(), Rule::Unused)]);
@@ -298,6 +308,20 @@ fn p70_what_agents_have_and_nobody_needs_is_named() {
             ("AgentTriggerRule/r spec.owner".to_owned(), Rule::Dangling),
         ]
     );
+}
+
+#[test]
+fn p26_a_tool_of_the_agents_own_is_on_only_where_the_profile_turns_it_on() {
+    for tool in ["shell", "filesystem", "browser", "codeSearch", "git", "testRunner", "packageManager"] {
+        for is_on in [false, true] {
+            let mut spec = json!({"nativeTools": {}, "approvalPolicyByTool": {}});
+            spec["nativeTools"][tool] = json!(is_on);
+            spec["approvalPolicyByTool"][tool] = json!("allow");
+            let world = snapshot().with(8, [profile("p", spec), stack(|spec, _| spec["toolProfileRef"] = json!("p"))]);
+            let decision = asked(&world, |document| document["needs"] = json!([{"type": "tool", "name": tool}]));
+            assert_eq!(decision.outcome == Outcome::Allowed, is_on, "{tool}");
+        }
+    }
 }
 
 const TOOLS: [&str; 4] = ["git", "shell", "browser", "codeSearch"];
