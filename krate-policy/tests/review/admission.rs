@@ -603,3 +603,91 @@ fn r19_who_acts_for_another_person_is_no_person_to_the_rules_of_a_kind() {
     let rules: Vec<String> = answer.report.failures.iter().map(|failure| failure.rule.to_string()).collect();
     assert_eq!((codes(&answer), rules), (vec![], vec!["R19".to_owned()]));
 }
+
+/// A person who may write objects of these kinds in the whole organization, and nothing else.
+fn may_write(person: &str, plurals: Value) -> Item {
+    item(
+        "AgentRoleBinding",
+        &format!("{person}-writes"),
+        json!({
+            "organizationRef": "a", "subject": {"kind": "user", "name": person}, "roleRef": {"kind": "Role", "name": "writes"}, "scope": {"kind": "organization"},
+            "resourceRules": [{"apiGroups": ["krate.a5c.ai"], "resources": plurals, "verbs": ["create", "update"]}],
+        }),
+        json!({"phase": "Synced", "subjectUid": format!("u-{person}")}),
+    )
+}
+
+#[test]
+fn p44_who_may_write_permissions_gives_no_more_than_their_own() {
+    let world = world().with(9, [may_write("cyd", json!(["repositorypermissions"]))]);
+    let given = |permission: &str, revoked: bool| {
+        document(
+            "RepositoryPermission",
+            "new",
+            json!({"repository": "krate", "subject": {"kind": "user", "name": "eve"}, "permission": permission, "revoked": revoked}),
+        )
+    };
+    // cyd has `write` on the repository.
+    for (permission, expected) in [("read", vec![]), ("write", vec![]), ("maintain", vec!["EscalationDenied"])] {
+        assert_eq!(codes(&create("cyd", &given(permission, false), &world)), expected, "{permission}");
+    }
+    let taken = update("cyd", &given("admin", false), &given("admin", true), &world);
+    assert_eq!(codes(&taken), [""; 0], "taking one away gives nothing");
+}
+
+#[test]
+fn p44_a_secret_is_granted_and_named_by_who_may_read_it_in_the_cluster() {
+    let world = world().with_native(true);
+    let provider = document(
+        "ExternalBackendProvider",
+        "gh",
+        json!({
+            "providerType": "github", "displayName": "GitHub", "authRef": {"mode": "personal-access-token", "secretRef": {"name": "gh"}},
+            "webhook": {"secretRefs": []}, "capabilities": {"issueTracking": true},
+        }),
+    );
+    let asked = |new: &Value, old: Option<&Value>, reads: Option<bool>| {
+        let mut request = by(&world, "root");
+        let answer = |verb: &str, kind: &str, allowed: bool| {
+            serde_json::from_value(
+                json!({"user": "root", "verb": verb, "kind": kind, "allowed": allowed, "at": "2026-06-01T00:00:00Z"}),
+            )
+            .unwrap()
+        };
+        let kind = new["kind"].as_str().unwrap();
+        request.native = vec![answer("create", kind, true), answer("update", kind, true)];
+        request.native.extend(reads.map(|reads| answer("get", "Secret", reads)));
+        let change = old.map_or(Change::Create { new }, |old| Change::Update { old, new });
+        codes(&write_by(&request, change, Part::Main, &world))
+    };
+    for new in [secret_grant(), provider.clone()] {
+        assert_eq!(asked(&new, None, Some(true)), [""; 0], "{}", new["kind"]);
+        assert_eq!(asked(&new, None, Some(false)), ["EscalationDenied"], "{}", new["kind"]);
+        assert_eq!(asked(&new, None, None), ["EscalationDenied"], "{}: nobody asked", new["kind"]);
+    }
+    let revoked = with(&secret_grant(), "/spec/revoked", json!(true));
+    assert_eq!(asked(&revoked, Some(&secret_grant()), None), [""; 0], "taking it away reads nothing");
+    let wider = with(&secret_grant(), "/spec/allowedRepositories", json!(["krate", "other"]));
+    assert_eq!(asked(&wider, Some(&secret_grant()), None), ["EscalationDenied"]);
+    let renamed = with(&provider, "/spec/displayName", json!("Hub"));
+    assert_eq!(asked(&renamed, Some(&provider), None), [""; 0], "another name reads no Secret");
+    let other = with(&provider, "/spec/authRef/secretRef/name", json!("other"));
+    assert_eq!(asked(&other, Some(&provider), None), ["EscalationDenied"]);
+}
+
+#[test]
+fn p44_an_agent_is_trusted_by_who_could_do_it_themselves() {
+    let world = world().with(9, [may_write("eve", json!(["externalbackendsyncpolicies"]))]);
+    let trusting = |operations: Value| {
+        document(
+            "ExternalBackendSyncPolicy",
+            "careful",
+            json!({"writePolicy": {"trustedAgents": [{"agent": "repair", "operations": operations}]}}),
+        )
+    };
+    let (little, more) = (trusting(json!(["createComment"])), trusting(json!(["createComment", "updateIssue"])));
+    assert_eq!(codes(&create("root", &more, &world)), [""; 0]);
+    assert_eq!(codes(&create("eve", &little, &world)), ["EscalationDenied"]);
+    assert_eq!(codes(&update("eve", &little, &more, &world)), ["EscalationDenied"], "one operation more");
+    assert_eq!(codes(&update("eve", &more, &little, &world)), [""; 0], "less trust lends nothing");
+}
