@@ -605,7 +605,7 @@ fn r19_who_acts_for_another_person_is_no_person_to_the_rules_of_a_kind() {
 }
 
 /// A person who may write objects of these kinds in the whole organization, and nothing else.
-fn may_write(person: &str, plurals: Value) -> Item {
+fn may_write(person: &str, plurals: &Value) -> Item {
     item(
         "AgentRoleBinding",
         &format!("{person}-writes"),
@@ -619,7 +619,7 @@ fn may_write(person: &str, plurals: Value) -> Item {
 
 #[test]
 fn p44_who_may_write_permissions_gives_no_more_than_their_own() {
-    let world = world().with(9, [may_write("cyd", json!(["repositorypermissions"]))]);
+    let world = world().with(9, [may_write("cyd", &json!(["repositorypermissions"]))]);
     let given = |permission: &str, revoked: bool| {
         document(
             "RepositoryPermission",
@@ -677,7 +677,7 @@ fn p44_a_secret_is_granted_and_named_by_who_may_read_it_in_the_cluster() {
 
 #[test]
 fn p44_an_agent_is_trusted_by_who_could_do_it_themselves() {
-    let world = world().with(9, [may_write("eve", json!(["externalbackendsyncpolicies"]))]);
+    let world = world().with(9, [may_write("eve", &json!(["externalbackendsyncpolicies"]))]);
     let trusting = |operations: Value| {
         document(
             "ExternalBackendSyncPolicy",
