@@ -50,9 +50,12 @@ pub(super) fn is_agents(review: &Review<'_>) -> bool {
     review.request.actor_chain.iter().any(|link| link.kind != SubjectKind::User && link.kind != SubjectKind::Controller)
 }
 
-/// Whether the request starts a run.
+/// Whether the request starts a run of an agent; a pipeline that is run again is none.
 pub(super) fn is_dispatch(review: &Review<'_>) -> bool {
-    review.request.action.verb == Verb::Dispatch
+    let action = &review.request.action;
+    let kind = action.kind.parse::<Kind>();
+    action.verb == Verb::Dispatch
+        && matches!(kind, Ok(Kind::AgentStack | Kind::AgentDispatchRun | Kind::AgentTriggerEvent))
 }
 
 /// Step 3 for agents: the stack is there, Ready and has a ready account; what acts inside of it is its own.
@@ -101,10 +104,14 @@ pub(super) fn identify(review: &mut Review<'_>) {
     for link in request.actor_chain.iter().rev() {
         inside(review, &mut agent, link);
     }
-    if let Some(name) = request.cause_chain.first().and_then(|cause| cause.rule.as_deref())
-        && (is_dispatch(review) || is_agents(review))
-    {
-        started_by(review, &mut agent, name);
+    let by_rule = request.actor_chain.iter().any(|link| link.by == Some(LinkBy::Rule));
+    match request.cause_chain.first().and_then(|cause| cause.rule.as_deref()) {
+        Some(name) if is_dispatch(review) || is_agents(review) => started_by(review, &mut agent, name),
+        // What a rule lends can't be known of a rule that isn't named (P51, P61).
+        None if by_rule => {
+            review.deny(Code::DelegationDenied, "causeChain[0].rule", "doesn't name the rule that it is by");
+        }
+        _ => {}
     }
     review.agent = Some(agent);
 }
@@ -151,7 +158,7 @@ fn inside<'a>(review: &mut Review<'a>, agent: &mut Agent<'a>, link: &'a Link) {
                 review.deny(Code::StackNotReady, "actorChain", "holds a subagent that isn't Ready");
             }
             if let Some(account) = &subagent.spec.service_account_ref
-                && !has_role(review, "service-account", account)
+                && !has_role(review, account)
             {
                 let text = "holds a subagent with an account of its own, and no role binding for it (P25)";
                 review.deny(Code::IdentityNotReady, "actorChain", text);
@@ -205,13 +212,17 @@ fn inside<'a>(review: &mut Review<'a>, agent: &mut Agent<'a>, link: &'a Link) {
     }
 }
 
-fn has_role(review: &Review<'_>, kind: &str, name: &str) -> bool {
-    review.snapshot.rights(review.namespace, kind, name).any(|item| match item {
-        Item::AgentRoleBinding(binding) => {
-            binding.status.as_ref().is_some_and(|status| status.phase == AgentRoleBindingPhase::Synced)
-        }
-        _ => false,
-    })
+/// Whether a service account has a role of its own, bound to the one that stands under the name now (P20).
+fn has_role(review: &Review<'_>, account: &str) -> bool {
+    let (snapshot, namespace) = (review.snapshot, review.namespace);
+    let uid = snapshot.item(Kind::AgentServiceAccount, namespace, account).and_then(Item::uid);
+    uid.is_some()
+        && snapshot.rights(namespace, "service-account", account).any(|item| match item {
+            Item::AgentRoleBinding(binding) => binding.status.as_ref().is_some_and(|status| {
+                status.phase == AgentRoleBindingPhase::Synced && status.subject_uid.as_deref() == uid
+            }),
+            _ => false,
+        })
 }
 
 /// The rule that a run comes from: in force, and its owner the one that the chain ends at (P61).
@@ -310,12 +321,19 @@ pub(super) fn pool(review: &Review<'_>, name: &str) -> Result<crate::decision::V
     Ok(version(Kind::RunnerPool, &pool.metadata))
 }
 
+/// The pool that a run is in: the one that is asked for, the rule's, the stack's.
+fn pool_of<'r>(review: &'r Review<'_>, agent: &'r Agent<'_>) -> Option<&'r str> {
+    let asked = review.request.runner_pool.as_ref().map(|pool| &*pool.name);
+    let of_rule = || agent.rule.and_then(|rule| rule.spec.runner_pool.as_deref());
+    asked.or_else(of_rule).or(agent.stack.spec.runner_pool.as_deref())
+}
+
 /// What a run of the stack needs beside what was asked for: all that it, its servers, skills, model provider and pool name (P51).
 pub(super) fn closure(review: &mut Review<'_>) -> Vec<Need> {
     let (snapshot, namespace) = (review.snapshot, review.namespace);
     let Some(agent) = &review.agent else { return Vec::new() };
     let stack = agent.stack;
-    let (own, pool) = (agent.name().to_owned(), review.request.runner_pool.as_ref().map(|pool| pool.name.clone()));
+    let own = agent.name();
     let mut needs = Vec::new();
     let user = |kind, name: &str, uid: Option<&str>| User {
         kind,
@@ -327,7 +345,7 @@ pub(super) fn closure(review: &mut Review<'_>) -> Vec<Need> {
     if let Some(name) = &stack.spec.provider {
         match snapshot.get::<AgentProviderConfig>(namespace, name) {
             Some(provider) => {
-                let by = user(GrantSubjectKind::AgentStack, &own, stack.metadata.uid.as_deref());
+                let by = user(GrantSubjectKind::AgentStack, own, stack.metadata.uid.as_deref());
                 secrets(&mut needs, provider.spec.secret_ref.as_ref(), &by, &SecretPurpose::ModelProviderToken);
             }
             None => unresolved.push("provider"),
@@ -392,9 +410,7 @@ pub(super) fn closure(review: &mut Review<'_>) -> Vec<Need> {
     {
         unresolved.push("workspacePolicyRef");
     }
-    let own_pool = stack.spec.runner_pool.as_deref().map(Into::into);
-    let of_rule = agent.rule.and_then(|rule| rule.spec.runner_pool.as_deref()).map(Into::into);
-    needs.extend(pool.or(of_rule).or(own_pool).map(|name| Need::Pool { name }));
+    needs.extend(pool_of(review, agent).map(|name| Need::Pool { name: name.into() }));
     for field in unresolved {
         review.deny(Code::StackNotReady, "agentStack", format!("the stack's {field} names what isn't there (P51)"));
     }
@@ -431,28 +447,52 @@ fn configs<'k>(
     }));
 }
 
-/// Whether a user of a secret is the agent, or a part of it, by uid (P20).
+/// What an agent uses by the action itself: the object that it is on.
+pub(super) fn used(review: &Review<'_>) -> Option<Need> {
+    let request = review.request;
+    let object = request.object.as_ref().filter(|object| object.organization.is_none() && review.agent.is_some())?;
+    if request.action.verb != Verb::Use {
+        return None;
+    }
+    let name = object.name.clone();
+    match object.kind.parse::<Kind>() {
+        Ok(Kind::AgentMcpServer) => Some(Need::McpServer { name }),
+        Ok(Kind::AgentSkill) => Some(Need::Skill { name }),
+        Ok(Kind::RunnerPool) => Some(Need::Pool { name }),
+        _ => None,
+    }
+}
+
+/// Whether a user of a secret is what acts, or a part of all that acts, by uid (P20). What its stack was granted is no subagent's (P25).
 pub(super) fn has_part(review: &Review<'_>, agent: &Agent<'_>, user: &User) -> bool {
     let (snapshot, namespace, spec) = (review.snapshot, review.namespace, &agent.stack.spec);
-    let is = |item: Option<&Item>| item.and_then(Item::uid) == Some(&*user.uid);
-    let part =
-        |refs: &BTreeSet<String>, kind| refs.contains(&*user.name) && is(snapshot.item(kind, namespace, &user.name));
+    let is = |kind| snapshot.item(kind, namespace, &user.name).and_then(Item::uid) == Some(&*user.uid);
+    let subagent = agent.layers.get(1..).and_then(<[_]>::last);
     match user.kind {
-        GrantSubjectKind::AgentStack => {
-            *user.name == *agent.name() && agent.stack.metadata.uid.as_deref() == Some(&*user.uid)
+        GrantSubjectKind::AgentStack => subagent.is_none() && *user.name == *agent.name() && is(Kind::AgentStack),
+        GrantSubjectKind::Subagent => {
+            let acts = |layer: &Layer<'_>| layer.name.strip_prefix("AgentSubagent/") == Some(&*user.name);
+            spec.subagent_refs.contains(&*user.name) && subagent.is_none_or(acts) && is(Kind::AgentSubagent)
         }
-        GrantSubjectKind::Subagent => part(&spec.subagent_refs, Kind::AgentSubagent),
-        GrantSubjectKind::McpServer => part(&spec.mcp_server_refs, Kind::AgentMcpServer),
-        GrantSubjectKind::Skill => part(&spec.skill_refs, Kind::AgentSkill),
-        GrantSubjectKind::Runner => is(snapshot.item(Kind::RunnerPool, namespace, &user.name)),
+        GrantSubjectKind::McpServer => {
+            agent.layers.iter().all(|layer| layer.servers.contains(&*user.name)) && is(Kind::AgentMcpServer)
+        }
+        GrantSubjectKind::Skill => {
+            agent.layers.iter().all(|layer| layer.skills.contains(&*user.name)) && is(Kind::AgentSkill)
+        }
+        GrantSubjectKind::Runner => pool_of(review, agent) == Some(&*user.name) && is(Kind::RunnerPool),
         GrantSubjectKind::ServiceAccount => {
-            *user.name == *spec.runtime_identity.service_account_ref
-                && is(snapshot.item(Kind::AgentServiceAccount, namespace, &user.name))
+            *user.name == *spec.runtime_identity.service_account_ref && is(Kind::AgentServiceAccount)
         }
-        GrantSubjectKind::Tool => agent.layers.iter().all(|layer| {
-            let tools = layer.profile.and_then(|name| snapshot.tools(namespace, name));
-            tools.is_some_and(|tools| tools.names().any(|name| name == &*user.name))
-        }),
+        GrantSubjectKind::Tool => {
+            let of = |layer: &Layer<'_>| layer.profile.and_then(|name| snapshot.tools(namespace, name));
+            let everywhere = agent
+                .layers
+                .iter()
+                .all(|layer| of(layer).is_some_and(|tools| tools.names().any(|name| name == &*user.name)));
+            // A tool has the uid of the profile that gives it.
+            everywhere && agent.layers.last().and_then(of).is_some_and(|tools| tools.version.uid == user.uid)
+        }
         _ => false,
     }
 }

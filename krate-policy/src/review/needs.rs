@@ -15,7 +15,12 @@ pub(super) fn step(review: &mut Review<'_>) {
     for need in &request.needs {
         judge(review, need);
     }
-    // P51: what a run needs is found here; who asks only adds to it.
+    // P51: what a run needs, or a use is of, is found here; who asks only adds to it.
+    if let Some(used) = agents::used(review)
+        && !request.needs.contains(&used)
+    {
+        judge(review, &used);
+    }
     if agents::is_dispatch(review) {
         let mut found = agents::closure(review);
         found.sort_by_key(|need| serde_json::to_string(need).unwrap_or_default());
@@ -86,7 +91,8 @@ fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
     let own =
         of(&at(&ask.user.kind, &ask.user.name)).map(|grant| (judged(grant, &wanted), grant)).min_by_key(|it| it.0);
     // R16: what a part of a stack needs may be granted to the stack.
-    let of_stack = review.agent.as_ref().filter(|_| ask.user.kind != GrantSubjectKind::AgentStack).and_then(|agent| {
+    let is_part = !matches!(ask.user.kind, GrantSubjectKind::AgentStack | GrantSubjectKind::Subagent);
+    let of_stack = review.agent.as_ref().filter(|_| is_part).and_then(|agent| {
         let uid = agent.stack.metadata.uid.as_deref().unwrap_or_default();
         let wanted = Wanted { uid, ..wanted };
         let grants = of(&at(&GrantSubjectKind::AgentStack, agent.name()));

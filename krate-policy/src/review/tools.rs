@@ -190,8 +190,13 @@ fn tool_of_server(review: &Review<'_>, agent: &Agent<'_>, server: &str, name: &s
         _ => Verdict::Denied("the server's policy denies it"),
     };
     let full = format!("{server}/{name}");
-    for tools in layers(review, agent).flatten() {
-        verdict = verdict.max(tools.tool_of_server(&full));
+    for (layer, tools) in agent.layers.iter().zip(layers(review, agent)) {
+        verdict = verdict.max(match (layer.profile, tools) {
+            (_, Some(tools)) => tools.tool_of_server(&full),
+            // Without a profile there is nothing that narrows; one that is named and isn't there may (P11).
+            (None, None) => Verdict::Allowed,
+            (Some(_), None) => Verdict::Denied("the tool profile isn't there"),
+        });
     }
     answer(verdict, Some(version(Kind::AgentMcpServer, &found.metadata)))
 }
