@@ -31,7 +31,7 @@ mod verbs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use krate_model::audit::{AuditDraft, AuditOutcome};
-use krate_model::kinds::registry::Home;
+use krate_model::kinds::registry::{GROUP, Home, RECORDS_API_VERSION};
 use krate_model::kinds::sets::ActorKind;
 use krate_model::kinds::shared::{Actor, ObjectRef};
 use krate_model::validate::{self, Part, Report, View};
@@ -67,12 +67,18 @@ pub enum Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// The document that tells kind, namespace and name.
+    /// The document that tells kind, namespace and name: as it is stored, where it is.
     const fn document(&self) -> &'a Value {
         match self {
-            Self::Create { new } | Self::Update { new, .. } => new,
-            Self::Delete { old } => old,
+            Self::Create { new } => new,
+            Self::Update { old, .. } | Self::Delete { old } => old,
         }
+    }
+
+    /// Whether the object that is asked for is another one than the one that is stored.
+    fn is_another(&self) -> bool {
+        let Self::Update { old, new } = self else { return false };
+        ["/kind", "/metadata/namespace", "/metadata/name"].iter().any(|at| text(old, at) != text(new, at))
     }
 
     const fn stored(&self) -> Option<&'a Value> {
@@ -127,32 +133,47 @@ impl Admission {
 ///
 /// Total: a panic of the decision is a no of its own code, `DecisionFailed` (P42).
 pub fn admit(write: &Write<'_>, view: &View, snapshot: &Snapshot) -> Admission {
-    let document = write.change.document();
-    let is_ours = document.get("apiVersion").and_then(Value::as_str) == Some(API_VERSION);
-    let kind = document.get("kind").and_then(Value::as_str).and_then(|kind| kind.parse::<Kind>().ok());
-    let Some(kind) = kind.filter(|_| is_ours) else {
+    let documents = [write.change.stored(), write.change.wanted()];
+    if !documents.into_iter().flatten().any(is_ours) {
         return Admission {
             decision: None,
             report: Report::default(),
             document: write.change.wanted().cloned(),
             audit: None,
         };
-    };
-    or_failed(kind, write, snapshot, || judge(kind, write, view, snapshot))
+    }
+    or_failed(write, snapshot, || judge(write, view, snapshot))
+}
+
+/// Whether a document is of krate's group, in either form that it is served in (R40); its version and kind are judged after.
+fn is_ours(document: &Value) -> bool {
+    let group = text(document, "/apiVersion").split('/').next().unwrap_or_default();
+    group == GROUP || RECORDS_API_VERSION.split('/').next() == Some(group)
 }
 
 /// P42: where the decision itself fails, the answer is no.
-fn or_failed(kind: Kind, write: &Write<'_>, snapshot: &Snapshot, judge: impl FnOnce() -> Admission) -> Admission {
+fn or_failed(write: &Write<'_>, snapshot: &Snapshot, judge: impl FnOnce() -> Admission) -> Admission {
     catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_| {
         let reason = Reason::new(Code::DecisionFailed, "", "the decision itself failed");
-        told(kind, write, review::refused(write.by, snapshot, [reason]), Report::default(), None)
+        told(write, review::refused(write.by, snapshot, [reason]), Report::default(), None)
     })
 }
 
-fn judge(kind: Kind, write: &Write<'_>, view: &View, snapshot: &Snapshot) -> Admission {
+fn judge(write: &Write<'_>, view: &View, snapshot: &Snapshot) -> Admission {
     let request = write.by;
-    let namespace = text(write.change.document(), "/metadata/namespace");
-    let decision = if kind.info().home == Home::Platform {
+    let document = write.change.document();
+    let namespace = text(document, "/metadata/namespace");
+    let known = [API_VERSION, RECORDS_API_VERSION].contains(&text(document, "/apiVersion"));
+    let Some(kind) = text(document, "/kind").parse::<Kind>().ok().filter(|_| known && !write.change.is_another())
+    else {
+        // What nobody knows, and an object in the place of another, is no write of anything (P1).
+        let text = "is no kind and version of krate's, or not the object that is stored";
+        let reason = Reason::new(Code::InvalidRequest, "kind", text);
+        return told(write, review::refused(request, snapshot, [reason]), Report::default(), None);
+    };
+    let home = kind.info().home;
+    let of_platforms = home == Home::Platform || (home == Home::Either && namespace == view.platform_namespace());
+    let decision = if of_platforms {
         of_platform(kind, write, snapshot)
     } else {
         match snapshot.organization_of(namespace) {
@@ -173,7 +194,7 @@ fn judge(kind: Kind, write: &Write<'_>, view: &View, snapshot: &Snapshot) -> Adm
             (validate::validate(&stored, write.change.stored(), view, &about), Some(stored))
         }
     };
-    told(kind, write, decision, report, document)
+    told(write, decision, report, document)
 }
 
 /// Objects of the platform are its administrators', and of nobody else (P9).
@@ -258,18 +279,18 @@ fn writer(request: &Request) -> validate::Writer {
     }
 }
 
-fn told(kind: Kind, write: &Write<'_>, decision: Decision, report: Report, document: Option<Value>) -> Admission {
-    let audit = audit(kind, write, &decision, &report);
+fn told(write: &Write<'_>, decision: Decision, report: Report, document: Option<Value>) -> Admission {
+    let audit = audit(write, &decision, &report);
     Admission { decision: Some(decision), report, document, audit: Some(audit) }
 }
 
 /// Who did what, with which answer and why; digests and codes, never a value (P49).
-fn audit(kind: Kind, write: &Write<'_>, decision: &Decision, report: &Report) -> AuditDraft {
+fn audit(write: &Write<'_>, decision: &Decision, report: &Report) -> AuditDraft {
     let (request, document) = (write.by, write.change.document());
     let namespace = text(document, "/metadata/namespace");
     let mut draft = AuditDraft::new(namespace, "Admission", request.now, actor(request));
     draft.organization = Some(request.organization.to_string());
-    draft.object = Some(ObjectRef::new(kind.as_str(), text(document, "/metadata/name")));
+    draft.object = Some(ObjectRef::new(text(document, "/kind"), text(document, "/metadata/name")));
     draft.outcome = match decision.outcome {
         Outcome::Allowed if report.is_valid() => AuditOutcome::Succeeded,
         _ => AuditOutcome::Denied,
@@ -328,7 +349,7 @@ mod tests {
         let write = Write { by: &by, change: Change::Create { new: &new }, part: Part::Main };
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| ()));
-        let failed = or_failed(Kind::Issue, &write, &snapshot, || panic!("a mistake"));
+        let failed = or_failed(&write, &snapshot, || panic!("a mistake"));
         std::panic::set_hook(hook);
         assert!(!failed.is_allowed() && failed.document.is_none());
         let codes: Vec<_> = failed.decision.iter().flat_map(Decision::codes).collect();

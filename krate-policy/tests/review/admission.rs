@@ -691,3 +691,51 @@ fn p44_an_agent_is_trusted_by_who_could_do_it_themselves() {
     assert_eq!(codes(&update("eve", &little, &more, &world)), ["EscalationDenied"], "one operation more");
     assert_eq!(codes(&update("eve", &more, &little, &world)), [""; 0], "less trust lends nothing");
 }
+
+#[test]
+fn p42_r40_what_calls_itself_krates_is_never_left_alone() {
+    let world = world();
+    let of = |version: &str, kind: &str| {
+        let mut document = issue();
+        (document["apiVersion"], document["kind"]) = (json!(version), json!(kind));
+        document
+    };
+    // Both forms of the group are judged, as one.
+    for version in ["krate.a5c.ai/v1alpha1", "records.krate.a5c.ai/v1alpha1"] {
+        assert_eq!(codes(&create("cyd", &of(version, "Issue"), &world)), [""; 0], "{version}");
+        assert_eq!(codes(&create("eve", &of(version, "Issue"), &world)), ["MissingRole"], "{version}");
+    }
+    for unknown in
+        [of("krate.a5c.ai/v1alpha1", "Issues"), of("krate.a5c.ai/v2", "Issue"), of("records.krate.a5c.ai/v2", "Issue")]
+    {
+        let answer = create("root", &unknown, &world);
+        assert_eq!((codes(&answer), answer.is_allowed()), (vec!["InvalidRequest"], false), "{unknown}");
+    }
+    // Nor does an update lead out of what is judged, or to another object.
+    let old = issue();
+    for (pointer, value) in [
+        ("/apiVersion", json!("v1")),
+        ("/kind", json!("Comment")),
+        ("/metadata/name", json!("two")),
+        ("/metadata/namespace", json!("krate-org-b")),
+    ] {
+        let new = with(&old, pointer, value);
+        assert!(!update("root", &old, &new, &world).is_allowed(), "{pointer}");
+        assert_eq!(codes(&update("eve", &old, &new, &world)).len(), 1, "{pointer}");
+    }
+}
+
+#[test]
+fn p9_what_may_stand_in_either_place_is_the_platforms_where_it_stands_there() {
+    let world = world();
+    let mut template = document(
+        "PolicyTemplate",
+        "shared",
+        json!({"displayName": "Shared", "targetKinds": ["Issue"], "engine": "krate", "krate": {"effect": "deny"}}),
+    );
+    assert_eq!(codes(&create("root", &template, &world)), [""; 0], "the organization's own");
+    template["metadata"]["namespace"] = json!("krate-system");
+    template["spec"].as_object_mut().unwrap().remove("organizationRef");
+    assert_eq!(codes(&create("root", &template, &world)), [""; 0], "the platform's, by its administrator");
+    assert_eq!(codes(&create("ada", &template, &world)), ["MissingRole"]);
+}
