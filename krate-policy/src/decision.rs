@@ -130,6 +130,10 @@ pub struct Effective {
     /// The pool that it runs in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<Box<str>>,
+    /// Hosts that it asked for and may reach.
+    pub hosts: Vec<Box<str>>,
+    /// Paths that it asked for and may read or write.
+    pub paths: Vec<Box<str>>,
     /// What it may write back.
     pub targets: Vec<Box<str>>,
 }

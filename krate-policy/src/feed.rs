@@ -69,6 +69,10 @@ async fn load_into(store: &dyn Store, snapshot: Snapshot) -> Result<Snapshot, Fe
 /// # Errors
 /// [`FeedError`].
 pub async fn catch_up(store: &dyn Store, snapshot: Snapshot) -> Result<Snapshot, FeedError> {
+    if snapshot.version() == 0 {
+        // From nothing the lists are shorter than the history.
+        return load_into(store, snapshot).await;
+    }
     let newest = store.revision().await?;
     let mut snapshot = snapshot;
     while Revision(snapshot.version()) < newest {

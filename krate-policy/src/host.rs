@@ -10,8 +10,8 @@
 //! # Ok::<(), krate_policy::host::HostError>(())
 //! ```
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 use url::{Host, Url};

@@ -11,6 +11,7 @@
 //! ```
 
 use krate_model::kinds::shared::Time;
+use krate_model::validate::{DEFAULT_PLATFORM_NAMESPACE, DEFAULT_SECRET_NAMESPACE};
 use krate_model::{Digest, Kind, NotCanonical};
 
 use crate::decision::{Decision, Outcome, Version};
@@ -76,12 +77,12 @@ impl Permit {
     }
 }
 
-/// The resource that a decision names as `Kind/name`. The organization's own resource and a manifest stand in the platform's namespace.
+/// The resource that a decision names as `Kind/name`: the organization's, or one of the platform's that it is lent.
 fn find<'s>(snapshot: &'s Snapshot, namespace: &str, name: &str) -> Option<&'s Item> {
     let (kind, name) = name.split_once('/')?;
     let kind: Kind = kind.parse().ok()?;
-    let shared = || snapshot.all().find(|(key, _)| key.kind == kind && *key.name == *name).map(|(_, item)| item);
-    snapshot.item(kind, namespace, name).or_else(shared)
+    let places = [namespace, DEFAULT_SECRET_NAMESPACE, DEFAULT_PLATFORM_NAMESPACE];
+    places.into_iter().find_map(|namespace| snapshot.item(kind, namespace, name))
 }
 
 fn is_in_force(item: &Item, now: Time) -> bool {

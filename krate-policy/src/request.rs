@@ -1,11 +1,11 @@
 //! What is asked: facts only, each with the field names of permission-review.md section 2. Nothing in it is believed but compared.
 
+use core::net::IpAddr;
 use krate_model::kinds::grants::{ConfigPurpose, GrantSubjectKind, SecretPurpose};
 use krate_model::kinds::shared::Time;
 use krate_model::{Digest, NotCanonical, canonical_digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::net::IpAddr;
 
 use crate::paths::EntryKind;
 

@@ -34,6 +34,7 @@ use krate_model::{Kind, Resource};
 
 use crate::grant::Grant;
 use crate::guard::Guard;
+use crate::request::Named;
 use crate::roles::Controller;
 use crate::shards::Shards;
 use crate::tools::Tools;
@@ -549,6 +550,12 @@ impl Snapshot {
     /// The organization whose namespace that is.
     pub fn organization_of(&self, namespace: &str) -> Option<&str> {
         self.organizations.iter().find(|(_, known)| ***known == *namespace).map(|(name, _)| &**name)
+    }
+
+    /// A repository by name, with the uid of the one that stands there; one that isn't there has none that fits.
+    pub(crate) fn named_repository(&self, namespace: &str, name: &str) -> Named {
+        let uid = self.repository(namespace, name).and_then(|found| found.metadata.uid.as_deref());
+        Named { name: name.into(), uid: uid.unwrap_or("none").into(), snapshot_digest: None }
     }
 
     /// The repository of a record that names its binding.

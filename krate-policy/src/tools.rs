@@ -1,7 +1,7 @@
 //! A tool profile, read once when it comes into a snapshot: which tools, commands and hosts it lets an agent use (P17, P18, P26, P59).
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use krate_model::Kind;
 use krate_model::kinds::tools::{

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::decision::Outcome;
 use crate::request::{
-    AccountRef, Action, CauseActor, CauseEvent, Link, Named, Request, SteeringRole, Subject, SubjectKind, Target, Verb,
+    AccountRef, Action, CauseActor, CauseEvent, Link, Request, SteeringRole, Subject, SubjectKind, Target, Verb,
 };
 use crate::review::review;
 use crate::snapshot::{Key, Snapshot};
@@ -180,10 +180,7 @@ fn ask(snapshot: &Snapshot, place: &Place, person: &str, verb: &Verb, kind: Kind
 pub fn request(snapshot: &Snapshot, place: &Place, person: &str, verb: &Verb, kind: Kind) -> Request {
     let namespace = snapshot.organizations.get(&place.organization).map_or("", |namespace| &**namespace);
     let uid = snapshot.user(namespace, person).and_then(|user| user.metadata.uid.as_deref()).unwrap_or("none");
-    let repository = place.repository.as_ref().map(|name| {
-        let uid = snapshot.repository(namespace, name).and_then(|found| found.metadata.uid.as_deref());
-        Named { name: name.clone(), uid: uid.unwrap_or("none").into(), snapshot_digest: None }
-    });
+    let repository = place.repository.as_ref().map(|name| snapshot.named_repository(namespace, name));
     // Who has no account anywhere is known by krate's own sign-in, and trusted as nobody's account is.
     let account = snapshot.account_of(namespace, person);
     let (provider, id) = account.unwrap_or_else(|| ("krate".into(), uid.into()));

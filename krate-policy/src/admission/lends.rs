@@ -98,12 +98,7 @@ impl<'a> Look<'a> {
 
     /// Whether the giver has at least that permission on the repository.
     fn at_most(&mut self, field: &str, repository: &str, given: &Permission) {
-        let found = self.snapshot.repository(self.namespace(), repository);
-        let named = Named {
-            name: repository.into(),
-            uid: found.and_then(|found| found.metadata.uid.as_deref()).unwrap_or("none").into(),
-            snapshot_digest: None,
-        };
+        let named = self.snapshot.named_repository(self.namespace(), repository);
         let own = self.rights.permission(self.giver, &named);
         if !given.is_known() || own.is_none_or(|own| own < *given) {
             let text = format!("gives {given} on {repository}, which is more than {} has", self.giver);
@@ -143,11 +138,7 @@ impl<'a> Look<'a> {
         let role = &binding.spec.role_ref;
         let scope = &binding.spec.scope;
         let repository = match (&scope.kind, scope.name.as_deref()) {
-            (ScopeKind::Repository, Some(name)) => {
-                let found = self.snapshot.repository(self.namespace(), name);
-                let uid = found.and_then(|found| found.metadata.uid.as_deref()).unwrap_or("none");
-                Some(Named { name: name.into(), uid: uid.into(), snapshot_digest: None })
-            }
+            (ScopeKind::Repository, Some(name)) => Some(self.snapshot.named_repository(self.namespace(), name)),
             _ => None,
         };
         let lacks = if role.kind == RoleKind::RoleTemplate {
@@ -276,11 +267,7 @@ impl<'a> Look<'a> {
         let repositories: Vec<Option<Named>> = if new.spec.matches.repositories.is_empty() {
             vec![None]
         } else {
-            let named = |name: &String| {
-                let found = self.snapshot.repository(self.namespace(), name);
-                let uid = found.and_then(|found| found.metadata.uid.as_deref()).unwrap_or("none");
-                Some(Named { name: name.as_str().into(), uid: uid.into(), snapshot_digest: None })
-            };
+            let named = |name: &String| Some(self.snapshot.named_repository(self.namespace(), name));
             new.spec.matches.repositories.iter().map(named).collect()
         };
         let targets = new.spec.write_back_policy.allowed_targets.iter();

@@ -40,7 +40,7 @@ use serde_json::Value;
 
 use crate::decision::{Decision, Outcome};
 use crate::reason::{Code, Reason};
-use crate::request::{Named, Request, SubjectKind, Target, Verb};
+use crate::request::{Request, SubjectKind, Target, Verb};
 use crate::review::{self, review};
 use crate::snapshot::Snapshot;
 
@@ -246,11 +246,7 @@ fn of_organization(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decisi
         // Where the document doesn't tell, who asks has looked it up: a comment's is that of what it is on.
         let told = verbs::repository(kind, document).or_else(|| snapshot.repository_of(namespace, document));
         let told = told.or_else(|| write.by.repository.as_ref().map(|named| &*named.name));
-        request.repository = told.map(|name| {
-            let found = snapshot.repository(namespace, name);
-            let uid = found.and_then(|found| found.metadata.uid.as_deref()).unwrap_or("none");
-            Named { name: name.into(), uid: uid.into(), snapshot_digest: None }
-        });
+        request.repository = told.map(|name| snapshot.named_repository(namespace, name));
         let bound =
             request.repository.as_ref().is_some_and(|it| snapshot.bindings(namespace, &it.name).next().is_some());
         request.action.operation =

@@ -1,6 +1,9 @@
 //! What an agent may really use, named in the decision (section 2, P25 to P27). It is a part of what an approval is bound to (P55), so it is told before step 9.
 
+use std::collections::BTreeSet;
+
 use krate_model::Kind;
+use krate_model::kinds::agents::AgentServiceAccount;
 use krate_model::kinds::tools::FilesystemPolicy;
 
 use super::{Review, agents};
@@ -20,21 +23,14 @@ pub(super) fn tell(review: &mut Review<'_>) {
         tools.extend(first.names().filter(everywhere).map(Into::into));
     }
     let least = profiles().map(|tools| tools.map_or(&FilesystemPolicy::None, |tools| tools.files())).min();
-    let servers = &agent.stack.spec.mcp_server_refs;
-    let skills = &agent.stack.spec.skill_refs;
-    let all = |of: fn(&agents::Layer<'_>, &str) -> bool, name: &str| agent.layers.iter().all(|layer| of(layer, name));
+    let names = |refs: &BTreeSet<String>, may: &dyn Fn(&str) -> bool| {
+        refs.iter().filter(|name| may(name)).map(|name| name.as_str().into()).collect()
+    };
+    let spec = &agent.stack.spec;
     let mut effective = Effective {
         tools,
-        servers: servers
-            .iter()
-            .filter(|name| agents::server(review, agent, name).is_ok())
-            .map(|name| name.as_str().into())
-            .collect(),
-        skills: skills
-            .iter()
-            .filter(|name| all(|layer, name| layer.skills.contains(name), name))
-            .map(|name| name.as_str().into())
-            .collect(),
+        servers: names(&spec.mcp_server_refs, &|name| agents::server(review, agent, name).is_ok()),
+        skills: names(&spec.skill_refs, &|name| super::tools::skill(review, agent, name).is_ok()),
         filesystem: least.map_or("none", krate_model::ClosedSet::as_str).into(),
         ..Effective::default()
     };
@@ -45,13 +41,14 @@ pub(super) fn tell(review: &mut Review<'_>) {
             }
             (Need::Pool { name }, Some(_)) => effective.pool = Some(name.clone()),
             (Need::Target { action }, Some(_)) => effective.targets.push(action.clone()),
+            (Need::Host { host, .. }, Some(_)) => effective.hosts.push(host.clone()),
+            (Need::Path { path, .. }, Some(_)) => effective.paths.push(path.clone()),
             _ => {}
         }
     }
-    let account = &*agent.stack.spec.runtime_identity.service_account_ref;
-    let account = review.snapshot.item(Kind::AgentServiceAccount, review.namespace, account);
-    if let Some(crate::snapshot::Item::AgentServiceAccount(account)) = account {
-        review.decision.runtime_identity = Some(version(Kind::AgentServiceAccount, &account.metadata).name);
-    }
+    let account =
+        review.snapshot.get::<AgentServiceAccount>(review.namespace, &spec.runtime_identity.service_account_ref);
+    let account = account.map(|account| version(Kind::AgentServiceAccount, &account.metadata).name);
+    review.decision.runtime_identity = account;
     review.decision.effective = Some(effective);
 }

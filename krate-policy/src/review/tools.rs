@@ -201,7 +201,7 @@ fn tool_of_server(review: &Review<'_>, agent: &Agent<'_>, server: &str, name: &s
     answer(verdict, Some(version(Kind::AgentMcpServer, &found.metadata)))
 }
 
-fn skill(review: &Review<'_>, agent: &Agent<'_>, name: &str) -> Answer {
+pub(super) fn skill(review: &Review<'_>, agent: &Agent<'_>, name: &str) -> Answer {
     let no = |text: &str| Err((Code::SkillDenied, text.to_owned()));
     if !agent.layers.iter().all(|layer| layer.skills.contains(name)) {
         return no("isn't among the skills of everything that acts");

@@ -167,11 +167,20 @@ fn p27_the_effective_set_holds_names_only() {
     assert_eq!(
         effective,
         json!({
-            "tools": ["git"], "servers": [], "skills": [], "filesystem": "read-only", "targets": [],
+            "tools": ["git"], "servers": [], "skills": [], "filesystem": "read-only", "targets": [], "hosts": [], "paths": [],
             "handles": [{"grant": "AgentSecretGrant/model", "target": "model", "key": "api-key"}],
         })
     );
     assert_eq!(decision.runtime_identity.as_deref(), Some("AgentServiceAccount/agent-repair"));
+    let decision = asked(&world, |document| {
+        document["needs"] = json!([{"type": "path", "path": "src/lib.rs"}, {"type": "host", "host": "example.com"}]);
+    });
+    let effective = decision.effective.unwrap();
+    assert_eq!(
+        (effective.paths.len(), effective.hosts.len()),
+        (1, 0),
+        "what was asked for and isn't given is none of it"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use krate_model::Kind;
 use krate_model::store::suite::block_on;
-use krate_model::store::{ChangeSet, Expect, Key, MemoryStore, Store};
+use krate_model::store::{ChangeSet, Expect, Filter, Key, MemoryStore, Revision, Store, StoreError};
 use krate_policy::feed::{FeedError, catch_up, load};
 use krate_policy::review::review;
 use krate_policy::roles::Controller;
@@ -77,17 +77,25 @@ proptest! {
 
 #[test]
 fn p48_a_snapshot_too_old_for_the_stores_history_is_made_anew_and_keeps_what_no_store_tells() {
-    let store = MemoryStore::new();
-    world().iter().for_each(|item| put(&store, item));
-    let old = Snapshot::new(0).with_controller("krate-operator", "u-1", Controller::Operator).with_native(true);
-    let now = block_on(catch_up(&store, old)).unwrap();
-    let mut asked = request(|_| ());
-    assert_eq!(review(&asked, &now).native, "asked");
-    asked.subject =
-        serde_json::from_value(json!({"kind": "controller", "name": "krate-operator", "uid": "u-1"})).unwrap();
-    asked.actor_chain =
-        vec![serde_json::from_value(json!({"kind": "controller", "name": "krate-operator", "uid": "u-1"})).unwrap()];
-    assert!(review(&asked, &now).reasons.iter().all(|reason| reason.code.as_str() != "UnknownSubject"));
+    let store = MemoryStore::with_history(2);
+    put(&store, &world()[0]);
+    let link = json!({"kind": "controller", "name": "krate-operator", "uid": "u-1"});
+    let told =
+        |snapshot: Snapshot| snapshot.with_controller("krate-operator", "u-1", Controller::Operator).with_native(true);
+    // From nothing, and from a commit that the store no longer knows.
+    for old in [told(Snapshot::new(0)), told(block_on(load(&store)).unwrap())] {
+        world().iter().for_each(|item| put(&store, item));
+        let after = Revision(old.version());
+        let expired = block_on(store.changes(after, &Filter::all()));
+        assert!(matches!(expired, Err(StoreError::WatchExpired { .. })), "the case is the one that is meant");
+        let now = block_on(catch_up(&store, old)).unwrap();
+        assert_eq!(Revision(now.version()), block_on(store.revision()).unwrap());
+        let mut asked = request(|_| ());
+        assert_eq!(review(&asked, &now).native, "asked");
+        asked.subject = serde_json::from_value(link.clone()).unwrap();
+        asked.actor_chain = vec![serde_json::from_value(link.clone()).unwrap()];
+        assert!(review(&asked, &now).reasons.iter().all(|reason| reason.code.as_str() != "UnknownSubject"));
+    }
 }
 
 #[test]

@@ -8,6 +8,8 @@ use crate::simulated::{Simulated, name};
 
 const PEOPLE: [&str; 4] = ["root", "ada", "cyd", "eve"];
 
+const ROOT_TOKEN: &str = "canary-token-of-root-19c4";
+
 fn token(person: &str) -> String {
     format!("canary-token-of-{person}-19c4")
 }
@@ -47,17 +49,10 @@ async fn send(server: &Server, person: &str, method: Method, path: &str, body: &
     server.send(method, path, headers, body.to_string().into_bytes()).await
 }
 
-/// Waits until root sees the issues, and returns their names.
-async fn issues(server: &Server, count: usize) -> Vec<String> {
-    loop {
-        let answer = send(server, "root", Method::GET, "/api/v1/Issue", &Value::Null).await;
-        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-        let items = answer.json()["items"].as_array().cloned().expect("items");
-        if items.len() == count {
-            return items.iter().map(name).collect();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+/// The server as root sees it, and the names of the issues once they are there.
+async fn issues(server: &mut Server, count: usize) -> Vec<String> {
+    server.token = Some(ROOT_TOKEN);
+    server.list_until("Issue", |issues| issues.len() == count).await.iter().map(name).collect()
 }
 
 async fn krate(home: &Home, server: &Server, person: &str, args: &[&str]) -> Ran {
@@ -70,8 +65,8 @@ async fn krate(home: &Home, server: &Server, person: &str, args: &[&str]) -> Ran
 async fn p41_every_way_in_gives_the_same_answer() {
     let (_forge, home) = Simulated::with_issues(&["Flaky test"]).await;
     let home = with_people(home);
-    let server = home.start().await;
-    let issue = issues(&server, 1).await.remove(0);
+    let mut server = home.start().await;
+    let issue = issues(&mut server, 1).await.remove(0);
     let made = |title: &str| {
         json!({
             "metadata": {"name": title.to_lowercase(), "namespace": NAMESPACE},
@@ -107,8 +102,8 @@ async fn p41_every_way_in_gives_the_same_answer() {
 async fn p6_who_may_not_read_sees_what_is_not_there() {
     let (_forge, home) = Simulated::with_issues(&["Flaky test", "Slow search"]).await;
     let home = with_people(home);
-    let server = home.start().await;
-    let issue = issues(&server, 2).await.remove(0);
+    let mut server = home.start().await;
+    let issue = issues(&mut server, 2).await.remove(0);
     let get = async |person: &str, path: &str| send(&server, person, Method::GET, path, &Value::Null).await;
     let seen = async |person: &str| get(person, "/api/v1/Issue").await.json()["items"].as_array().map(Vec::len);
     assert_eq!((seen("ada").await, seen("cyd").await, seen("eve").await), (Some(2), Some(2), Some(0)));
@@ -159,8 +154,8 @@ async fn p43_a_token_is_its_persons_and_no_header_makes_it_anothers() {
 async fn p31_an_approval_is_given_by_who_could_do_it_themselves() {
     let (forge, home) = Simulated::with_issues(&["Flaky test"]).await;
     let home = with_people(home);
-    let server = home.start().await;
-    let issue = issues(&server, 1).await.remove(0);
+    let mut server = home.start().await;
+    let issue = issues(&mut server, 1).await.remove(0);
     let comment = json!({
         "metadata": {"name": "first", "namespace": NAMESPACE},
         "spec": {"organizationRef": "acme", "subject": {"kind": "Issue", "name": issue}, "body": {"markdown": "Mine too"}},
@@ -168,23 +163,15 @@ async fn p31_an_approval_is_given_by_who_could_do_it_themselves() {
     assert_eq!(send(&server, "eve", Method::POST, "/api/v1/Comment", &comment).await.status, StatusCode::FORBIDDEN);
     let made = send(&server, "cyd", Method::POST, "/api/v1/Comment", &comment).await;
     assert_eq!(made.status, StatusCode::CREATED, "its mode asks for a person, so that what is sent waits: {made:?}");
-    let approval = loop {
-        let found = send(&server, "root", Method::GET, "/api/v1/AgentApproval", &Value::Null).await.json();
-        if let Some(one) = found["items"].as_array().and_then(|all| all.first()) {
-            break name(one);
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+    let waits = |all: &[Value]| all.len() == 1;
+    let approval = name(&server.list_until("AgentApproval", waits).await[0]);
     for (person, code) in [("eve", 1), ("cyd", 1), ("ada", 0)] {
         let ran = krate(&home, &server, person, &["approve", &approval, "--as", person]).await;
         assert_eq!(ran.code == Some(0), code == 0, "{person}: {ran:?}");
     }
-    loop {
-        if forge.comments(1).len() == 1 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let is_written = |all: &[Value]| all.iter().any(|intent| intent["status"]["phase"] == "Succeeded");
+    server.list_until("ExternalWriteIntent", is_written).await;
+    assert_eq!(forge.comments(1).len(), 1);
     server.stop().await;
 }
 
@@ -192,8 +179,8 @@ async fn p31_an_approval_is_given_by_who_could_do_it_themselves() {
 async fn p21_what_was_taken_away_is_gone_with_the_next_request() {
     let (_forge, home) = Simulated::with_issues(&["Flaky test"]).await;
     let mut home = with_people(home);
-    let server = home.start().await;
-    let issue = issues(&server, 1).await.remove(0);
+    let mut server = home.start().await;
+    let issue = issues(&mut server, 1).await.remove(0);
     let path = format!("/api/v1/Issue/{NAMESPACE}/{issue}");
     let edit = json!({"spec": {"title": "Edited"}});
     let answer = send(&server, "cyd", Method::PATCH, &path, &edit).await;
