@@ -1,12 +1,14 @@
 //! What is answered. A decision says Allowed only where something named allows it (P5).
 
+use std::sync::Arc;
+
 use krate_model::kinds::shared::Time;
 use krate_model::{Digest, NotCanonical, canonical_digest};
 use serde::{Serialize, Serializer};
 
 use crate::reason::{Code, Reason, Severity};
 use crate::request::{Need, Request};
-use crate::trust::Level;
+use crate::trust::{Because, Level};
 
 /// The answer, the worst last, so that the worst of several is their maximum (P3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -25,12 +27,12 @@ pub enum Outcome {
 #[non_exhaustive]
 pub struct NeedOutcome {
     /// The need.
-    pub need: Need,
+    pub need: Arc<Need>,
     /// Its own outcome.
     pub outcome: Outcome,
     /// The grant or rule that gave it, as `Kind/name`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Box<str>>,
+    pub by: Option<Arc<str>>,
 }
 
 /// A need that no grant fits, with the least one that would.
@@ -39,7 +41,7 @@ pub struct NeedOutcome {
 #[non_exhaustive]
 pub struct MissingGrant {
     /// The need.
-    pub need: Need,
+    pub need: Arc<Need>,
     /// What is in the way.
     pub code: Code,
     /// The least grant that would help, as YAML.
@@ -61,7 +63,7 @@ pub struct RequiredApproval {
     /// Until when it can be used.
     pub until: Time,
     /// What asks for it.
-    pub by: Box<str>,
+    pub by: Arc<str>,
 }
 
 /// How far the causes are trusted.
@@ -77,7 +79,7 @@ pub struct TrustReport {
     /// Whether it comes from a fork.
     pub fork: bool,
     /// What made it so.
-    pub because: Vec<String>,
+    pub because: Vec<Because>,
 }
 
 // serde's attribute hands over a reference.
@@ -92,9 +94,9 @@ fn level<S: Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error>
 #[non_exhaustive]
 pub struct Reservation {
     /// The grant, as `Kind/name`.
-    pub grant: Box<str>,
+    pub grant: Arc<str>,
     /// Its uid.
-    pub uid: Box<str>,
+    pub uid: Arc<str>,
     /// How many uses it had when this was decided.
     pub uses: i64,
 }
@@ -105,9 +107,9 @@ pub struct Reservation {
 #[non_exhaustive]
 pub struct Version {
     /// As `Kind/name`.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Its uid.
-    pub uid: Box<str>,
+    pub uid: Arc<str>,
     /// Its resource version.
     pub version: Box<str>,
 }
@@ -144,7 +146,7 @@ pub struct Effective {
 #[non_exhaustive]
 pub struct GivenHandle {
     /// The grant, as `Kind/name`.
-    pub grant: Box<str>,
+    pub grant: Arc<str>,
     /// The Secret or ConfigMap.
     pub target: Box<str>,
     /// The key.
@@ -162,13 +164,13 @@ pub struct Decision {
     pub reasons: Vec<Reason>,
     /// The role or rule that allows the action itself, as `Kind/name` (P5).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Box<str>>,
+    pub by: Option<Arc<str>>,
     /// Each need with its own outcome.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub per_need: Vec<NeedOutcome>,
     /// The account in the cluster that it runs as: of an agent's stack.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub runtime_identity: Option<Box<str>>,
+    pub runtime_identity: Option<Arc<str>>,
     /// What an agent may use by it, once it is a yes; absent where no stack is named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective: Option<Effective>,
@@ -186,7 +188,7 @@ pub struct Decision {
     pub reservations: Vec<Reservation>,
     /// What decided, at which versions (P4).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub versions: Vec<Version>,
+    pub versions: Vec<Arc<Version>>,
     /// Whether native access reviews were asked: `off` without a cluster (P63).
     pub native: &'static str,
     /// The snapshot that decided.
@@ -219,7 +221,7 @@ impl Decision {
     /// # Errors
     /// [`NotCanonical`] where a precondition of the request holds a number that canonical JSON has no form for.
     pub fn approval_digest(&self, request: &Request) -> Result<Digest, NotCanonical> {
-        let is_grant = |version: &&Version| {
+        let is_grant = |version: &&Arc<Version>| {
             version.name.starts_with("AgentSecretGrant/") || version.name.starts_with("AgentConfigGrant/")
         };
         let grants: Vec<_> = self.versions.iter().filter(is_grant).map(|version| &version.uid).collect();

@@ -5,43 +5,49 @@ use std::fmt::Write as _;
 
 use crate::decision::{Decision, Outcome};
 use crate::reason::{Code, Severity};
-use crate::request::Request;
+use crate::request::{Action, Request};
 
 /// The steps of the review, in order (section 3).
 const STEPS: [(u8, &str); 10] = [
-    (1, "shape of the request"),
-    (2, "organization"),
-    (3, "identity"),
-    (4, "explicit denials"),
-    (5, "cause"),
-    (6, "role"),
-    (7, "needs"),
-    (8, "limits"),
-    (9, "approvals"),
-    (10, "result"),
+    (1, "1 shape of the request"),
+    (2, "2 organization"),
+    (3, "3 identity"),
+    (4, "4 explicit denials"),
+    (5, "5 cause"),
+    (6, "6 role"),
+    (7, "7 needs"),
+    (8, "8 limits"),
+    (9, "9 approvals"),
+    (10, "10 result"),
 ];
+/// Bytes that most explanations fit in.
+const USUAL_LENGTH: usize = 512;
 /// A hard block up to here hides what the later steps would say (P52).
 const LAST_HIDING_STEP: u8 = 3;
 
 /// A sentence for the outcome, a line for each reason and for what gave what was needed, what each step came to, and what would change the outcome, the
 /// smallest change first.
 pub fn explain(request: &Request, decision: &Decision) -> String {
-    let who = &request.subject.name;
-    let what = format!("{} {}", request.action.verb, request.action.kind);
-    let mut text = match (decision.outcome, &decision.by) {
-        (Outcome::Allowed, Some(by)) => format!("{who} may {what}: {by} allows it.\n"),
-        (Outcome::Allowed, None) => format!("{who} may {what}.\n"),
-        (Outcome::RequiresApproval, _) => format!("{who} may {what} once a person has agreed.\n"),
-        (Outcome::Denied, _) => format!("{who} may not {what}.\n"),
+    let mut text = String::with_capacity(USUAL_LENGTH);
+    let (may, end) = match (decision.outcome, &decision.by) {
+        (Outcome::Allowed, Some(by)) => (" may ", [": ", by, " allows it.\n"]),
+        (Outcome::Allowed, None) => (" may ", [".\n", "", ""]),
+        (Outcome::RequiresApproval, _) => (" may ", [" once a person has agreed.\n", "", ""]),
+        (Outcome::Denied, _) => (" may not ", [".\n", "", ""]),
     };
+    let (who, Action { verb, kind, .. }) = (&request.subject.name, &request.action);
+    text.extend([who, may, verb.as_str(), " ", kind].into_iter().chain(end));
     for reason in &decision.reasons {
-        let by = if reason.name.is_empty() { String::new() } else { format!(" ({})", reason.name) };
         // Writing to a String can't fail.
-        let _ = writeln!(text, "- step {}, {}: {} {}{by}", reason.code.step(), reason.code, reason.field, reason.text);
+        let _ = write!(text, "- step {}, {}: {} {}", reason.code.step(), reason.code, reason.field, reason.text);
+        if !reason.name.is_empty() {
+            text.extend([" (", &reason.name, ")"]);
+        }
+        text.push('\n');
     }
     for need in &decision.per_need {
         if let (Outcome::Allowed, Some(by)) = (need.outcome, &need.by) {
-            let _ = writeln!(text, "- {by} gives what is needed");
+            text.extend(["- ", by, " gives what is needed\n"]);
         }
     }
     steps(&mut text, decision);
@@ -58,7 +64,6 @@ fn steps(text: &mut String, decision: &Decision) {
         decision.reasons.iter().any(|reason| reason.code.step() == step && reason.severity == Severity::Hard)
     };
     let hiding = (1..=LAST_HIDING_STEP).find(|step| hard(*step));
-    let mut told = Vec::new();
     for (step, name) in STEPS {
         let of_step = || decision.reasons.iter().filter(move |reason| reason.code.step() == step);
         let result = match of_step().map(|reason| reason.severity).min() {
@@ -68,9 +73,10 @@ fn steps(text: &mut String, decision: &Decision) {
             Some(Severity::Warning) => "warns",
             None => "in order",
         };
-        told.push(format!("{step} {name}: {result}"));
+        let before = if step == 1 { "Steps: " } else { "; " };
+        text.extend([before, name, ": ", result]);
     }
-    let _ = writeln!(text, "Steps: {}.", told.join("; "));
+    text.push_str(".\n");
 }
 
 /// What would change the outcome, the smallest change first. Only together do they make it a yes.

@@ -6,6 +6,7 @@ use krate_model::kinds::grants::{
 use krate_model::kinds::shared::{RefFilter, Time};
 use krate_model::{Kind, Resource};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::decision::Version;
 use crate::pattern::{Domain, Filter, Selection};
@@ -25,7 +26,7 @@ enum Phase {
 /// A grant as it is judged.
 #[derive(Debug, Clone)]
 pub(crate) struct Grant {
-    pub(crate) version: Version,
+    pub(crate) version: Arc<Version>,
     subject: GrantSubject,
     keys: BTreeSet<String>,
     purpose: Box<str>,
@@ -242,22 +243,18 @@ fn listed(list: &BTreeSet<String>, found: Option<&str>) -> bool {
 }
 
 fn key(kind: Kind, namespace: &str, subject: &GrantSubject, target: &GrantTarget) -> GrantKey {
-    GrantKey {
-        kind,
-        namespace: namespace.into(),
-        user_kind: subject.kind.as_str().into(),
-        user: subject.name.as_str().into(),
-        target: format!("{}/{}", target.namespace.as_deref().unwrap_or(namespace), target.name).into(),
-    }
+    let home = target.namespace.as_deref().unwrap_or(namespace);
+    let parts = [namespace, subject.kind.as_str(), &subject.name, home, &target.name];
+    GrantKey { kind, parts: parts.map(Into::into) }
 }
 
 /// A resource that decided.
-pub(crate) fn version(kind: Kind, metadata: &krate_model::kinds::shared::ObjectMeta) -> Version {
-    Version {
+pub(crate) fn version(kind: Kind, metadata: &krate_model::kinds::shared::ObjectMeta) -> Arc<Version> {
+    Arc::new(Version {
         name: format!("{kind}/{}", metadata.name.as_deref().unwrap_or_default()).into(),
         uid: metadata.uid.as_deref().unwrap_or_default().into(),
         version: metadata.resource_version.as_deref().unwrap_or_default().into(),
-    }
+    })
 }
 
 const fn kind_of<R: Resource>(_: &R) -> Kind {

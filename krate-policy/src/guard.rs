@@ -1,6 +1,7 @@
 //! A policy in force, made ready to be asked: which rule, where it holds, and how (permission-review.md section 3, step 4).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use krate_model::Kind;
 use krate_model::kinds::enforcement::{PolicyBinding, PolicyMode};
@@ -14,7 +15,7 @@ use crate::request::Request;
 /// A binding of a policy. What it lists denies, so all of it over-matches (P66); what it excludes doesn't.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Guard {
-    pub(crate) version: Version,
+    pub(crate) version: Arc<Version>,
     pub(crate) name: Box<str>,
     pub(crate) template: Box<str>,
     pub(crate) profile: Option<Box<str>>,

@@ -73,7 +73,7 @@ pub fn lint(snapshot: &Snapshot, now: Time) -> Vec<Finding> {
                     repositories: &$grant.spec.allowed_repositories,
                     target: &$grant.spec.$target,
                     target_uid: $grant.status.as_ref().and_then(|status| status.target_uid.as_deref()),
-                    metadata: $known.get(&place(key, &$grant.spec.$target)),
+                    metadata: $known.get(place(key, &$grant.spec.$target)),
                     ends: $grant.spec.expires_at,
                     is_counted: $grant.spec.max_uses.is_some(),
                 }
@@ -101,8 +101,8 @@ pub fn lint(snapshot: &Snapshot, now: Time) -> Vec<Finding> {
     look.found.into_iter().collect()
 }
 
-fn place(key: &Key, target: &GrantTarget) -> [Box<str>; 2] {
-    [target.namespace.as_deref().unwrap_or(&key.namespace).into(), target.name.as_str().into()]
+fn place<'a>(key: &'a Key, target: &'a GrantTarget) -> [&'a str; 2] {
+    [target.namespace.as_deref().unwrap_or(&key.namespace), &target.name]
 }
 
 /// What a grant lists.

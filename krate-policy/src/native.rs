@@ -217,7 +217,7 @@ pub fn access_review(request: &Request, snapshot: &Snapshot) -> Option<Value> {
     };
     let (user, groups) = match request.subject.kind {
         SubjectKind::User => {
-            let teams = snapshot.rights(namespace, "user", &request.subject.name).filter_map(|item| match item {
+            let teams = snapshot.rights(namespace, "user", &request.subject.name).filter_map(|held| match &held.item {
                 crate::snapshot::Item::Team(team) => {
                     Some(team_group(&request.organization, team.metadata.name.as_deref()?))
                 }

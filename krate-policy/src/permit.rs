@@ -10,6 +10,8 @@
 //! # Ok(()) }
 //! ```
 
+use std::sync::Arc;
+
 use krate_model::kinds::shared::Time;
 use krate_model::validate::{DEFAULT_PLATFORM_NAMESPACE, DEFAULT_SECRET_NAMESPACE};
 use krate_model::{Digest, Kind, NotCanonical};
@@ -18,7 +20,7 @@ use crate::decision::{Decision, Outcome, Version};
 use crate::grant::Grant;
 use crate::reason::{Code, Reason};
 use crate::request::Request;
-use crate::snapshot::{Item, Metadata, Snapshot};
+use crate::snapshot::{Held, Item, Metadata, Snapshot};
 
 /// A yes, with the digest of what was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +49,7 @@ impl Permit {
     /// # Errors
     /// `StaleDecision`, with the field that differs.
     pub fn check(&self, request: &Request, now: Time, snapshot: &Snapshot) -> Result<(), Reason> {
-        let stale = |field: &str, text: &str| Err(Reason::new(Code::StaleDecision, field, text));
+        let stale = |field: &'static str, text: &'static str| Err(Reason::new(Code::StaleDecision, field, text));
         if self.decision.outcome != Outcome::Allowed {
             return stale("outcome", "the decision is no yes");
         }
@@ -63,9 +65,9 @@ impl Permit {
         for decided in &self.decision.versions {
             let is_counted = self.decision.reservations.iter().any(|it| it.grant == decided.name);
             let found = find(snapshot, namespace, &decided.name);
-            let same = found.is_some_and(|item| {
-                let is = item.version();
-                if is_counted { is.uid == decided.uid && is_in_force(item, now) } else { is == *decided }
+            let same = found.is_some_and(|held| {
+                let is = &held.version;
+                if is_counted { is.uid == decided.uid && is_in_force(&held.item, now) } else { is == decided }
             });
             if !same {
                 return Err(
@@ -78,11 +80,11 @@ impl Permit {
 }
 
 /// The resource that a decision names as `Kind/name`: the organization's, or one of the platform's that it is lent.
-fn find<'s>(snapshot: &'s Snapshot, namespace: &str, name: &str) -> Option<&'s Item> {
+fn find<'s>(snapshot: &'s Snapshot, namespace: &str, name: &str) -> Option<&'s Held> {
     let (kind, name) = name.split_once('/')?;
     let kind: Kind = kind.parse().ok()?;
     let places = [namespace, DEFAULT_SECRET_NAMESPACE, DEFAULT_PLATFORM_NAMESPACE];
-    places.into_iter().find_map(|namespace| snapshot.item(kind, namespace, name))
+    places.into_iter().find_map(|namespace| snapshot.held(kind, namespace, name))
 }
 
 fn is_in_force(item: &Item, now: Time) -> bool {
@@ -94,7 +96,7 @@ fn is_in_force(item: &Item, now: Time) -> bool {
 #[non_exhaustive]
 pub struct Handle {
     /// The grant.
-    pub grant: Version,
+    pub grant: Arc<Version>,
     /// Where the Secret or ConfigMap stands.
     pub namespace: Box<str>,
     /// Its name.
@@ -110,7 +112,7 @@ pub struct Handle {
 impl Handle {
     /// A handle of what a grant gives to an attempt.
     pub fn new(
-        grant: Version,
+        grant: Arc<Version>,
         target: [&str; 2],
         key: impl Into<Box<str>>,
         attempt: impl Into<Box<str>>,
@@ -133,16 +135,17 @@ impl Handle {
     /// # Errors
     /// `StaleDecision`, or the code of what has become of the grant.
     pub fn check(&self, organization: &str, token: u64, now: Time, snapshot: &Snapshot) -> Result<(), Reason> {
-        let no = |code, field: &str, text: &str| Err(Reason::new(code, field, text).by(self.grant.name.clone()));
+        let no = |code, field: &'static str, text: &'static str| {
+            Err(Reason::new(code, field, text).by(self.grant.name.clone()))
+        };
         if token != self.token {
             return no(Code::StaleDecision, "token", "the attempt has another token by now");
         }
         let Some(namespace) = snapshot.organizations.get(organization) else {
             return no(Code::StaleDecision, "organization", "the organization isn't there any more");
         };
-        let Some(item) =
-            find(snapshot, namespace, &self.grant.name).filter(|item| item.version().uid == self.grant.uid)
-        else {
+        let found = find(snapshot, namespace, &self.grant.name).filter(|held| held.version.uid == self.grant.uid);
+        let Some(item) = found.map(|held| &held.item) else {
             return no(Code::GrantRevoked, "grant", "the grant isn't there any more");
         };
         let Some((_, grant)) = Grant::of(item) else {
@@ -159,7 +162,7 @@ impl Handle {
         if !keys.contains(&*self.key) {
             return no(Code::GrantScopeMismatch, "keys", "the grant doesn't give this key any more");
         }
-        let found: Option<&Metadata> = targets.get(&[self.namespace.clone(), self.target.clone()]);
+        let found: Option<&Metadata> = targets.get([&self.namespace, &self.target]);
         match found {
             None => no(Code::GrantNotReady, "target", "what it is a key of isn't there any more"),
             Some(found) if grant.target_uid.as_deref() != Some(&*found.uid) => {

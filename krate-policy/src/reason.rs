@@ -1,6 +1,8 @@
 //! Why a decision is what it is: one closed set of codes, each with its step and severity (permission-review.md section 3).
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -93,23 +95,23 @@ pub struct Reason {
     pub severity: Severity,
     /// The field of the request or of the grant that it is about; empty for the whole.
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub field: Box<str>,
+    pub field: Cow<'static, str>,
     /// The rule or grant that decided, as `Kind/name`; empty where none did.
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// For people.
-    pub text: Box<str>,
+    pub text: Cow<'static, str>,
 }
 
 impl Reason {
     /// A reason of that code's own severity.
-    pub fn new(code: Code, field: impl Into<Box<str>>, text: impl Into<Box<str>>) -> Self {
-        Self { code, severity: code.severity(), field: field.into(), name: Box::default(), text: text.into() }
+    pub fn new(code: Code, field: impl Into<Cow<'static, str>>, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, severity: code.severity(), field: field.into(), name: Arc::default(), text: text.into() }
     }
 
     /// The same, with the rule or grant that decided.
     #[must_use]
-    pub fn by(mut self, name: impl Into<Box<str>>) -> Self {
+    pub fn by(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = name.into();
         self
     }

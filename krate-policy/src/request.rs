@@ -1,6 +1,8 @@
 //! What is asked: facts only, each with the field names of permission-review.md section 2. Nothing in it is believed but compared.
 
 use core::net::IpAddr;
+use std::sync::Arc;
+
 use krate_model::kinds::grants::{ConfigPurpose, GrantSubjectKind, SecretPurpose};
 use krate_model::kinds::shared::Time;
 use krate_model::{Digest, NotCanonical, canonical_digest};
@@ -363,7 +365,7 @@ pub struct Request {
     pub runner_pool: Option<Named>,
     /// What it needs; the review collects more (P51).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub needs: Vec<Need>,
+    pub needs: Vec<Arc<Need>>,
     /// What is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_digest: Option<Digest>,

@@ -32,11 +32,12 @@ use krate_model::kinds::triggers::AgentTriggerRule;
 use krate_model::validate::DEFAULT_SECRET_NAMESPACE;
 use krate_model::{Kind, Resource};
 
+use crate::decision::Version;
 use crate::grant::Grant;
 use crate::guard::Guard;
 use crate::request::Named;
 use crate::roles::Controller;
-use crate::shards::Shards;
+use crate::shards::{Keyed, Shards};
 use crate::tools::Tools;
 
 /// What is known of a Secret or a ConfigMap: never a value (P67).
@@ -101,7 +102,7 @@ macro_rules! items {
             }
 
             /// What it is called in decisions, with its uid and version.
-            pub(crate) fn version(&self) -> crate::decision::Version {
+            fn version(&self) -> Arc<Version> {
                 match self {
                     $(Self::$kind(object) => crate::grant::version($kind::KIND, &object.metadata),)+
                 }
@@ -172,11 +173,53 @@ pub struct Key {
     pub name: Box<str>,
 }
 
+impl Keyed for Key {
+    type Ref<'a> = (Kind, [&'a str; 2]);
+
+    fn borrowed(&self) -> Self::Ref<'_> {
+        (self.kind, [&self.namespace, &self.name])
+    }
+
+    fn is(&self, at: Self::Ref<'_>) -> bool {
+        self.borrowed() == at
+    }
+}
+
+/// A resource as it is kept, with what decisions call it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) item: Item,
+    pub(crate) version: Arc<Version>,
+}
+
+/// A resource of a known kind, with what decisions call it.
+#[derive(Debug)]
+pub(crate) struct Known<'a, R> {
+    pub(crate) object: &'a R,
+    pub(crate) version: &'a Arc<Version>,
+}
+
+impl<R> Clone for Known<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Known<'_, R> {}
+
+impl<R> std::ops::Deref for Known<'_, R> {
+    type Target = R;
+
+    fn deref(&self) -> &R {
+        self.object
+    }
+}
+
 /// The policy resources of all organizations at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     version: u64,
-    pub(crate) items: Shards<Key, Arc<Item>>,
+    items: Shards<Key, Arc<Held>>,
     /// Organization → its namespace.
     pub(crate) organizations: BTreeMap<Box<str>, Box<str>>,
     /// Organization → where it and its namespace binding stand.
@@ -184,7 +227,7 @@ pub struct Snapshot {
     binding_keys: BTreeMap<Box<str>, Key>,
     /// What a resource, or a whole namespace (no name), is looked up for: sharing policies of a namespace, exceptions of a policy, bindings of a repository,
     /// manifests of a provider type (no namespace).
-    about: Shards<Key, BTreeSet<Key>>,
+    about: Shards<Key, BTreeMap<Key, Arc<Held>>>,
     /// Namespace → its policies, by name.
     guards: Shards<Box<str>, BTreeMap<Box<str>, Arc<Guard>>>,
     /// (namespace, tool profile) → it, read.
@@ -196,30 +239,32 @@ pub struct Snapshot {
     is_native_asked: bool,
     /// (namespace, user of the grant, target) → grants, by name. What a question looks at is one entry of this.
     pub(crate) grants: Shards<GrantKey, BTreeMap<Box<str>, Arc<Grant>>>,
-    /// (namespace, kind, subject) → names of role bindings, repository permissions and teams.
-    pub(crate) rights: Shards<SubjectKey, BTreeSet<Key>>,
-    /// (namespace, provider, account id) → mapping.
-    pub(crate) accounts: Shards<[Box<str>; 3], BTreeSet<Box<str>>>,
+    /// (namespace, kind, subject) → its role bindings, repository permissions and teams.
+    rights: Shards<[Box<str>; 3], BTreeMap<Key, Arc<Held>>>,
+    /// (namespace, provider, account id) → its mappings.
+    accounts: Shards<[Box<str>; 3], BTreeMap<Key, Arc<Held>>>,
     pub(crate) secrets: Shards<[Box<str>; 2], Metadata>,
     pub(crate) config_maps: Shards<[Box<str>; 2], Metadata>,
 }
 
 /// What grants are looked up by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GrantKey {
     pub(crate) kind: Kind,
-    pub(crate) namespace: Box<str>,
-    pub(crate) user_kind: Box<str>,
-    pub(crate) user: Box<str>,
-    pub(crate) target: Box<str>,
+    /// Where the grant is; kind and name of who uses it; namespace and name of what is granted.
+    pub(crate) parts: [Box<str>; 5],
 }
 
-/// What rights are looked up by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct SubjectKey {
-    pub(crate) namespace: Box<str>,
-    pub(crate) kind: Box<str>,
-    pub(crate) name: Box<str>,
+impl Keyed for GrantKey {
+    type Ref<'a> = (Kind, [&'a str; 5]);
+
+    fn borrowed(&self) -> Self::Ref<'_> {
+        (self.kind, self.parts.borrowed())
+    }
+
+    fn is(&self, at: Self::Ref<'_>) -> bool {
+        self.borrowed() == at
+    }
 }
 
 impl Snapshot {
@@ -324,20 +369,21 @@ impl Snapshot {
 
     fn insert(&mut self, item: Item) {
         let key = item.key();
-        let item = Arc::new(item);
-        self.index(&key, &item, true);
-        self.items.change(key, |slot| *slot = Some(item));
+        let held = Arc::new(Held { version: item.version(), item });
+        self.index(&key, &held, true);
+        self.items.change(key, |slot| *slot = Some(held));
     }
 
     fn remove(&mut self, key: &Key) {
-        if let Some(old) = self.items.get(key).cloned() {
+        if let Some(old) = self.items.get(key.borrowed()).cloned() {
             self.index(key, &old, false);
             self.items.change(key.clone(), |slot| *slot = None);
         }
     }
 
     /// Puts an item into the indexes, or takes it out.
-    fn index(&mut self, key: &Key, item: &Item, insert: bool) {
+    fn index(&mut self, key: &Key, held: &Arc<Held>, insert: bool) {
+        let item = &held.item;
         match item {
             Item::Organization(organization) => {
                 let slug: Box<str> = organization.spec.slug.as_str().into();
@@ -365,15 +411,15 @@ impl Snapshot {
             }
             Item::AgentRoleBinding(binding) => {
                 let subject = &binding.spec.subject;
-                self.right(key, subject.kind.as_str(), &subject.name, insert);
+                self.right(key, held, subject.kind.as_str(), &subject.name, insert);
             }
             Item::RepositoryPermission(permission) => {
                 let subject = &permission.spec.subject;
-                self.right(key, subject.kind.as_str(), &subject.name, insert);
+                self.right(key, held, subject.kind.as_str(), &subject.name, insert);
             }
             Item::Team(team) => {
                 for member in team.spec.members.union(&team.spec.maintainers) {
-                    self.right(key, "user", member, insert);
+                    self.right(key, held, "user", member, insert);
                 }
             }
             Item::IdentityMapping(mapping) => {
@@ -382,8 +428,8 @@ impl Snapshot {
                     mapping.spec.provider.name.as_str().into(),
                     mapping.spec.subject.as_str().into(),
                 ];
-                self.accounts.change(at, |slot| put(slot, &key.name, insert));
-                self.stands_for(Kind::IdentityMapping, &key.namespace, &mapping.spec.user, key, insert);
+                self.accounts.change(at, |slot| put(slot, key, held, insert));
+                self.stands_for(Kind::IdentityMapping, &key.namespace, &mapping.spec.user, key, held, insert);
             }
             Item::OrgNamespaceBinding(binding) => {
                 let organization: Box<str> = binding.spec.organization_ref.as_str().into();
@@ -393,7 +439,7 @@ impl Snapshot {
                     self.binding_keys.remove(&organization);
                 }
             }
-            Item::OrgSharingPolicy(_) => self.stands_for(Kind::OrgSharingPolicy, &key.namespace, "", key, insert),
+            Item::OrgSharingPolicy(_) => self.stands_for(Kind::OrgSharingPolicy, &key.namespace, "", key, held, insert),
             Item::PolicyBinding(binding) => {
                 let guard = Arc::new(Guard::of(binding));
                 self.guards.change(key.namespace.clone(), |slot| {
@@ -409,17 +455,17 @@ impl Snapshot {
                 });
             }
             Item::PolicyExceptionRequest(exception) => {
-                self.stands_for(Kind::PolicyBinding, &key.namespace, &exception.spec.policy_ref, key, insert);
+                self.stands_for(Kind::PolicyBinding, &key.namespace, &exception.spec.policy_ref, key, held, insert);
             }
             Item::ExternalBackendBinding(binding) => {
                 let target = &binding.spec.target_ref;
                 if target.kind == BindingTargetKind::Repository {
-                    self.stands_for(Kind::Repository, &key.namespace, &target.name, key, insert);
+                    self.stands_for(Kind::Repository, &key.namespace, &target.name, key, held, insert);
                 }
             }
             Item::ExternalProviderCapabilityManifest(manifest) => {
                 let kind = Kind::ExternalProviderCapabilityManifest;
-                self.stands_for(kind, "", &manifest.spec.provider_type, key, insert);
+                self.stands_for(kind, "", &manifest.spec.provider_type, key, held, insert);
             }
             Item::AgentToolProfile(profile) => {
                 let at = [key.namespace.clone(), key.name.clone()];
@@ -439,26 +485,24 @@ impl Snapshot {
             | Item::PolicyTemplate(_)
             | Item::ExternalBackendProvider(_)
             | Item::ExternalBackendSyncPolicy(_) => {}
-            Item::User(_) => self.stands_for(Kind::User, &key.namespace, "", key, insert),
+            Item::User(_) => self.stands_for(Kind::User, &key.namespace, "", key, held, insert),
             Item::Repository(_) | Item::AgentApproval(_) => {}
         }
     }
 
-    fn stands_for(&mut self, kind: Kind, namespace: &str, name: &str, key: &Key, insert: bool) {
+    fn stands_for(&mut self, kind: Kind, namespace: &str, name: &str, key: &Key, held: &Arc<Held>, insert: bool) {
         let at = Key { kind, namespace: namespace.into(), name: name.into() };
-        self.about.change(at, |slot| put(slot, key, insert));
+        self.about.change(at, |slot| put(slot, key, held, insert));
     }
 
     /// What is looked up for a resource, in the order of names.
     fn standing_for(&self, kind: Kind, namespace: &str, name: &str) -> impl Iterator<Item = &Item> {
-        let at = Key { kind, namespace: namespace.into(), name: name.into() };
-        self.about.get(&at).into_iter().flatten().filter_map(|key| self.items.get(key).map(Arc::as_ref))
+        self.about.get((kind, [namespace, name])).into_iter().flat_map(BTreeMap::values).map(|held| &held.item)
     }
 
     /// Names of the users of a namespace.
     pub(crate) fn users(&self, namespace: &str) -> impl Iterator<Item = Box<str>> {
-        let at = Key { kind: Kind::User, namespace: namespace.into(), name: "".into() };
-        self.about.get(&at).into_iter().flatten().map(|key| key.name.clone())
+        self.about.get((Kind::User, [namespace, ""])).into_iter().flat_map(BTreeMap::keys).map(|key| key.name.clone())
     }
 
     /// An account that is a user's by a verified mapping: its provider, and its id there.
@@ -476,12 +520,12 @@ impl Snapshot {
 
     /// Everything that is kept, in no order that means anything.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &Item)> {
-        self.items.iter().map(|(key, item)| (key, item.as_ref()))
+        self.items.iter().map(|(key, held)| (key, &held.item))
     }
 
     /// The policies of a namespace, by name.
     pub(crate) fn guards(&self, namespace: &str) -> impl Iterator<Item = &Guard> {
-        self.guards.get(&namespace.into()).into_iter().flat_map(|guards| guards.values().map(Arc::as_ref))
+        self.guards.get(namespace).into_iter().flat_map(|guards| guards.values().map(Arc::as_ref))
     }
 
     /// The exceptions that were asked for of a policy.
@@ -509,24 +553,30 @@ impl Snapshot {
         })
     }
 
-    fn right(&mut self, key: &Key, kind: &str, name: &str, insert: bool) {
-        let at = SubjectKey { namespace: key.namespace.clone(), kind: kind.into(), name: name.into() };
-        self.rights.change(at, |slot| put(slot, key, insert));
+    fn right(&mut self, key: &Key, held: &Arc<Held>, kind: &str, name: &str, insert: bool) {
+        let at = [key.namespace.clone(), kind.into(), name.into()];
+        self.rights.change(at, |slot| put(slot, key, held, insert));
     }
 
     /// The resource of that key.
     pub(crate) fn item(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Item> {
-        self.items.get(&Key { kind, namespace: namespace.into(), name: name.into() }).map(Arc::as_ref)
+        Some(&self.held(kind, namespace, name)?.item)
+    }
+
+    /// The same, with what decisions call it.
+    pub(crate) fn held(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Held> {
+        self.items.get((kind, [namespace, name])).map(Arc::as_ref)
     }
 
     /// The resource of that kind and name.
-    pub(crate) fn get<R: Kept>(&self, namespace: &str, name: &str) -> Option<&R> {
-        R::of(self.item(R::KIND, namespace, name)?)
+    pub(crate) fn get<R: Kept>(&self, namespace: &str, name: &str) -> Option<Known<'_, R>> {
+        let held = self.held(R::KIND, namespace, name)?;
+        Some(Known { object: R::of(&held.item)?, version: &held.version })
     }
 
     /// A tool profile, read.
     pub(crate) fn tools(&self, namespace: &str, name: &str) -> Option<&Tools> {
-        self.tools.get(&[namespace.into(), name.into()]).map(Arc::as_ref)
+        self.tools.get([namespace, name]).map(Arc::as_ref)
     }
 
     /// The same, with a controller of krate that acts for itself; nobody else may under that name.
@@ -561,13 +611,13 @@ impl Snapshot {
     /// The repository of a record that names its binding.
     pub fn repository_of(&self, namespace: &str, record: &serde_json::Value) -> Option<&str> {
         let binding = record.pointer("/spec/bindingRef")?.as_str()?;
-        let target = &self.get::<ExternalBackendBinding>(namespace, binding)?.spec.target_ref;
+        let target = &self.get::<ExternalBackendBinding>(namespace, binding)?.object.spec.target_ref;
         (target.kind == BindingTargetKind::Repository).then_some(target.name.as_str())
     }
 
     /// The roles of a team.
     pub(crate) fn roles_of_team(&self, namespace: &str, team: &str) -> impl Iterator<Item = &AgentRoleBinding> {
-        self.rights(namespace, "team", team).filter_map(|item| match item {
+        self.rights(namespace, "team", team).filter_map(|held| match &held.item {
             Item::AgentRoleBinding(binding) => Some(&**binding),
             _ => None,
         })
@@ -578,8 +628,8 @@ impl Snapshot {
         self.controllers.get(name).filter(|(known, _)| **known == *uid).map(|(_, controller)| controller)
     }
 
-    pub(crate) fn organization(&self, slug: &str) -> Option<&Item> {
-        self.items.get(self.organization_keys.get(slug)?).map(Arc::as_ref)
+    pub(crate) fn organization(&self, slug: &str) -> Option<&Organization> {
+        Organization::of(&self.items.get(self.organization_keys.get(slug)?.borrowed())?.item)
     }
 
     pub(crate) fn sharing(&self, namespace: &str) -> impl Iterator<Item = &OrgSharingPolicy> {
@@ -591,8 +641,8 @@ impl Snapshot {
 
     /// Whether the platform lends the organization that key of a Secret (of a grant of Secrets) or ConfigMap (R10).
     pub(crate) fn is_lent(&self, organization: &str, namespace: &str, grant: Kind, name: &str, key: &str) -> bool {
-        let item = self.binding_keys.get(organization).and_then(|at| self.items.get(at)).map(Arc::as_ref);
-        let Some(Item::OrgNamespaceBinding(binding)) = item else { return false };
+        let held = self.binding_keys.get(organization).and_then(|at| self.items.get(at.borrowed()));
+        let Some(Item::OrgNamespaceBinding(binding)) = held.map(|held| &held.item) else { return false };
         let spec = &binding.spec;
         let lent = if grant == Kind::AgentSecretGrant { &spec.platform_secrets } else { &spec.platform_config_maps };
         namespace == DEFAULT_SECRET_NAMESPACE && lent.iter().any(|lent| lent.name == name && lent.keys.contains(key))
@@ -610,35 +660,37 @@ impl Snapshot {
         self
     }
 
-    pub(crate) fn user(&self, namespace: &str, name: &str) -> Option<&User> {
-        match self.item(Kind::User, namespace, name) {
-            Some(Item::User(user)) => Some(user),
-            _ => None,
-        }
+    pub(crate) fn user(&self, namespace: &str, name: &str) -> Option<Known<'_, User>> {
+        self.get(namespace, name)
     }
 
     pub(crate) fn repository(&self, namespace: &str, name: &str) -> Option<&Repository> {
-        match self.item(Kind::Repository, namespace, name) {
-            Some(Item::Repository(repository)) => Some(repository),
-            _ => None,
-        }
+        Some(self.get(namespace, name)?.object)
     }
 
     /// What gives the subject rights: its role bindings, permissions and teams.
-    pub(crate) fn rights(&self, namespace: &str, kind: &str, name: &str) -> impl Iterator<Item = &Item> {
-        let at = SubjectKey { namespace: namespace.into(), kind: kind.into(), name: name.into() };
-        self.rights.get(&at).into_iter().flatten().filter_map(|key| self.items.get(key).map(Arc::as_ref))
+    pub(crate) fn rights(&self, namespace: &str, kind: &str, name: &str) -> impl Iterator<Item = &Held> {
+        self.rights.get([namespace, kind, name]).into_iter().flat_map(BTreeMap::values).map(Arc::as_ref)
+    }
+
+    /// The mapping of an account, where there is one only.
+    pub(crate) fn mapping(&self, namespace: &str, provider: &str, id: &str) -> Option<&IdentityMapping> {
+        let mut found = self.accounts.get([namespace, provider, id])?.values();
+        match (found.next().map(|held| &held.item), found.next()) {
+            (Some(Item::IdentityMapping(mapping)), None) => Some(mapping),
+            _ => None,
+        }
     }
 }
 
-fn put<T: Ord + Clone>(slot: &mut Option<BTreeSet<T>>, value: &T, insert: bool) {
-    let set = slot.get_or_insert_default();
+fn put(slot: &mut Option<BTreeMap<Key, Arc<Held>>>, key: &Key, held: &Arc<Held>, insert: bool) {
+    let found = slot.get_or_insert_default();
     if insert {
-        set.insert(value.clone());
+        found.insert(key.clone(), Arc::clone(held));
     } else {
-        set.remove(value);
+        found.remove(key);
     }
-    if set.is_empty() {
+    if found.is_empty() {
         *slot = None;
     }
 }

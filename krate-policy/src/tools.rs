@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use krate_model::Kind;
 use krate_model::kinds::tools::{
@@ -27,7 +28,7 @@ pub(crate) enum Verdict {
 /// A profile as it is judged. An entry that can't be read allows nothing, and one that denies then denies all (P11).
 #[derive(Debug, Clone)]
 pub(crate) struct Tools {
-    pub(crate) version: Version,
+    pub(crate) version: Arc<Version>,
     is_ready: bool,
     native: NativeTools,
     files: FilesystemPolicy,

@@ -6,19 +6,21 @@
 //! ```
 //! use krate_policy::trust::{Account, Association, Cause, Level, Source, Standing, Steering, SteeringRole, assess};
 //!
-//! let account = |id: &str| Account { provider: "github".into(), id: id.into() };
+//! let account = |id| Account { provider: "github", id };
 //! // A maintainer puts a label on a stranger's issue.
 //! let mut label = Cause::new(Source::Label, account("1"));
 //! label.verified = true;
 //! label.gate.association = Some(Association::Owner);
 //! label.steering.push(Steering { role: SteeringRole::Author, account: Some(account("2")), association: Some(Association::None) });
-//! let standing = |who: &Account| if &*who.id == "1" { Standing::Maintain } else { Standing::Unmapped };
+//! let standing = |who: Account<'_>| if who.id == "1" { Standing::Maintain } else { Standing::Unmapped };
 //! let trust = assess(&[label], standing);
 //! assert_eq!((trust.gate, trust.steering), (Level::Maintainer, Level::External), "leave to run is no trust in the text (P34)");
 //! ```
 
 use std::collections::BTreeSet;
 use std::fmt;
+
+use serde::{Serialize, Serializer};
 
 /// Longest chain of causes (P38).
 pub const MAX_CAUSES: usize = 16;
@@ -65,12 +67,12 @@ impl fmt::Display for Level {
 }
 
 /// An account, by the id that never changes. Logins, addresses and display names prove nothing (P64).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Account {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Account<'a> {
     /// The provider instance.
-    pub provider: Box<str>,
+    pub provider: &'a str,
     /// The stable id there.
-    pub id: Box<str>,
+    pub id: &'a str,
 }
 
 /// What the provider said of an account when the event happened (P35).
@@ -198,59 +200,59 @@ pub enum SteeringRole {
 }
 
 /// Somebody whose content can steer the action.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Steering {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steering<'a> {
     /// How.
     pub role: SteeringRole,
     /// Who; absent for somebody without an account.
-    pub account: Option<Account>,
+    pub account: Option<Account<'a>>,
     /// What the provider said.
     pub association: Option<Association>,
 }
 
 /// A head and where it belongs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head<'a> {
     /// The head's repository; absent when it is gone or the event doesn't say.
-    pub repository_id: Option<Box<str>>,
+    pub repository_id: Option<&'a str>,
     /// The repository that it is proposed to.
-    pub base_repository_id: Box<str>,
+    pub base_repository_id: &'a str,
     /// The commit.
-    pub sha: Box<str>,
+    pub sha: &'a str,
 }
 
-impl Head {
+impl Head<'_> {
     /// Whether it comes from a fork: a fact of the event, of no ref's name (P23).
     pub fn is_fork(&self) -> bool {
-        self.repository_id.as_ref() != Some(&self.base_repository_id)
+        self.repository_id != Some(self.base_repository_id)
     }
 }
 
 /// One event that led to the action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Cause {
+pub struct Cause<'a> {
     /// What it was.
     pub source: Source,
     /// Whether its origin was proven, by a signature or by krate's own records.
     pub verified: bool,
     /// Who started it: the account behind the gate, and what the provider said of it.
-    pub gate: Steering,
+    pub gate: Steering<'a>,
     /// Everybody whose content steers.
-    pub steering: Vec<Steering>,
+    pub steering: Vec<Steering<'a>>,
     /// The rule that fired.
-    pub rule: Option<Box<str>>,
+    pub rule: Option<&'a str>,
     /// The object that it was about.
-    pub object: Option<Box<str>>,
+    pub object: Option<&'a str>,
     /// The head that it was about.
-    pub head: Option<Head>,
+    pub head: Option<Head<'a>>,
     /// The level that an administrator declared for a webhook source; absent is `external`.
     pub declared: Option<Level>,
 }
 
-impl Cause {
+impl<'a> Cause<'a> {
     /// A cause that `account` started, of which nothing else is known yet: not verified, steered by nobody.
-    pub fn new(source: Source, account: Account) -> Self {
+    pub fn new(source: Source, account: Account<'a>) -> Self {
         let gate = Steering { role: SteeringRole::Author, account: Some(account), association: None };
         Self {
             source,
@@ -270,18 +272,16 @@ impl Cause {
     }
 }
 
-/// Why a level is as low as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a level is as low as it is, by the place in the chain of causes; it reads as that field's path, and what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Because {
     /// This actor of the cause at this place (0 is the newest) has this level.
     Actor {
         /// Place in the chain.
         cause: usize,
-        /// How it steers.
-        role: SteeringRole,
-        /// Who.
-        account: Option<Account>,
+        /// Place among those who steer it; `None` is its gate.
+        steering: Option<usize>,
         /// Its level.
         level: Level,
     },
@@ -297,6 +297,26 @@ pub enum Because {
     },
     /// Automation without a cause (P36).
     NoCause,
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Actor { cause, steering: None, level } => write!(to, "causeChain[{cause}].gate is {level}"),
+            Self::Actor { cause, steering: Some(at), level } => {
+                write!(to, "causeChain[{cause}].steering[{at}] is {level}")
+            }
+            Self::Unverified { cause } => write!(to, "causeChain[{cause}] is not verified"),
+            Self::MissingAuthor { cause } => write!(to, "causeChain[{cause}] doesn't say whose text it is about"),
+            Self::NoCause => to.write_str("causeChain ends at no person"),
+        }
+    }
+}
+
+impl Serialize for Because {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// What a chain of causes is worth.
@@ -325,7 +345,7 @@ impl Trust {
 ///
 /// Total: an empty chain, or one that ends in automation, is worth `external` at most; one longer than [`MAX_CAUSES`] is a loop. Adding a
 /// cause, or an actor where the author is known, never raises `steering` (P62).
-pub fn assess(causes: &[Cause], standing: impl Fn(&Account) -> Standing) -> Trust {
+pub fn assess(causes: &[Cause<'_>], standing: impl Fn(Account<'_>) -> Standing) -> Trust {
     let mut found: Vec<Because> = Vec::new();
     for (cause, event) in causes.iter().enumerate() {
         if !event.verified {
@@ -335,10 +355,10 @@ pub fn assess(causes: &[Cause], standing: impl Fn(&Account) -> Standing) -> Trus
             found.push(Because::MissingAuthor { cause });
         }
         // Whoever stands at the gate of automation is a machine: its own cause comes next.
-        let gate = (event.source != Source::Automation).then_some(&event.gate);
-        for actor in gate.into_iter().filter(|_| steers_by_gate(event.source)).chain(&event.steering) {
-            let (role, account) = (actor.role, actor.account.clone());
-            found.push(Because::Actor { cause, role, account, level: level_of(actor, event, &standing) });
+        let gate = steers_by_gate(event.source).then_some((None, &event.gate));
+        let others = event.steering.iter().enumerate().map(|(at, actor)| (Some(at), actor));
+        for (steering, actor) in gate.into_iter().chain(others) {
+            found.push(Because::Actor { cause, steering, level: level_of(actor, event, &standing) });
         }
     }
     let ends_in_automation = causes.last().is_none_or(|last| last.source == Source::Automation);
@@ -355,7 +375,7 @@ pub fn assess(causes: &[Cause], standing: impl Fn(&Account) -> Standing) -> Trus
     Trust {
         gate,
         steering,
-        is_fork: causes.iter().filter_map(|cause| cause.head.as_ref()).any(Head::is_fork),
+        is_fork: causes.iter().filter_map(|cause| cause.head).any(|head| head.is_fork()),
         is_loop: is_loop(causes),
         because: found,
     }
@@ -372,8 +392,8 @@ const fn steers_by_gate(source: Source) -> bool {
     }
 }
 
-fn level_of(actor: &Steering, event: &Cause, standing: &impl Fn(&Account) -> Standing) -> Level {
-    let Some(account) = &actor.account else {
+fn level_of(actor: &Steering<'_>, event: &Cause<'_>, standing: &impl Fn(Account<'_>) -> Standing) -> Level {
+    let Some(account) = actor.account else {
         return if event.source == Source::Webhook {
             event.declared.unwrap_or(Level::External)
         } else {
@@ -399,13 +419,13 @@ const fn level_because(because: &Because) -> Level {
 }
 
 /// Too long, or the same rule on the same object twice with no person's act in between (P38).
-fn is_loop(causes: &[Cause]) -> bool {
+fn is_loop(causes: &[Cause<'_>]) -> bool {
     if causes.len() > MAX_CAUSES {
         return true;
     }
     let mut met = BTreeSet::new();
     for cause in causes {
-        if let (Some(rule), Some(object)) = (&cause.rule, &cause.object)
+        if let (Some(rule), Some(object)) = (cause.rule, cause.object)
             && !met.insert((rule, object))
         {
             return true;

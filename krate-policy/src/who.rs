@@ -1,6 +1,8 @@
 //! Who can do a thing, what somebody can do, and what would change if a resource went (P47). Each answer is [`review`]'s own, for a person who acts for
 //! themselves by hand: there is nothing that could disagree with it.
 
+use std::sync::Arc;
+
 use krate_model::Kind;
 use krate_model::kinds::shared::Time;
 use serde::Serialize;
@@ -55,7 +57,7 @@ pub struct Who {
     pub outcome: Outcome,
     /// The role that allows it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Box<str>>,
+    pub by: Option<Arc<str>>,
 }
 
 /// An action, and what the answer about it is.
@@ -71,7 +73,7 @@ pub struct What {
     pub outcome: Outcome,
     /// The role that allows it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Box<str>>,
+    pub by: Option<Arc<str>>,
 }
 
 /// What would be answered otherwise.
@@ -168,7 +170,7 @@ fn shown(snapshot: &Snapshot, place: &Place, asker: Option<&str>) -> Vec<Box<str
 
 struct Answer {
     outcome: Outcome,
-    by: Option<Box<str>>,
+    by: Option<Arc<str>>,
 }
 
 fn ask(snapshot: &Snapshot, place: &Place, person: &str, verb: &Verb, kind: Kind) -> Answer {
@@ -179,7 +181,7 @@ fn ask(snapshot: &Snapshot, place: &Place, person: &str, verb: &Verb, kind: Kind
 /// The request of a person who acts by hand, for themselves.
 pub fn request(snapshot: &Snapshot, place: &Place, person: &str, verb: &Verb, kind: Kind) -> Request {
     let namespace = snapshot.organizations.get(&place.organization).map_or("", |namespace| &**namespace);
-    let uid = snapshot.user(namespace, person).and_then(|user| user.metadata.uid.as_deref()).unwrap_or("none");
+    let uid = snapshot.user(namespace, person).and_then(|user| user.object.metadata.uid.as_deref()).unwrap_or("none");
     let repository = place.repository.as_ref().map(|name| snapshot.named_repository(namespace, name));
     // Who has no account anywhere is known by krate's own sign-in, and trusted as nobody's account is.
     let account = snapshot.account_of(namespace, person);

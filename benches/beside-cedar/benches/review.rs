@@ -160,7 +160,8 @@ fn main() {
         let memory = allocation_counter::measure(|| snapshot = Some(empty.with(2, grants)));
         let build = began.elapsed().as_micros();
         let snapshot = snapshot.expect("it was made");
-        let requests: Vec<Request> = (0..size.min(1000)).map(request).collect();
+        // As many at every size, so that the larger ones don't just have more of them out of the caches.
+        let requests: Vec<Request> = (0..1000).map(|index| request(index % size)).collect();
         assert_eq!(review(&requests[0], &snapshot).outcome, Outcome::Allowed, "there is something to compare");
         let pick = |index: usize| &requests[(index * 7919) % requests.len()];
         let plain = timed(questions, |index| {

@@ -126,6 +126,14 @@ macro_rules! kinds {
             /// Every kind, in the order of the spec.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
+            /// The kind of exactly that name.
+            fn named(text: &str) -> Option<Self> {
+                match text {
+                    $(stringify!($name) => Some(Self::$name),)+
+                    _ => None,
+                }
+            }
+
             /// What is known of the kind.
             pub const fn info(self) -> &'static KindInfo {
                 match self {
@@ -291,7 +299,7 @@ impl serde::Serialize for Kind {
 impl FromStr for Kind {
     type Err = NotAKind;
     fn from_str(text: &str) -> Result<Self, NotAKind> {
-        Self::ALL.iter().copied().find(|kind| kind.as_str() == text).ok_or_else(|| NotAKind {
+        Self::named(text).ok_or_else(|| NotAKind {
             found: text.into(),
             hint: RESERVED
                 .iter()

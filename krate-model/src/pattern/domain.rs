@@ -26,15 +26,15 @@ impl Domain {
     /// # Errors
     /// [`NotInDomain`] with the rule that it breaks.
     pub fn check(self, text: &str) -> Result<(), NotInDomain> {
-        let segments = text.split('/');
-        let last = segments.clone().count().saturating_sub(1);
         if self == Self::Ref && !text.starts_with("refs/") {
             return Err(NotInDomain("does not begin with refs/"));
         }
-        for (index, segment) in segments.enumerate() {
+        let mut segments = text.split('/').peekable();
+        while let Some(segment) = segments.next() {
             // A text is the pattern that matches it alone.
-            let alone = [Piece::Literal(segment.to_owned())];
-            if let Some(problem) = self.problem(if segment.is_empty() { &[] } else { &alone }, index == last) {
+            let alone = [Some(segment)];
+            let pieces: &[_] = if segment.is_empty() { &[] } else { &alone };
+            if let Some(problem) = self.problem(pieces, segments.peek().is_none()) {
                 return Err(NotInDomain(problem));
             }
         }
@@ -49,7 +49,10 @@ impl Domain {
         let last = segments.len().saturating_sub(1);
         for (index, segment) in segments.iter().enumerate() {
             let Segment::Pieces(pieces) = segment else { continue };
-            let problems = expand(pieces).into_iter().map(|pieces| self.problem(&pieces, index == last));
+            let problems = expand(pieces).into_iter().map(|pieces| {
+                let literals: Vec<_> = pieces.iter().map(literal).collect();
+                self.problem(&literals, index == last)
+            });
             // One combination that can match is enough; else the first one says why not.
             let problems: Option<Vec<_>> = problems.collect();
             if let Some(first) = problems.and_then(|problems| problems.first().copied()) {
@@ -59,8 +62,8 @@ impl Domain {
         Ok(())
     }
 
-    /// Why no text that fits `pieces` (without braces) is a segment of this domain.
-    fn problem(self, pieces: &[Piece], is_last: bool) -> Option<&'static str> {
+    /// Why no text that fits `pieces` (without braces) is a segment of this domain. A piece is its text, or `None` where it stands for several.
+    fn problem(self, pieces: &[Option<&str>], is_last: bool) -> Option<&'static str> {
         if pieces.is_empty() {
             return Some("has an empty segment");
         }
@@ -72,18 +75,20 @@ impl Domain {
     }
 }
 
-fn literals(pieces: &[Piece]) -> impl Iterator<Item = &str> {
-    pieces.iter().filter_map(|piece| if let Piece::Literal(text) = piece { Some(text.as_str()) } else { None })
+const fn literal(piece: &Piece) -> Option<&str> {
+    if let Piece::Literal(text) = piece { Some(text.as_str()) } else { None }
 }
 
-fn ref_problem(pieces: &[Piece], is_last: bool) -> Option<&'static str> {
-    let starts = |with: char| matches!(pieces.first(), Some(Piece::Literal(text)) if text.starts_with(with));
-    let ends = |with: &str| matches!(pieces.last(), Some(Piece::Literal(text)) if text.ends_with(with));
-    let forbidden = |char: char| char <= ' ' || matches!(char, '\u{7f}' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
-    if literals(pieces).any(|text| text.contains(forbidden)) {
+fn ref_problem(pieces: &[Option<&str>], is_last: bool) -> Option<&'static str> {
+    let starts = |with: char| matches!(pieces.first(), Some(Some(text)) if text.starts_with(with));
+    let ends = |with: &str| matches!(pieces.last(), Some(Some(text)) if text.ends_with(with));
+    let literals = || pieces.iter().flatten().map(|text| text.as_bytes());
+    // All of them are ASCII, so that bytes are enough to find them.
+    let forbidden = |byte: &u8| *byte <= b' ' || b"\x7f~^:?*[\\".contains(byte);
+    if literals().any(|text| text.iter().any(forbidden)) {
         return Some("holds a space, a control character or one of ~ ^ : ? * [ \\, which no ref has");
     }
-    if literals(pieces).any(|text| text.contains("..") || text.contains("@{")) {
+    if literals().any(|text| text.windows(2).any(|pair| pair == b".." || pair == b"@{")) {
         return Some("holds `..` or `@{`, which no ref has");
     }
     if starts('.') || ends(".lock") {
@@ -92,12 +97,12 @@ fn ref_problem(pieces: &[Piece], is_last: bool) -> Option<&'static str> {
     (is_last && ends(".")).then_some("ends with `.`, which no ref does")
 }
 
-fn path_problem(pieces: &[Piece]) -> Option<&'static str> {
-    if literals(pieces).any(|text| text.contains('\0')) {
+fn path_problem(pieces: &[Option<&str>]) -> Option<&'static str> {
+    if pieces.iter().flatten().any(|text| text.contains('\0')) {
         return Some("holds a NUL, which no path has");
     }
-    let [Piece::Literal(segment)] = pieces else { return None };
-    match segment.as_str() {
+    let [Some(segment)] = pieces else { return None };
+    match *segment {
         "." | ".." => Some("has a `.` or `..` segment"),
         segment if is_git_folder(segment) => Some("has a `.git` segment, which belongs to Git alone"),
         _ => None,

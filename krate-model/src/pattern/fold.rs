@@ -1,5 +1,7 @@
 //! What a reader takes for the same: folding for deny lists (P66), and what deceives (P16).
 
+use std::borrow::Cow;
+
 use unicode_normalization::UnicodeNormalization;
 use unicode_security::mixed_script::AugmentedScriptSet;
 
@@ -9,13 +11,14 @@ use crate::validate::text;
 ///
 /// Case goes by way of the upper case, so that letters with several lower forms (ß, ſ, ς) meet; normalizing once more joins what that
 /// took apart.
-pub(super) fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
-        return text.to_ascii_lowercase();
+        let has_case = text.bytes().any(|byte| byte.is_ascii_uppercase());
+        return if has_case { text.to_ascii_lowercase().into() } else { text.into() };
     }
     let visible = text.chars().filter(|char| !is_ignorable(*char));
     let cased: String = visible.nfkc().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
-    cased.nfkc().filter(|char| !is_ignorable(*char)).collect()
+    cased.nfkc().filter(|char| !is_ignorable(*char)).collect::<String>().into()
 }
 
 /// Whether a segment from outside could be taken for another by a reader (P16).

@@ -111,7 +111,7 @@ impl Pattern {
         Ok(Self {
             text: text.into(),
             machine: Machine::new(&segments, str::to_owned),
-            folded: Machine::new(&segments, fold::fold),
+            folded: Machine::new(&segments, |text| fold::fold(text).into_owned()),
         })
     }
 

@@ -1,5 +1,6 @@
 //! What a write of a policy resource lends, takes the last of, or loosens (P44, P61): nobody lends what they haven't.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use krate_model::kinds::agents::AgentStack;
@@ -56,7 +57,7 @@ struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    fn say(&mut self, code: Code, field: &str, text: impl Into<Box<str>>) {
+    fn say(&mut self, code: Code, field: &'static str, text: impl Into<Cow<'static, str>>) {
         self.found.push(Reason::new(code, field, text));
     }
 
@@ -82,7 +83,8 @@ impl<'a> Look<'a> {
         }
         let name = text(self.write.change.document(), "/metadata/name");
         let others = self.snapshot.users(self.namespace()).filter(|other| &**other != name);
-        let left = others.into_iter().any(|other| self.snapshot.user(self.namespace(), &other).is_some_and(rules));
+        let left =
+            others.into_iter().any(|other| self.snapshot.user(self.namespace(), &other).is_some_and(|it| rules(&it)));
         if !left {
             self.say(Code::ExplicitDeny, "spec.admin", "is the organization's last administrator, and has to stay");
         }
@@ -97,7 +99,7 @@ impl<'a> Look<'a> {
     }
 
     /// Whether the giver has at least that permission on the repository.
-    fn at_most(&mut self, field: &str, repository: &str, given: &Permission) {
+    fn at_most(&mut self, field: &'static str, repository: &str, given: &Permission) {
         let named = self.snapshot.named_repository(self.namespace(), repository);
         let own = self.rights.permission(self.giver, &named);
         if !given.is_known() || own.is_none_or(|own| own < *given) {
@@ -134,7 +136,7 @@ impl<'a> Look<'a> {
     }
 
     /// Whether all that a role gives is the giver's own, or theirs to bind.
-    fn gives(&mut self, binding: &AgentRoleBinding, field: &str) {
+    fn gives(&mut self, binding: &AgentRoleBinding, field: &'static str) {
         let role = &binding.spec.role_ref;
         let scope = &binding.spec.scope;
         let repository = match (&scope.kind, scope.name.as_deref()) {
@@ -223,7 +225,7 @@ impl<'a> Look<'a> {
         self.targets("spec.writeBackPolicy.allowedTargets", &targets);
     }
 
-    fn targets(&mut self, field: &str, targets: &[String]) {
+    fn targets(&mut self, field: &'static str, targets: &[String]) {
         for target in targets {
             let bare = target.split('/').next().unwrap_or_default();
             let lent = right_of_action(bare).is_some_and(|(verb, kind)| self.rights.may(self.giver, &verb, kind));

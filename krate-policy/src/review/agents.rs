@@ -1,6 +1,7 @@
 //! What an agent is made of: its stack, with all that the stack names, narrowed by every subagent that acts (P25, P26), and what a run of it needs (P51).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use krate_model::Kind;
 use krate_model::kinds::agents::{
@@ -16,15 +17,14 @@ use krate_model::kinds::tools::{AgentMcpServer, AgentMcpServerPhase, AgentSkill}
 use krate_model::kinds::triggers::{AgentTriggerRule, AgentTriggerRulePhase, LifecycleState};
 
 use super::Review;
-use crate::grant::version;
 use crate::reason::Code;
 use crate::request::{Link, LinkBy, Need, SubjectKind, User, Verb};
-use crate::snapshot::Item;
+use crate::snapshot::{Item, Known};
 
 /// What acts at one depth: the stack, or a subagent of it. All of them have to allow a thing (P25).
 pub(super) struct Layer<'a> {
     /// As `Kind/name`.
-    pub(super) name: Box<str>,
+    pub(super) name: Arc<str>,
     /// Its tool profile; `None` allows no tool.
     pub(super) profile: Option<&'a str>,
     pub(super) servers: &'a BTreeSet<String>,
@@ -33,10 +33,10 @@ pub(super) struct Layer<'a> {
 
 /// An agent at work, or to be set to work.
 pub(super) struct Agent<'a> {
-    pub(super) stack: &'a AgentStack,
+    pub(super) stack: Known<'a, AgentStack>,
     pub(super) layers: Vec<Layer<'a>>,
     /// The rule that started it; absent where a person did by hand.
-    pub(super) rule: Option<&'a AgentTriggerRule>,
+    pub(super) rule: Option<Known<'a, AgentTriggerRule>>,
 }
 
 impl Agent<'_> {
@@ -53,9 +53,8 @@ pub(super) fn is_agents(review: &Review<'_>) -> bool {
 /// Whether the request starts a run of an agent; a pipeline that is run again is none.
 pub(super) fn is_dispatch(review: &Review<'_>) -> bool {
     let action = &review.request.action;
-    let kind = action.kind.parse::<Kind>();
     action.verb == Verb::Dispatch
-        && matches!(kind, Ok(Kind::AgentStack | Kind::AgentDispatchRun | Kind::AgentTriggerEvent))
+        && matches!(review.kind, Some(Kind::AgentStack | Kind::AgentDispatchRun | Kind::AgentTriggerEvent))
 }
 
 /// Step 3 for agents: the stack is there, Ready and has a ready account; what acts inside of it is its own.
@@ -80,7 +79,6 @@ pub(super) fn identify(review: &mut Review<'_>) {
     if request.agent_stack.as_ref().is_some_and(|named| &*named.name != name || &*named.uid != uid) {
         return review.deny(Code::BrokenActorChain, "agentStack", "is another stack than the one that acts");
     }
-    let by = version(Kind::AgentStack, &stack.metadata);
     if stack.status.as_ref().is_none_or(|status| status.phase != AgentStackPhase::Ready) {
         review.deny(Code::StackNotReady, "agentStack", "the stack isn't Ready");
     }
@@ -91,14 +89,14 @@ pub(super) fn identify(review: &mut Review<'_>) {
     {
         review.deny(Code::StackNotReady, "agentStack.snapshotDigest", "the stack has been changed since");
     }
-    account(review, stack);
+    account(review, &stack);
     let layer = Layer {
-        name: by.name.clone(),
-        profile: stack.spec.tool_profile_ref.as_deref(),
-        servers: &stack.spec.mcp_server_refs,
-        skills: &stack.spec.skill_refs,
+        name: stack.version.name.clone(),
+        profile: stack.object.spec.tool_profile_ref.as_deref(),
+        servers: &stack.object.spec.mcp_server_refs,
+        skills: &stack.object.spec.skill_refs,
     };
-    review.used(by, None);
+    review.used(stack.version, None);
     let mut agent = Agent { stack, layers: vec![layer], rule: None };
     // The stack stands at the end of what acts inside of it, so that the narrowest comes last.
     for link in request.actor_chain.iter().rev() {
@@ -137,7 +135,7 @@ fn account(review: &mut Review<'_>, stack: &AgentStack) {
             "the stack's service account isn't for this repository or pool",
         );
     }
-    review.used(version(Kind::AgentServiceAccount, &account.metadata), None);
+    review.used(account.version, None);
 }
 
 /// A link of the chain that acts inside of the stack.
@@ -163,14 +161,13 @@ fn inside<'a>(review: &mut Review<'a>, agent: &mut Agent<'a>, link: &'a Link) {
                 let text = "holds a subagent with an account of its own, and no role binding for it (P25)";
                 review.deny(Code::IdentityNotReady, "actorChain", text);
             }
-            let by = version(Kind::AgentSubagent, &subagent.metadata);
             agent.layers.push(Layer {
-                name: by.name.clone(),
-                profile: subagent.spec.tool_profile_ref.as_deref(),
-                servers: &subagent.spec.mcp_server_refs,
-                skills: &subagent.spec.skill_refs,
+                name: subagent.version.name.clone(),
+                profile: subagent.object.spec.tool_profile_ref.as_deref(),
+                servers: &subagent.object.spec.mcp_server_refs,
+                skills: &subagent.object.spec.skill_refs,
             });
-            review.used(by, None);
+            review.used(subagent.version, None);
         }
         SubjectKind::McpServer => {
             let found = snapshot.get::<AgentMcpServer>(namespace, &link.name);
@@ -200,7 +197,8 @@ fn inside<'a>(review: &mut Review<'a>, agent: &mut Agent<'a>, link: &'a Link) {
         SubjectKind::Tool => {
             let profile = agent.layers.last().and_then(|layer| layer.profile);
             let found = profile.and_then(|name| snapshot.tools(namespace, name));
-            if found.is_none_or(|tools| tools.version.uid != link.uid || !tools.names().any(|name| name == &*link.name))
+            if found
+                .is_none_or(|tools| *tools.version.uid != *link.uid || !tools.names().any(|name| name == &*link.name))
             {
                 review.deny(Code::UnknownSubject, "actorChain", unknown);
             }
@@ -217,7 +215,7 @@ fn has_role(review: &Review<'_>, account: &str) -> bool {
     let (snapshot, namespace) = (review.snapshot, review.namespace);
     let uid = snapshot.item(Kind::AgentServiceAccount, namespace, account).and_then(Item::uid);
     uid.is_some()
-        && snapshot.rights(namespace, "service-account", account).any(|item| match item {
+        && snapshot.rights(namespace, "service-account", account).any(|held| match &held.item {
             Item::AgentRoleBinding(binding) => binding.status.as_ref().is_some_and(|status| {
                 status.phase == AgentRoleBindingPhase::Synced && status.subject_uid.as_deref() == uid
             }),
@@ -248,7 +246,7 @@ fn started_by<'a>(review: &mut Review<'a>, agent: &mut Agent<'a>, name: &str) {
     if !is_owner {
         review.deny(Code::DelegationDenied, "actorChain", "doesn't end at the owner of the rule (P61)");
     }
-    review.used(version(Kind::AgentTriggerRule, &rule.metadata), None);
+    review.used(rule.version, None);
     agent.rule = Some(rule);
 }
 
@@ -259,8 +257,8 @@ pub(super) fn cause(review: &mut Review<'_>) {
     let verb = &review.request.action.verb;
     let reads =
         matches!(verb, Verb::Get | Verb::List | Verb::Watch | Verb::Use | Verb::Query | Verb::Dispatch | Verb::Cancel);
-    let kind = review.request.action.kind.parse::<Kind>().map(Kind::info);
-    let judges = kind.is_ok_and(|kind| {
+    let kind = review.kind.map(Kind::info);
+    let judges = kind.is_some_and(|kind| {
         kind.context == Context::Policy || (kind.context == Context::Agents && kind.class == StorageClass::Config)
     });
     if is_agents(review) && judges && !reads && *verb != Verb::Decide {
@@ -272,7 +270,7 @@ pub(super) fn cause(review: &mut Review<'_>) {
         && is_dispatch(review)
     {
         let actors = &rule.spec.matches.actors;
-        let by = version(Kind::AgentTriggerRule, &rule.metadata).name;
+        let by = &rule.version.name;
         let least = crate::trust::Level::ALL.into_iter().find(|level| level.as_str() == actors.min_level);
         if least.is_none_or(|least| gate < least) {
             let text = format!("was started by somebody below {}, which the rule asks for", actors.min_level);
@@ -280,7 +278,7 @@ pub(super) fn cause(review: &mut Review<'_>) {
         }
         if is_fork && !rule.spec.matches.fork.admits() {
             let text = "comes from a fork, which the rule doesn't take";
-            review.say(crate::reason::Reason::new(Code::UntrustedCause, "causeChain", text).by(by));
+            review.say(crate::reason::Reason::new(Code::UntrustedCause, "causeChain", text).by(by.clone()));
         }
     }
     if !is_untrusted || !is_dispatch(review) {
@@ -300,7 +298,7 @@ pub(super) fn cause(review: &mut Review<'_>) {
 }
 
 /// Whether the pool may be used, by whom is asked (P24, section 7).
-pub(super) fn pool(review: &Review<'_>, name: &str) -> Result<crate::decision::Version, (Code, &'static str)> {
+pub(super) fn pool(review: &Review<'_>, name: &str) -> Result<Arc<crate::decision::Version>, (Code, &'static str)> {
     let Some(pool) = review.snapshot.get::<RunnerPool>(review.namespace, name) else {
         return Err((Code::PoolDenied, "there is no such pool"));
     };
@@ -318,13 +316,13 @@ pub(super) fn pool(review: &Review<'_>, name: &str) -> Result<crate::decision::V
     if is_trusted && review.trust.is_untrusted() {
         return Err((Code::UntrustedCause, "the pool is trusted, and the cause isn't"));
     }
-    Ok(version(Kind::RunnerPool, &pool.metadata))
+    Ok(pool.version.clone())
 }
 
 /// The pool that a run is in: the one that is asked for, the rule's, the stack's.
 fn pool_of<'r>(review: &'r Review<'_>, agent: &'r Agent<'_>) -> Option<&'r str> {
     let asked = review.request.runner_pool.as_ref().map(|pool| &*pool.name);
-    let of_rule = || agent.rule.and_then(|rule| rule.spec.runner_pool.as_deref());
+    let of_rule = || agent.rule.and_then(|rule| rule.object.spec.runner_pool.as_deref());
     asked.or_else(of_rule).or(agent.stack.spec.runner_pool.as_deref())
 }
 
@@ -366,13 +364,13 @@ pub(super) fn closure(review: &mut Review<'_>) -> Vec<Need> {
                 None => BTreeSet::from(["*".into()]),
             };
             if let Some(secret) = &whole.secret_ref {
-                for key in keys(snapshot.secrets.get(&[namespace.into(), secret.name.as_str().into()])) {
+                for key in keys(snapshot.secrets.get([namespace, &*secret.name])) {
                     let key = SecretKeyRef { name: secret.name.clone(), key: key.into() };
                     secrets(&mut needs, [&key], &by, &SecretPurpose::McpServer);
                 }
             }
             if let Some(map) = &whole.config_map_ref {
-                for key in keys(snapshot.config_maps.get(&[namespace.into(), map.name.as_str().into()])) {
+                for key in keys(snapshot.config_maps.get([namespace, &*map.name])) {
                     let key = ConfigMapKeyRef { name: map.name.clone(), key: key.into() };
                     configs(&mut needs, [&key], &by, &ConfigPurpose::McpConfig);
                 }
@@ -491,7 +489,7 @@ pub(super) fn has_part(review: &Review<'_>, agent: &Agent<'_>, user: &User) -> b
                 .iter()
                 .all(|layer| of(layer).is_some_and(|tools| tools.names().any(|name| name == &*user.name)));
             // A tool has the uid of the profile that gives it.
-            everywhere && agent.layers.last().and_then(of).is_some_and(|tools| tools.version.uid == user.uid)
+            everywhere && agent.layers.last().and_then(of).is_some_and(|tools| *tools.version.uid == *user.uid)
         }
         _ => false,
     }
@@ -502,7 +500,7 @@ pub(super) fn server<'a>(
     review: &Review<'a>,
     agent: &Agent<'_>,
     name: &str,
-) -> Result<&'a AgentMcpServer, &'static str> {
+) -> Result<Known<'a, AgentMcpServer>, &'static str> {
     use krate_model::kinds::tools::{McpHealth, McpScope};
     if !agent.layers.iter().all(|layer| layer.servers.contains(name)) {
         return Err("isn't among the MCP servers of everything that acts");

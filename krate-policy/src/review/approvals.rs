@@ -1,5 +1,7 @@
 //! Step 9: what wants a person, and what the approvals that are presented are worth (section 6).
 
+use std::sync::Arc;
+
 use krate_model::Kind;
 use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalClass};
 use krate_model::kinds::shared::{Actor, ApprovalRule};
@@ -29,15 +31,15 @@ pub(super) fn step(review: &mut Review<'_>) {
         match worth(review, approval) {
             Ok(()) => {
                 given.push((approval.spec.class.clone(), known.name.clone()));
-                review.used(known, Some(approval.spec.expires_at));
+                review.used(&known, Some(approval.spec.expires_at));
             }
-            Err((code, text)) => review.say(Reason::new(code, "approvals", text).by(known.name)),
+            Err((code, text)) => review.say(Reason::new(code, "approvals", text).by(known.name.clone())),
         }
     }
     let is_given = |class: &ApprovalClass| given.iter().any(|(known, _)| known == class);
     let mut asked = Vec::new();
     let until = review.decision.expires_at;
-    let mut asking: Vec<(ApprovalClass, &str, Box<str>)> = Vec::new();
+    let mut asking: Vec<(ApprovalClass, &'static str, Arc<str>)> = Vec::new();
     for need in &mut review.decision.per_need {
         if need.outcome == Outcome::RequiresApproval {
             let class = class_of(&need.need);

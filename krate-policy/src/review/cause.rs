@@ -1,20 +1,16 @@
 //! Step 5: what led to the action holds still, doesn't loop, and is trusted as far as a cause must be (section 7).
 
-use krate_model::Kind;
 use krate_model::kinds::members::{IdentityMappingPhase, Permission};
 
 use super::{Review, role};
 use crate::decision::TrustReport;
 use crate::reason::Code;
 use crate::request::{CauseActor, CauseEvent, SteeringRole as Role};
-use crate::snapshot::Item;
-use crate::trust::{
-    Account, Association, Because, Cause, Head, Level, Source, Standing, Steering, SteeringRole, assess,
-};
+use crate::trust::{Account, Association, Cause, Head, Level, Source, Standing, Steering, SteeringRole, assess};
 
 pub(super) fn step(review: &mut Review<'_>) {
     let causes: Vec<Cause> = review.request.cause_chain.iter().map(cause).collect();
-    let trust = assess(&causes, |account| standing(review, account));
+    let mut trust = assess(&causes, |account| standing(review, account));
     if trust.is_loop {
         review.deny(
             Code::CauseLoop,
@@ -26,7 +22,7 @@ pub(super) fn step(review: &mut Review<'_>) {
         gate: trust.gate,
         steering: trust.steering,
         fork: trust.is_fork,
-        because: trust.because.iter().map(say).collect(),
+        because: std::mem::take(&mut trust.because),
     });
     if review.request.cause_chain.iter().any(|cause| source(&cause.event).is_none()) {
         // An event of a kind that nobody knows can't be trusted at all.
@@ -51,20 +47,6 @@ pub(super) fn step(review: &mut Review<'_>) {
     super::agents::cause(review);
 }
 
-fn say(because: &Because) -> String {
-    match because {
-        Because::Actor { cause, account: Some(Account { provider, id }), level, .. } => {
-            format!("causeChain[{cause}]: {provider}/{id} is {level}")
-        }
-        Because::Actor { cause, account: None, level, .. } => {
-            format!("causeChain[{cause}]: an actor without account is {level}")
-        }
-        Because::Unverified { cause } => format!("causeChain[{cause}]: is not verified"),
-        Because::MissingAuthor { cause } => format!("causeChain[{cause}]: doesn't say whose text it is about"),
-        Because::NoCause => "the chain ends at no person".to_owned(),
-    }
-}
-
 fn source(event: &str) -> Option<Source> {
     Some(match event {
         "push" | "tag" | "release" => Source::Push,
@@ -80,32 +62,32 @@ fn source(event: &str) -> Option<Source> {
     })
 }
 
-fn cause(event: &CauseEvent) -> Cause {
+fn cause(event: &CauseEvent) -> Cause<'_> {
     Cause {
         source: source(&event.event).unwrap_or(Source::Webhook),
         verified: event.verified,
         gate: steering(&event.gate),
         steering: event.steering.iter().map(steering).collect(),
-        rule: event.rule.clone(),
-        object: event.object.clone(),
+        rule: event.rule.as_deref(),
+        object: event.object.as_deref(),
         head: head(event),
         declared: None,
     }
 }
 
 /// Where the change comes from. A head without a base, or the other way round, is one whose repository nobody knows: a fork (P23).
-fn head(event: &CauseEvent) -> Option<Head> {
+fn head(event: &CauseEvent) -> Option<Head<'_>> {
     match (&event.head, &event.base) {
         (None, None) => None,
         (head, base) => Some(Head {
-            repository_id: head.as_ref().filter(|_| base.is_some()).and_then(|head| head.repository_id.clone()),
-            base_repository_id: base.as_ref().map(|base| base.repository_id.clone()).unwrap_or_default(),
-            sha: head.as_ref().map(|head| head.sha.clone()).unwrap_or_default(),
+            repository_id: head.as_ref().filter(|_| base.is_some()).and_then(|head| head.repository_id.as_deref()),
+            base_repository_id: base.as_ref().map_or("", |base| &base.repository_id),
+            sha: head.as_ref().map_or("", |head| &head.sha),
         }),
     }
 }
 
-fn steering(actor: &CauseActor) -> Steering {
+fn steering(actor: &CauseActor) -> Steering<'_> {
     Steering {
         role: match actor.role {
             Role::LastEditor => SteeringRole::LastEditor,
@@ -115,10 +97,7 @@ fn steering(actor: &CauseActor) -> Steering {
             Role::BundlePart => SteeringRole::BundlePart,
             _ => SteeringRole::Author,
         },
-        account: actor
-            .account
-            .as_ref()
-            .map(|account| Account { provider: account.provider.clone(), id: account.id.clone() }),
+        account: actor.account.as_ref().map(|account| Account { provider: &account.provider, id: &account.id }),
         association: match (&actor.association, actor.permission) {
             (Some(word), None) => Some(Association::from_github(word)),
             (None, Some(level)) => Some(Association::AccessLevel(level)),
@@ -129,8 +108,8 @@ fn steering(actor: &CauseActor) -> Steering {
 }
 
 /// How far krate knows an account: by a verified mapping to a person, and that person's permission on the repository (P35).
-fn standing(review: &Review<'_>, account: &Account) -> Standing {
-    let Some(user) = person_of(review, &account.provider, &account.id) else { return Standing::Unmapped };
+fn standing(review: &Review<'_>, account: Account<'_>) -> Standing {
+    let Some(user) = person_of(review, account.provider, account.id) else { return Standing::Unmapped };
     let Some(repository) = &review.request.repository else { return Standing::Read };
     match role::permission(review, user, repository) {
         Some(Permission::Admin | Permission::Maintain) => Standing::Maintain,
@@ -142,16 +121,7 @@ fn standing(review: &Review<'_>, account: &Account) -> Standing {
 
 /// The person that an account is, by a verified mapping.
 pub(super) fn person_of<'a>(review: &Review<'a>, provider: &str, id: &str) -> Option<&'a str> {
-    let snapshot = review.snapshot;
-    let at = [review.namespace.into(), provider.into(), id.into()];
-    let mut names = snapshot.accounts.get(&at)?.iter();
-    let (name, None) = (names.next()?, names.next()) else { return None };
-    match snapshot.item(Kind::IdentityMapping, review.namespace, name) {
-        Some(Item::IdentityMapping(mapping))
-            if mapping.status.as_ref().is_some_and(|status| status.phase == IdentityMappingPhase::Verified) =>
-        {
-            Some(&mapping.spec.user)
-        }
-        _ => None,
-    }
+    let mapping = review.snapshot.mapping(review.namespace, provider, id)?;
+    let is_verified = mapping.status.as_ref().is_some_and(|status| status.phase == IdentityMappingPhase::Verified);
+    is_verified.then_some(&*mapping.spec.user)
 }

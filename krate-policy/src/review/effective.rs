@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use krate_model::Kind;
 use krate_model::kinds::agents::AgentServiceAccount;
 use krate_model::kinds::tools::FilesystemPolicy;
 
 use super::{Review, agents};
 use crate::decision::{Effective, GivenHandle};
-use crate::grant::version;
 use crate::request::Need;
 use crate::tools::Verdict;
 
@@ -35,7 +33,7 @@ pub(super) fn tell(review: &mut Review<'_>) {
         ..Effective::default()
     };
     for given in &review.decision.per_need {
-        match (&given.need, &given.by) {
+        match (&*given.need, &given.by) {
             (Need::Secret { name, key, .. } | Need::Config { name, key, .. }, Some(by)) => {
                 effective.handles.push(GivenHandle { grant: by.clone(), target: name.clone(), key: key.clone() });
             }
@@ -48,7 +46,7 @@ pub(super) fn tell(review: &mut Review<'_>) {
     }
     let account =
         review.snapshot.get::<AgentServiceAccount>(review.namespace, &spec.runtime_identity.service_account_ref);
-    let account = account.map(|account| version(Kind::AgentServiceAccount, &account.metadata).name);
+    let account = account.map(|account| account.version.name.clone());
     review.decision.runtime_identity = account;
     review.decision.effective = Some(effective);
 }

@@ -69,5 +69,5 @@ fn person(review: &mut Review<'_>, link: &Link) {
     if user.spec.state != UserState::Active {
         review.deny(Code::SubjectSuspended, "actorChain", "holds a person who is suspended");
     }
-    review.used(crate::grant::version(krate_model::Kind::User, &user.metadata), None);
+    review.used(user.version, None);
 }

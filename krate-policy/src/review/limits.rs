@@ -10,7 +10,7 @@ pub(super) fn step(review: &mut Review<'_>) {
     let least = |own: Option<i64>, of_rule: Option<i64>| {
         own.into_iter().chain(of_rule).map(|most| u64::try_from(most).unwrap_or(0)).min()
     };
-    let of_rule = rule.map(|rule| &rule.spec.budgets);
+    let of_rule = rule.map(|rule| &rule.object.spec.budgets);
     let cost = least(budget.max_cost_micros, of_rule.and_then(|budget| budget.max_cost_micros));
     let tokens = least(budget.max_tokens, of_rule.and_then(|budget| budget.max_tokens));
     // What is asked for has to fit beside what is spent; with nothing asked, something has to be left.
@@ -20,7 +20,7 @@ pub(super) fn step(review: &mut Review<'_>) {
         over(cost, usage.cost_micros, usage.asked_cost_micros) || over(tokens, usage.tokens, usage.asked_tokens);
     let most = u64::try_from(agent.stack.spec.max_concurrent_runs).unwrap_or(0);
     let too_many = agents::is_dispatch(review) && usage.concurrent_runs >= most;
-    let limit = rule.and_then(|rule| rule.spec.rate_limit.as_ref());
+    let limit = rule.and_then(|rule| rule.object.spec.rate_limit.as_ref());
     let too_often = agents::is_dispatch(review)
         && limit.is_some_and(|limit| usage.runs_of_rule >= u64::try_from(limit.max).unwrap_or(0));
     if over_budget {

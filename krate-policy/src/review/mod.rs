@@ -16,8 +16,12 @@ mod scope;
 mod shape;
 mod tools;
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use krate_model::Kind;
 use krate_model::kinds::enforcement::PolicyProfile;
+use krate_model::kinds::identity::Organization;
 use krate_model::kinds::members::Permission;
 use krate_model::kinds::policy::ApprovalClass;
 use krate_model::kinds::shared::Time;
@@ -25,7 +29,7 @@ use krate_model::kinds::shared::Time;
 use crate::decision::{Decision, Outcome, Version};
 use crate::reason::{Code, Reason, Severity};
 use crate::request::{Named, Request, Verb};
-use crate::snapshot::{Item, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::trust::Trust;
 
 pub use shape::{MAX_ACTORS, MAX_NEEDS, MAX_REQUEST_BYTES, read};
@@ -37,14 +41,18 @@ const MAX_VALID_MINUTES: i64 = 5;
 struct Review<'a> {
     request: &'a Request,
     snapshot: &'a Snapshot,
+    /// What is acted on; no known kind gets beyond step 1.
+    kind: Option<Kind>,
     /// Namespace of the organization; known after step 1.
     namespace: &'a str,
+    /// The organization; known after step 1.
+    organization: Option<&'a Organization>,
     /// The agent that acts or is set to work; known after step 3.
     agent: Option<agents::Agent<'a>>,
     /// Known after step 5.
     trust: Trust,
     /// Approvals that policies and modes ask for, with what asks.
-    asks: Vec<(ApprovalClass, Box<str>)>,
+    asks: Vec<(ApprovalClass, Arc<str>)>,
     decision: Decision,
 }
 
@@ -66,10 +74,8 @@ pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
 
 /// The profile that the organization names.
 fn profile<'a>(review: &Review<'a>) -> Option<&'a PolicyProfile> {
-    let Some(Item::Organization(organization)) = review.snapshot.organization(&review.request.organization) else {
-        return None;
-    };
-    review.snapshot.get(review.namespace, organization.spec.policy_profile_ref.as_deref()?)
+    let name = review.organization?.spec.policy_profile_ref.as_deref()?;
+    Some(review.snapshot.get(review.namespace, name)?.object)
 }
 
 /// A no for these reasons alone.
@@ -151,7 +157,18 @@ impl<'a> Review<'a> {
             is_loop: false,
             because: Vec::new(),
         };
-        Self { request, snapshot, namespace: "", agent: None, trust, asks: Vec::new(), decision }
+        let kind = request.action.kind.parse().ok();
+        Self {
+            request,
+            snapshot,
+            kind,
+            namespace: "",
+            organization: None,
+            agent: None,
+            trust,
+            asks: Vec::new(),
+            decision,
+        }
     }
 }
 
@@ -160,7 +177,7 @@ impl Review<'_> {
         self.decision.reasons.push(reason);
     }
 
-    fn deny(&mut self, code: Code, field: &str, text: impl Into<Box<str>>) {
+    fn deny(&mut self, code: Code, field: &'static str, text: impl Into<Cow<'static, str>>) {
         self.say(Reason::new(code, field, text));
     }
 
@@ -169,12 +186,12 @@ impl Review<'_> {
     }
 
     /// Notes a resource that decided, and that the decision ends with it (P4).
-    fn used(&mut self, version: Version, ends: Option<Time>) {
+    fn used(&mut self, version: &Arc<Version>, ends: Option<Time>) {
         if let Some(end) = ends {
             self.decision.expires_at = self.decision.expires_at.min(end);
         }
-        if let Err(at) = self.decision.versions.binary_search(&version) {
-            self.decision.versions.insert(at, version);
+        if let Err(at) = self.decision.versions.binary_search(version) {
+            self.decision.versions.insert(at, Arc::clone(version));
         }
     }
 

@@ -1,5 +1,7 @@
 //! Step 7: each need has a grant that fits (P19 to P24, P53, P67). What nothing gives is denied with the least grant that would.
 
+use std::sync::Arc;
+
 use krate_model::Kind;
 use krate_model::kinds::grants::GrantSubjectKind;
 
@@ -8,7 +10,7 @@ use crate::decision::{MissingGrant, NeedOutcome, Outcome, Reservation};
 use crate::grant::{Fit, Grant, Wanted};
 use crate::reason::{Code, Reason};
 use crate::request::{Need, Request, User};
-use crate::snapshot::{GrantKey, Metadata};
+use crate::snapshot::Metadata;
 
 pub(super) fn step(review: &mut Review<'_>) {
     let request = review.request;
@@ -17,22 +19,26 @@ pub(super) fn step(review: &mut Review<'_>) {
     }
     // P51: what a run needs, or a use is of, is found here; who asks only adds to it.
     if let Some(used) = agents::used(review)
-        && !request.needs.contains(&used)
+        && !is_asked(request, &used)
     {
-        judge(review, &used);
+        judge(review, &Arc::new(used));
     }
     if agents::is_dispatch(review) {
         let mut found = agents::closure(review);
         found.sort_by_key(|need| serde_json::to_string(need).unwrap_or_default());
         found.dedup();
-        for need in found.iter().filter(|need| !request.needs.contains(need)) {
-            judge(review, need);
+        for need in found.into_iter().filter(|need| !is_asked(request, need)) {
+            judge(review, &Arc::new(need));
         }
     }
 }
 
-fn judge(review: &mut Review<'_>, need: &Need) {
-    match need {
+fn is_asked(request: &Request, need: &Need) -> bool {
+    request.needs.iter().any(|asked| **asked == *need)
+}
+
+fn judge(review: &mut Review<'_>, need: &Arc<Need>) {
+    match &**need {
         Need::Secret { user, name, namespace, key, purpose } => {
             let ask = Ask { need, kind: Kind::AgentSecretGrant, user, name, namespace, key, purpose: purpose.as_str() };
             granted(review, &ask);
@@ -46,7 +52,7 @@ fn judge(review: &mut Review<'_>, need: &Need) {
 }
 
 struct Ask<'a> {
-    need: &'a Need,
+    need: &'a Arc<Need>,
     kind: Kind,
     user: &'a User,
     name: &'a str,
@@ -58,13 +64,6 @@ struct Ask<'a> {
 fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
     let (request, snapshot) = (review.request, review.snapshot);
     let home = ask.namespace.as_deref().unwrap_or(review.namespace);
-    let at = |kind: &GrantSubjectKind, name: &str| GrantKey {
-        kind: ask.kind,
-        namespace: review.namespace.into(),
-        user_kind: kind.as_str().into(),
-        user: name.into(),
-        target: format!("{home}/{}", ask.name).into(),
-    };
     let wanted = Wanted {
         uid: &ask.user.uid,
         service_account: ask.user.service_account.as_deref(),
@@ -80,22 +79,25 @@ fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
         is_untrusted: review.trust.is_untrusted(),
     };
     let targets = if ask.kind == Kind::AgentSecretGrant { &snapshot.secrets } else { &snapshot.config_maps };
-    let metadata = targets.get(&[home.into(), ask.name.into()]);
+    let metadata = targets.get([home, ask.name]);
     // P53: the best outcome counts, then the name; the map is in the order of names, and the first of equals stays.
-    let of = |at: &GrantKey| snapshot.grants.get(at).into_iter().flat_map(|grants| grants.values());
+    let namespace = review.namespace;
+    let of = |kind: &GrantSubjectKind, name: &str| {
+        let at = (ask.kind, [namespace, kind.as_str(), name, home, ask.name]);
+        snapshot.grants.get(at).into_iter().flat_map(|grants| grants.values())
+    };
     let fork = |wanted: &Wanted<'_>, fit| no_fork(review, wanted, fit);
     // P67: the organization may have admitted that nobody lists the keys there.
     let blind = super::profile(review).is_some_and(|profile| profile.spec.metadata_blind_namespaces.contains(home));
     let judged =
         |grant, wanted: &Wanted<'_>| fork(wanted, with_target(grant, grant.fit(wanted), metadata, ask.key, blind));
-    let own =
-        of(&at(&ask.user.kind, &ask.user.name)).map(|grant| (judged(grant, &wanted), grant)).min_by_key(|it| it.0);
+    let own = of(&ask.user.kind, &ask.user.name).map(|grant| (judged(grant, &wanted), grant)).min_by_key(|it| it.0);
     // R16: what a part of a stack needs may be granted to the stack.
     let is_part = !matches!(ask.user.kind, GrantSubjectKind::AgentStack | GrantSubjectKind::Subagent);
     let of_stack = review.agent.as_ref().filter(|_| is_part).and_then(|agent| {
         let uid = agent.stack.metadata.uid.as_deref().unwrap_or_default();
         let wanted = Wanted { uid, ..wanted };
-        let grants = of(&at(&GrantSubjectKind::AgentStack, agent.name()));
+        let grants = of(&GrantSubjectKind::AgentStack, agent.name());
         // One of another purpose is no candidate: the stack's own needs are not its parts'.
         let is_candidate = |fit: &Fit| !matches!(fit, Fit::Miss(std::cmp::Reverse(0..=2), ..));
         grants.map(|grant| (judged(grant, &wanted), grant)).filter(|it| is_candidate(&it.0)).min_by_key(|it| it.0)
@@ -163,7 +165,7 @@ fn with_target(grant: &Grant, fit: Fit, metadata: Option<&Metadata>, key: &str, 
 fn give(review: &mut Review<'_>, ask: &Ask<'_>, grant: &Grant, fit: Fit) {
     let outcome = if fit == Fit::Full { Outcome::Allowed } else { Outcome::RequiresApproval };
     review.decision.per_need.push(NeedOutcome {
-        need: ask.need.clone(),
+        need: Arc::clone(ask.need),
         outcome,
         by: Some(grant.version.name.clone()),
     });
@@ -174,13 +176,13 @@ fn give(review: &mut Review<'_>, ask: &Ask<'_>, grant: &Grant, fit: Fit) {
             uses: grant.uses,
         });
     }
-    review.used(grant.version.clone(), grant.expires_at());
+    review.used(&grant.version, grant.expires_at());
 }
 
 fn miss(review: &mut Review<'_>, ask: &Ask<'_>, reason: Reason) {
     let suggested = least(review.request, ask);
-    review.decision.missing_grants.push(MissingGrant { need: ask.need.clone(), code: reason.code, suggested });
-    review.decision.per_need.push(NeedOutcome { need: ask.need.clone(), outcome: Outcome::Denied, by: None });
+    review.decision.missing_grants.push(MissingGrant { need: Arc::clone(ask.need), code: reason.code, suggested });
+    review.decision.per_need.push(NeedOutcome { need: Arc::clone(ask.need), outcome: Outcome::Denied, by: None });
     review.say(reason);
 }
 

@@ -57,7 +57,7 @@ fn judge(review: &mut Review<'_>, guard: &Guard) {
             (Effect::Deny, None, why)
         }
     };
-    review.used(guard.version.clone(), None);
+    review.used(&guard.version, None);
     if !guard.enforces {
         let text = "the policy would stop it, and only tells so far";
         return review.say(Reason::new(Code::WouldDeny, "action", text).by(guard.version.name.clone()));
@@ -69,7 +69,7 @@ fn judge(review: &mut Review<'_>, guard: &Guard) {
     if let Some((exception, code)) = exception(review, guard) {
         let name = version(Kind::PolicyExceptionRequest, &exception.metadata);
         let by = name.name.clone();
-        review.used(name, Some(exception.spec.expires_at));
+        review.used(&name, Some(exception.spec.expires_at));
         let text = format!("lifts {} until {}", guard.version.name, exception.spec.expires_at.to_rfc3339());
         return review.say(Reason::new(code, "action", text).by(by));
     }
@@ -248,7 +248,7 @@ fn write(review: &mut Review<'_>) {
     };
     let binding_version = version(Kind::ExternalBackendBinding, &binding.metadata);
     let by = binding_version.name.clone();
-    review.used(binding_version, None);
+    review.used(&binding_version, None);
     let own = interface.kinds.iter().find(|it| *it.kind == *request.action.kind).and_then(|it| it.mode.as_ref());
     let mode = own.unwrap_or(&interface.mode);
     if !mode.writes() {
@@ -288,7 +288,7 @@ fn write(review: &mut Review<'_>) {
                 let text = if denied { "the write policy denies it" } else { "the write policy doesn't list it" };
                 review.say(Reason::new(Code::ExplicitDeny, "action.operation", text).by(known.name.clone()));
             }
-            review.used(known, None);
+            review.used(&known, None);
         }
     }
     refused_there(review, binding, &operation);
@@ -345,7 +345,7 @@ fn refused_there(review: &mut Review<'_>, binding: &ExternalBackendBinding, oper
         } else {
             format!("the installation at the provider lacks {}", lacking.join(", "))
         };
-        let by = version(Kind::ExternalBackendProvider, &provider.metadata).name;
+        let by = version(Kind::ExternalBackendProvider, &provider.metadata).name.clone();
         review.say(Reason::new(Code::ProviderPermissionMissing, "action.operation", text).by(by));
     }
 }

@@ -1,5 +1,7 @@
 //! Step 6: a role of krate covers verb, kind and scope, and what Kubernetes said where it was asked doesn't contradict (P39, P40, P63).
 
+use std::sync::Arc;
+
 use krate_model::Kind;
 use krate_model::kinds::grants::{AgentRoleBinding, AgentRoleBindingPhase, RoleKind, ScopeKind};
 use krate_model::kinds::members::{Permission, RepositoryPermission, RepositoryPermissionPhase, UserState};
@@ -8,11 +10,10 @@ use krate_model::kinds::shared::Approvers;
 
 use super::Review;
 use crate::decision::Version;
-use crate::grant::version;
 use crate::reason::{Code, Reason};
 use crate::request::{Link, Named, SubjectKind, Verb};
 use crate::roles::Template;
-use crate::snapshot::Item;
+use crate::snapshot::{Held, Item};
 
 /// Oldest answer of an access review that counts (P63).
 const MAX_ANSWER_AGE_SECONDS: i64 = 30;
@@ -20,9 +21,9 @@ const MAX_ANSWER_AGE_SECONDS: i64 = 30;
 /// What a role search came to.
 enum Found {
     /// This one allows it.
-    Role(Version),
+    Role(Arc<Version>),
     /// One would, but its native binding is another by now.
-    Drifted(Version),
+    Drifted(Arc<Version>),
     /// None does.
     Nothing,
 }
@@ -42,12 +43,12 @@ pub(super) fn step(review: &mut Review<'_>) {
     let person = last.map_or("", |link| &link.name);
     match search(review, person) {
         Found::Role(role) => {
+            review.used(&role, None);
             review.decision.by = Some(role.name.clone());
-            review.used(role, None);
         }
         Found::Drifted(role) => {
             let text = "the role binding that it needs is another in Kubernetes by now";
-            review.say(Reason::new(Code::NativeRbacDrifted, "subject", text).by(role.name));
+            review.say(Reason::new(Code::NativeRbacDrifted, "subject", text).by(role.name.clone()));
         }
         Found::Nothing => {
             let text = format!("{person} has no role that may {} {}", request.action.verb, request.action.kind);
@@ -60,7 +61,7 @@ pub(super) fn step(review: &mut Review<'_>) {
 /// A controller has what it needs, by its own table, and asks Kubernetes like everybody.
 fn controller(review: &mut Review<'_>, link: &Link) {
     let request = review.request;
-    let allows = request.action.kind.parse::<Kind>().is_ok_and(|kind| {
+    let allows = review.kind.is_some_and(|kind| {
         let known = review.snapshot.controller(&link.name, &link.uid);
         known.is_some_and(|known| known.allows(&request.action.verb, kind, request.action.subresource.as_deref()))
     });
@@ -80,8 +81,7 @@ pub(super) fn could(review: &Review<'_>, person: &str) -> bool {
 
 /// Whether `person` has another right on the same things.
 pub(super) fn may(review: &Review<'_>, person: &str, verb: &Verb) -> bool {
-    let kind = review.request.action.kind.parse::<Kind>();
-    kind.is_ok_and(|kind| may_on(review, person, verb, kind))
+    review.kind.is_some_and(|kind| may_on(review, person, verb, kind))
 }
 
 /// Whether `person` has that right on that kind, in the same repository.
@@ -102,7 +102,7 @@ pub(super) fn is_among(review: &Review<'_>, person: &str, approvers: &Approvers)
     if user.spec.admin && named(&approvers.roles, Template::OrgAdmin.as_str()) {
         return true;
     }
-    snapshot.rights(namespace, "user", person).any(|item| match item {
+    snapshot.rights(namespace, "user", person).any(|held| match &held.item {
         Item::Team(team) => named(&approvers.teams, team.metadata.name.as_deref().unwrap_or_default()),
         Item::AgentRoleBinding(binding) => {
             let status = binding.status.as_ref();
@@ -151,7 +151,7 @@ fn native(review: &mut Review<'_>) {
 }
 
 fn search(review: &Review<'_>, person: &str) -> Found {
-    let Ok(kind) = review.request.action.kind.parse::<Kind>() else { return Found::Nothing };
+    let Some(kind) = review.kind else { return Found::Nothing };
     search_for(review, person, &review.request.action.verb, kind)
 }
 
@@ -161,18 +161,18 @@ fn search_for(review: &Review<'_>, person: &str, verb: &Verb, kind: Kind) -> Fou
         return Found::Nothing;
     };
     if user.spec.admin && Template::OrgAdmin.allows(verb, kind) {
-        return Found::Role(version(Kind::User, &user.metadata));
+        return Found::Role(user.version.clone());
     }
     let uid = user.metadata.uid.as_deref();
     let mut drifted = None;
-    let mut judge = |item: &Item, owner: Option<&str>| -> Option<Version> {
-        match item {
+    let mut judge = |held: &Held, owner: Option<&str>| -> Option<Arc<Version>> {
+        let version = &held.version;
+        match &held.item {
             Item::AgentRoleBinding(binding) if binding_allows(review, binding, verb, kind, owner) => {
-                let version = version(Kind::AgentRoleBinding, &binding.metadata);
                 let phase = binding.status.as_ref().map(|status| &status.phase);
                 match phase {
-                    Some(AgentRoleBindingPhase::Synced) => return Some(version),
-                    Some(AgentRoleBindingPhase::Drifted) => drifted = Some(version),
+                    Some(AgentRoleBindingPhase::Synced) => return Some(version.clone()),
+                    Some(AgentRoleBindingPhase::Drifted) => drifted = Some(version.clone()),
                     _ => {}
                 }
                 None
@@ -180,25 +180,25 @@ fn search_for(review: &Review<'_>, person: &str, verb: &Verb, kind: Kind) -> Fou
             Item::RepositoryPermission(permission) => {
                 let repository = request.repository.as_ref()?;
                 let template = Template::of(in_force(permission, repository)?)?;
-                template.allows(verb, kind).then(|| version(Kind::RepositoryPermission, &permission.metadata))
+                template.allows(verb, kind).then(|| version.clone())
             }
             Item::Team(team) => {
                 let repository = request.repository.as_ref()?;
                 let grant = team.spec.repository_grants.iter().find(|grant| *grant.repository == *repository.name)?;
                 let template = Template::of(&grant.permission)?;
-                template.allows(verb, kind).then(|| version(Kind::Team, &team.metadata))
+                template.allows(verb, kind).then(|| version.clone())
             }
             _ => None,
         }
     };
-    for item in snapshot.rights(namespace, "user", person) {
-        if let Some(found) = judge(item, uid) {
+    for held in snapshot.rights(namespace, "user", person) {
+        if let Some(found) = judge(held, uid) {
             return Found::Role(found);
         }
-        if let Item::Team(team) = item {
+        if let Item::Team(team) = &held.item {
             let name = team.metadata.name.as_deref().unwrap_or_default();
-            for item in snapshot.rights(namespace, "team", name) {
-                if let Some(found) = judge(item, team.metadata.uid.as_deref()) {
+            for held in snapshot.rights(namespace, "team", name) {
+                if let Some(found) = judge(held, team.metadata.uid.as_deref()) {
                     return Found::Role(found);
                 }
             }
@@ -264,15 +264,15 @@ pub(super) fn permission(review: &Review<'_>, person: &str, repository: &Named) 
     }
     let own = snapshot.rights(namespace, "user", person);
     let mut best = None;
-    for item in own {
-        match item {
+    for held in own {
+        match &held.item {
             Item::RepositoryPermission(permission) => best = best.max(in_force(permission, repository)),
             Item::Team(team) => {
                 let granted = team.spec.repository_grants.iter().find(|grant| *grant.repository == *repository.name);
                 best = best.max(granted.map(|grant| &grant.permission));
                 let name = team.metadata.name.as_deref().unwrap_or_default();
-                for item in snapshot.rights(namespace, "team", name) {
-                    if let Item::RepositoryPermission(permission) = item {
+                for held in snapshot.rights(namespace, "team", name) {
+                    if let Item::RepositoryPermission(permission) = &held.item {
                         best = best.max(in_force(permission, repository));
                     }
                 }

@@ -32,7 +32,7 @@ pub(super) fn step(review: &mut Review<'_>) {
         let foreign = object.organization.as_deref().filter(|organization| *organization != &*request.organization);
         if let Some(owner) = foreign {
             match shared(review, owner, &object.kind, &object.name) {
-                Some((version, end)) => review.used(version, end),
+                Some((version, end)) => review.used(&version, end),
                 None => review.deny(Code::CrossOrgDenied, "object", NOT_HERE),
             }
         } else if let (Ok(kind), Some(uid)) = (object.kind.parse::<Kind>(), &object.uid)
@@ -43,7 +43,7 @@ pub(super) fn step(review: &mut Review<'_>) {
         }
     }
     for need in &request.needs {
-        let (kind, found, name, key) = match need {
+        let (kind, found, name, key) = match &**need {
             Need::Secret { namespace, name, key, .. } => (Kind::AgentSecretGrant, namespace, name, key),
             Need::Config { namespace, name, key, .. } => (Kind::AgentConfigGrant, namespace, name, key),
             _ => continue,
@@ -61,7 +61,7 @@ fn shared(
     owner: &str,
     kind: &str,
     name: &str,
-) -> Option<(crate::decision::Version, Option<krate_model::kinds::shared::Time>)> {
+) -> Option<(std::sync::Arc<crate::decision::Version>, Option<krate_model::kinds::shared::Time>)> {
     let request = review.request;
     let verb = match request.action.verb {
         Verb::Get | Verb::List | Verb::Watch => SharedVerb::Read,

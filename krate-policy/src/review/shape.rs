@@ -7,7 +7,6 @@ use super::Review;
 use crate::pattern::Domain;
 use crate::reason::{Code, Reason};
 use crate::request::{Need, Request, Verb};
-use crate::snapshot::Item;
 
 /// Largest request, as JSON.
 pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
@@ -50,9 +49,10 @@ pub(super) fn step(review: &mut Review<'_>) {
         return review.deny(Code::InvalidRequest, "organization", "there is no such organization");
     };
     review.namespace = namespace;
-    let Some(Item::Organization(organization)) = snapshot.organization(&request.organization) else {
+    let Some(organization) = snapshot.organization(&request.organization) else {
         return review.deny(Code::InvalidRequest, "organization", "there is no such organization");
     };
+    review.organization = Some(organization);
     let is_read = matches!(request.action.verb, Verb::Get | Verb::List | Verb::Watch | Verb::Delete);
     if organization.spec.suspend && !is_read {
         review.deny(
@@ -65,7 +65,8 @@ pub(super) fn step(review: &mut Review<'_>) {
 
 /// The first thing that is wrong with the request.
 fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
-    let name = |text: &str| !text.is_empty() && text.len() <= MAX_NAME && !text.contains(['/', '\0', '\n']);
+    let has = |text: &str, bytes: &[u8]| text.bytes().any(|byte| bytes.contains(&byte));
+    let name = |text: &str| !text.is_empty() && text.len() <= MAX_NAME && !has(text, b"/\0\n");
     let id = |text: &str| !text.is_empty() && text.len() <= MAX_NAME;
     let text = |text: &str| !text.is_empty() && text.len() <= MAX_TEXT;
     let named = |it: &Option<crate::request::Named>| it.as_ref().is_none_or(|it| name(&it.name) && id(&it.uid));
@@ -134,7 +135,7 @@ fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
     if !words.into_iter().all(optional) {
         return Some(("environment", "environment, triggerSource, taskKind, credential and run are names"));
     }
-    if request.needs.len() > MAX_NEEDS || !request.needs.iter().all(need) {
+    if request.needs.len() > MAX_NEEDS || !request.needs.iter().all(|it| need(it)) {
         return Some(("needs", "holds at most 256 needs, each with its names"));
     }
     let lists = request.approvals.len().max(request.native.len()) <= MAX_LIST;
@@ -148,7 +149,8 @@ fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
 }
 
 fn need(need: &Need) -> bool {
-    let name = |text: &str| !text.is_empty() && text.len() <= MAX_NAME && !text.contains(['/', '\0']);
+    let has = |text: &str, bytes: &[u8]| text.bytes().any(|byte| bytes.contains(&byte));
+    let name = |text: &str| !text.is_empty() && text.len() <= MAX_NAME && !has(text, b"/\0");
     let id = |text: &str| !text.is_empty() && text.len() <= MAX_NAME;
     let user = |user: &crate::request::User| user.kind.is_known() && name(&user.name) && name(&user.uid);
     match need {

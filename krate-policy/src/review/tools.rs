@@ -1,7 +1,8 @@
 //! Step 7 for what an agent works with: tools, servers, skills, hosts, paths, pools, memory and write-back targets. Nothing is given that not every layer of
 //! the chain has (P25, P26), and nothing at all to who is no agent.
 
-use krate_model::Kind;
+use std::sync::Arc;
+
 use krate_model::kinds::forge::Repository;
 use krate_model::kinds::sets::Visibility;
 use krate_model::kinds::shared::PathFilter;
@@ -13,7 +14,6 @@ use super::agents::{self, Agent};
 use super::{Review, role};
 use crate::command::Argv;
 use crate::decision::{NeedOutcome, Outcome, Version};
-use crate::grant::version;
 use crate::host::Destination;
 use crate::paths::{EntryKind, classes};
 use crate::pattern::{Domain, Filter, Selection};
@@ -24,11 +24,11 @@ use crate::snapshot::Item;
 use crate::tools::{Tools, Verdict};
 
 /// What gave it, and whether a person has to agree first; or the code and the text of the no.
-type Answer = Result<(Version, Outcome), (Code, String)>;
+type Answer = Result<(Arc<Version>, Outcome), (Code, String)>;
 
 /// Judges a need that is no secret and no configuration.
-pub(super) fn judge(review: &mut Review<'_>, need: &Need) {
-    let answer = match (&review.agent, need) {
+pub(super) fn judge(review: &mut Review<'_>, need: &Arc<Need>) {
+    let answer = match (&review.agent, &**need) {
         // P11: nobody knows what somebody without a stack may use.
         (None, Need::Pool { name }) => {
             agents::pool(review, name).map(|by| (by, Outcome::Allowed)).map_err(|(code, text)| (code, text.to_owned()))
@@ -39,7 +39,7 @@ pub(super) fn judge(review: &mut Review<'_>, need: &Need) {
     let (outcome, by) = match answer {
         Ok((by, outcome)) => {
             let name = by.name.clone();
-            review.used(by, None);
+            review.used(&by, None);
             (outcome, Some(name))
         }
         Err((code, text)) => {
@@ -47,18 +47,18 @@ pub(super) fn judge(review: &mut Review<'_>, need: &Need) {
             (Outcome::Denied, None)
         }
     };
-    if let Need::Tool { command, line, .. } = need
+    if let Need::Tool { command, line, .. } = &**need
         && outcome != Outcome::Denied
         && argv(command, line.as_deref()).is_ok_and(|argv| argv.is_some_and(|argv| argv.is_shell()))
     {
         let text = "runs anything: its arguments confine nothing, the sandbox and the network policy do (P59)";
         review.say(Reason::new(Code::ToolDenied, "needs", text).warning().by(stack(review)));
     }
-    review.decision.per_need.push(NeedOutcome { need: need.clone(), outcome, by });
+    review.decision.per_need.push(NeedOutcome { need: Arc::clone(need), outcome, by });
 }
 
-fn stack(review: &Review<'_>) -> Box<str> {
-    review.agent.as_ref().map_or_else(Box::default, |agent| version(Kind::AgentStack, &agent.stack.metadata).name)
+fn stack(review: &Review<'_>) -> Arc<str> {
+    review.agent.as_ref().map_or_else(Arc::default, |agent| agent.stack.version.name.clone())
 }
 
 fn name(need: &Need) -> &str {
@@ -106,7 +106,7 @@ fn for_agent(review: &Review<'_>, agent: &Agent<'_>, need: &Need) -> Answer {
             }
         }
         Need::McpServer { name } => match agents::server(review, agent, name) {
-            Ok(server) => Ok((version(Kind::AgentMcpServer, &server.metadata), Outcome::Allowed)),
+            Ok(server) => Ok((server.version.clone(), Outcome::Allowed)),
             Err(text) => no(text),
         },
         Need::Skill { name } => skill(review, agent, name),
@@ -161,7 +161,7 @@ fn own_tool(review: &Review<'_>, agent: &Agent<'_>, name: &str, command: Option<
     answer(worst.0, worst.1)
 }
 
-fn answer(verdict: Verdict, by: Option<Version>) -> Answer {
+fn answer(verdict: Verdict, by: Option<Arc<Version>>) -> Answer {
     match (verdict, by) {
         (Verdict::Denied(text), _) => Err((Code::ToolDenied, text.to_owned())),
         (_, None) => Err((Code::ToolDenied, "nothing has it".to_owned())),
@@ -198,7 +198,7 @@ fn tool_of_server(review: &Review<'_>, agent: &Agent<'_>, server: &str, name: &s
             (Some(_), None) => Verdict::Denied("the tool profile isn't there"),
         });
     }
-    answer(verdict, Some(version(Kind::AgentMcpServer, &found.metadata)))
+    answer(verdict, Some(found.version.clone()))
 }
 
 pub(super) fn skill(review: &Review<'_>, agent: &Agent<'_>, name: &str) -> Answer {
@@ -220,7 +220,7 @@ pub(super) fn skill(review: &Review<'_>, agent: &Agent<'_>, name: &str) -> Answe
     {
         return no("isn't for this stack and task");
     }
-    Ok((version(Kind::AgentSkill, &skill.metadata), Outcome::Allowed))
+    Ok((skill.version.clone(), Outcome::Allowed))
 }
 
 /// Whether anybody may read the repository: what leaves it is no secret then (section 7).
@@ -246,7 +246,7 @@ fn at_path(review: &Review<'_>, agent: &Agent<'_>, path: &str, write: bool, entr
         by.get_or_insert_with(|| tools.version.clone());
     }
     if write {
-        if let Some(filter) = agent.rule.and_then(|rule| rule.spec.write_back_policy.allowed_paths.as_ref())
+        if let Some(filter) = agent.rule.and_then(|rule| rule.object.spec.write_back_policy.allowed_paths.as_ref())
             && !selects(filter, path)
         {
             return no("is outside of the paths that the rule allows");
@@ -266,8 +266,8 @@ fn selects(filter: &PathFilter, path: &str) -> bool {
 }
 
 /// Whether the stack, and the rule where there is one, list the class with each action that is asked for (P65).
-fn names_class(agent: &Agent<'_>, needs: &[Need], class: &str) -> bool {
-    let mut asked = needs.iter().filter_map(|need| match need {
+fn names_class(agent: &Agent<'_>, needs: &[Arc<Need>], class: &str) -> bool {
+    let mut asked = needs.iter().filter_map(|need| match &**need {
         Need::Target { action } => Some(action.split('/').next().unwrap_or_default()),
         _ => None,
     });
@@ -294,7 +294,7 @@ fn memory(review: &Review<'_>, agent: &Agent<'_>, source: &str, path: &str) -> A
     };
     let person = request.actor_chain.last().map_or("", |link| &link.name);
     let in_team = to.teams.is_empty()
-        || review.snapshot.rights(review.namespace, "user", person).any(|item| match item {
+        || review.snapshot.rights(review.namespace, "user", person).any(|held| match &held.item {
             Item::Team(team) => team.metadata.name.as_deref().is_some_and(|name| to.teams.contains(name)),
             _ => false,
         });
@@ -312,7 +312,7 @@ fn memory(review: &Review<'_>, agent: &Agent<'_>, source: &str, path: &str) -> A
     if !selects(&filter, path) {
         return no("is outside of what its memory source includes");
     }
-    Ok((version(Kind::AgentMemorySource, &source.metadata), Outcome::Allowed))
+    Ok((source.version.clone(), Outcome::Allowed))
 }
 
 fn target(review: &Review<'_>, agent: &Agent<'_>, action: &str) -> Answer {
@@ -332,5 +332,5 @@ fn target(review: &Review<'_>, agent: &Agent<'_>, action: &str) -> Answer {
     }
     let asks = policy.require_approval || review.trust.is_untrusted();
     let outcome = if asks { Outcome::RequiresApproval } else { Outcome::Allowed };
-    Ok((version(Kind::AgentStack, &agent.stack.metadata), outcome))
+    Ok((agent.stack.version.clone(), outcome))
 }
