@@ -28,7 +28,7 @@ use crate::scope::Scope;
 pub(crate) use on_the_way::{Standing, before, echoed, is_to_come, proven, standing};
 use on_the_way::{is_held, labels_on_the_way, same_label, texts};
 pub use payload::{carries, is_shown};
-pub(crate) use payload::{deletes, payload_value, share_a_field};
+pub(crate) use payload::{deletes, is_state_shown, payload_value, share_a_field};
 pub(crate) use place::approval;
 use place::place;
 pub use removal::{Removal, plan_removal};

@@ -121,7 +121,7 @@ impl MortalStore {
         *lock(&self.trace)
     }
 
-    /// Whether a projection had this text in this field (`title`, `body`, `label`) at any time.
+    /// Whether a projection had this line in this field (`title`, `body`, `label`) at any time.
     pub fn ever_shown(&self, field: &str, text: &str) -> bool {
         lock(&self.shown).contains(&(field.to_owned(), text.to_owned()))
     }
@@ -129,6 +129,11 @@ impl MortalStore {
     /// The projections that were shown again after they had been shown as deleted (S18): nobody at the forge brings anything back.
     pub fn revived(&self) -> BTreeSet<String> {
         lock(&self.revived).clone()
+    }
+
+    /// The projections that were shown as deleted at any time.
+    pub fn ever_deleted(&self) -> BTreeSet<String> {
+        lock(&self.deleted).clone()
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -181,9 +186,8 @@ impl MortalStore {
         }
         let mut shown = lock(&self.shown);
         let mut keep = |field: &str, text: Option<&str>| {
-            if let Some(text) = text {
-                shown.insert((field.to_owned(), text.to_owned()));
-            }
+            let lines = text.into_iter().flat_map(str::lines);
+            shown.extend(lines.map(|line| (field.to_owned(), line.to_owned())));
         };
         keep("title", object.pointer("/spec/title").and_then(|title| title.as_str()));
         keep("body", object.pointer("/spec/body/markdown").and_then(|body| body.as_str()));

@@ -1,6 +1,7 @@
 //! A small world for the sync engine: a simulated forge behind a faulty network, a store that can die at any commit, and a clock that only moves
 //! when the test says so.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -471,14 +472,32 @@ impl World {
         Err(format!("never quiet; now {now}, next due {next_due:?}, last failure: {last}; {due:#?}"))
     }
 
+    /// Writes that wait for a person's decision: about themselves, about a field of their object, or about a write before them.
+    pub fn held(&self) -> Vec<ExternalWriteIntent> {
+        let mut all = self.all::<ExternalWriteIntent>();
+        let open = |conflict: &ExternalSyncConflict| conflict.phase() == "Open";
+        let mut about: BTreeSet<String> =
+            self.all::<ExternalSyncConflict>().into_iter().filter(open).map(|found| found.spec.resource.name).collect();
+        about.extend(all.iter().filter(|it| it.phase() == "Conflict").map(|it| it.spec.target.name.clone()));
+        all.retain(|intent| {
+            intent.phase() == "Conflict"
+                || (intent.phase() == "ReadyToSend" && about.contains(&intent.spec.target.name))
+        });
+        all
+    }
+
     /// Whether nothing is left to do but to read the lists again when it is time.
     fn is_quiet(&self) -> bool {
         fn all<T: Resource>(world: &World, phases: &[&str]) -> bool {
             world.all::<T>().iter().all(|object| phases.contains(&object.phase()))
         }
         let read = |link: &ExternalObjectLink| link.status.as_ref().is_none_or(|status| !status.needs_hydration);
+        let held: BTreeSet<String> = self.held().iter().map(|intent| intent.name().to_owned()).collect();
         all::<ExternalSyncState>(self, &["Succeeded"])
-            && all::<ExternalWriteIntent>(self, &["Succeeded", "Rejected", "Failed", "Conflict", "PendingApproval"])
+            && self.all::<ExternalWriteIntent>().iter().all(|intent| {
+                ["Succeeded", "Rejected", "Failed", "PendingApproval"].contains(&intent.phase())
+                    || held.contains(intent.name())
+            })
             && all::<ExternalWebhookDelivery>(self, &["Succeeded", "DeadLettered", "SignatureRejected"])
             && all::<ExternalSyncConflict>(self, &["Open", "Resolved", "Ignored", "Superseded"])
             && self.all::<ExternalObjectLink>().iter().all(read)

@@ -9,11 +9,11 @@ use krate_model::{NotCanonical, Resource};
 use super::fields::open_conflict;
 use super::{Observation, ObserveError};
 use crate::machines::{Policy, conflict};
-use crate::merge::{Base, FieldRule, FieldValue};
+use crate::merge::{Base, FieldOutcome, FieldRule, FieldValue, merge_field};
 use crate::mistakes::{Mistake, made};
 use crate::moves;
 use crate::object::ObjectState;
-use crate::plan::{is_shown, is_to_come, payload_value};
+use crate::plan::{is_state_shown, is_to_come, payload_value};
 use crate::records::Loaded;
 use crate::scope::Scope;
 
@@ -25,7 +25,7 @@ pub(crate) fn is_lost_edit(conflict: &ExternalSyncConflict) -> bool {
     conflict.spec.reason == ConflictReason::PreconditionFailed && !conflict.spec.field_path.starts_with("operation.")
 }
 
-/// Remembers the writes on their way that an observation shows for the first time, before it is merged.
+/// Remembers the fields of writes on their way that an observation shows for the first time, before it is merged.
 pub(super) fn remember(
     state: &mut ObjectState,
     seen: Observation<'_>,
@@ -34,13 +34,20 @@ pub(super) fn remember(
 ) -> Result<(), NotCanonical> {
     let mut written = Vec::new();
     for intent in state.intents.iter().filter(|intent| is_to_come(&intent.object)) {
-        let payload = &intent.object.spec.payload;
-        if !is_shown(payload, fields) {
-            continue;
-        }
         for rule in rules {
-            let Some(wrote @ FieldValue::Text(_)) = payload_value(payload, &rule.path) else { continue };
-            let before = match state.base(&rule.path) {
+            let Some(wrote @ FieldValue::Text(_)) = payload_value(&intent.object.spec.payload, &rule.path) else {
+                continue;
+            };
+            let Some((_, theirs)) = fields.iter().find(|(path, _)| *path == rule.path) else { continue };
+            let base = state.base(&rule.path);
+            // Field by field: of a write of several, some may have been edited again before anybody saw it.
+            let is_shown = wrote == *theirs
+                || is_state_shown(&rule.path, theirs, &wrote)
+                || matches!(merge_field(rule, &base, &wrote, theirs), FieldOutcome::Merged { write: false, .. });
+            if !is_shown {
+                continue;
+            }
+            let before = match base {
                 Base::Value(value) => value.to_base(rule, 0)?.digest,
                 Base::Canonical(text) => {
                     let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
@@ -51,7 +58,10 @@ pub(super) fn remember(
                 Base::Unknown => continue,
             };
             let wrote = wrote.to_base(rule, 0)?.digest;
-            written.push(OwnWriteField { path: rule.path.to_string(), before, wrote });
+            // What is known to be there was shown before.
+            if before != wrote {
+                written.push(OwnWriteField { path: rule.path.to_string(), before, wrote });
+            }
         }
     }
     let Some(link) = state.link.as_mut().filter(|_| !written.is_empty()) else { return Ok(()) };

@@ -82,7 +82,7 @@ pub fn is_shown(payload: &Payload, fields: &[(&'static str, FieldValue<'_>)]) ->
 }
 
 /// A provider may add a reason of its own to a state.
-pub(super) fn is_state_shown(path: &str, observed: &FieldValue<'_>, wrote: &FieldValue<'_>) -> bool {
+pub(crate) fn is_state_shown(path: &str, observed: &FieldValue<'_>, wrote: &FieldValue<'_>) -> bool {
     path == "spec.state" && matches!(wrote, FieldValue::Text(_)) && state_word(observed) == state_word(wrote)
 }
 

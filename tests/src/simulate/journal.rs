@@ -22,6 +22,8 @@ pub struct Journal {
     pub edits: Vec<Edit>,
     /// The labels that each issue has to have, by its number.
     pub labels: BTreeMap<u64, BTreeSet<String>>,
+    /// Whether a webhook got lost: nobody took it in, and nobody sends it again.
+    pub lost: bool,
     next: u64,
     timeline: Option<Vec<String>>,
 }

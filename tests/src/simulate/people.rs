@@ -28,7 +28,7 @@ pub fn there(forge: &mut Forge, repository: &str, journal: &mut Journal, rng: &m
     match rng.below(24) {
         0..=3 => open(forge, repository, journal, now),
         4..=7 => retitle(forge, repository, journal, number, now),
-        8..=10 => rewrite(forge, repository, journal, number, now),
+        8..=10 => rewrite_line(forge, repository, journal, number, rng, now),
         11..=13 => {
             let text = format!("there {}", journal.fresh());
             if let Ok(new) = forge.by("bob", now).comment(repository, number, &text) {
@@ -90,7 +90,8 @@ fn comment_ids(forge: &Forge, repository: &str, number: u64) -> Vec<u64> {
 /// Bob opens an issue at the forge.
 pub fn open(forge: &mut Forge, repository: &str, journal: &mut Journal, now: DateTime<Utc>) {
     let text = format!("there {}", journal.fresh());
-    if let Ok(new) = forge.by("bob", now).open_issue(repository, NewIssue::titled(text.as_str())) {
+    let issue = NewIssue::titled(text.as_str()).body(LINES.join("\n"));
+    if let Ok(new) = forge.by("bob", now).open_issue(repository, issue) {
         journal.tell(now, || format!("bob opens issue {new} at the forge: {text:?}"));
         journal.wrote(false, format!("issue/{new} title"), text);
     }
@@ -103,6 +104,39 @@ pub fn retitle(forge: &mut Forge, repository: &str, journal: &mut Journal, numbe
         journal.tell(now, || format!("bob edits issue {number} title at the forge: {text:?}"));
         journal.wrote(false, format!("issue/{number} title"), text);
     }
+}
+
+/// What the lines of a body say before anybody wrote into them.
+const LINES: [&str; 3] = ["line 1", "line 2", "line 3"];
+
+/// A body with `text` in place of one of its lines.
+fn with_line(body: &str, at: usize, text: &str) -> String {
+    let known = body.lines().chain(LINES.into_iter().skip(body.lines().count()));
+    let lines = known.enumerate().map(|(place, line)| if place == at { text } else { line });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Bob writes into one line of an issue's body at the forge.
+fn rewrite_line(
+    forge: &mut Forge,
+    repository: &str,
+    journal: &mut Journal,
+    number: u64,
+    rng: &mut Rng,
+    now: DateTime<Utc>,
+) {
+    let text = format!("there {}", journal.fresh());
+    let old = forge.issue(repository, number).and_then(|issue| issue.body.clone());
+    let at = a_line(rng);
+    let body = format!("{}{}", with_line(text_of(old.as_deref()), at, &text), marker_of(old.as_deref()));
+    if forge.by("bob", now).edit_issue(repository, number, IssueEdit::new().body(body)).is_ok() {
+        journal.tell(now, || format!("bob edits line {at} of issue {number} body at the forge: {text:?}"));
+        journal.wrote(false, format!("issue/{number} line {at} of body"), text);
+    }
+}
+
+fn a_line(rng: &mut Rng) -> usize {
+    usize::try_from(rng.below(LINES.len() as u64)).unwrap_or(0)
 }
 
 // Who edits a text in the forge's pages leaves krate's marker at its end (docs/limits.md).
@@ -151,7 +185,7 @@ pub fn both(forge: &mut Forge, repository: &str, journal: &mut Journal, rng: &mu
     if rng.below(2) == 0 {
         retitle(forge, repository, journal, number, now);
     } else {
-        rewrite(forge, repository, journal, number, now);
+        rewrite_line(forge, repository, journal, number, rng, now);
     }
     true
 }
@@ -207,9 +241,13 @@ pub fn here(world: &World, journal: &mut Journal, rng: &mut Rng) {
             }
         }
         3 | 4 => {
-            if edit(world, &about, &|spec| spec.body = Some(Body::markdown(text.as_str()))) {
-                journal.tell(now, || format!("alice edits {place} body here: {text:?}"));
-                journal.wrote(true, format!("{place} body"), text);
+            let line = a_line(rng);
+            if edit(world, &about, &|spec| {
+                let known = spec.body.take().map_or_else(String::new, |body| body.markdown);
+                spec.body = Some(Body::markdown(with_line(&known, line, &text)));
+            }) {
+                journal.tell(now, || format!("alice edits line {line} of {place} body here: {text:?}"));
+                journal.wrote(true, format!("{place} line {line} of body"), text);
             }
         }
         5 | 6 => {

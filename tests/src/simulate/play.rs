@@ -8,10 +8,11 @@ use krate_model::Kind;
 use krate_model::kinds::external::{BackfillMode, ExternalBackendBinding};
 use krate_model::store::Query;
 use krate_providers::simulator::{Delivery, Rng};
+use krate_sync::driver::Clock as _;
 use krate_sync::records::{Changes, Loaded, bump_generation, list};
 use serde_json::{Value, json};
 
-use super::checks::has_text;
+use super::checks::{has_text, shown_by_lists, shown_by_webhooks, stuck};
 use super::fault::Fault;
 use super::journal::Journal;
 use super::people;
@@ -80,23 +81,53 @@ impl Default for Plan {
 
 impl Plan {
     /// The steps of the history with this seed.
+    ///
+    /// Each history has a character of its own: which faults there are in it, and how often each thing happens. What takes two rare things, or one of them
+    /// many times, would nearly never happen where all histories are the same mixture (Groce et al., "Swarm Testing", 2012).
     pub fn steps(&self, seed: u64) -> Vec<Step> {
         let mut rng = Rng::stream(seed, "steps");
+        let few = match rng.below(4) {
+            0 | 1 => self.faults.len(),
+            2 => 12,
+            _ => 4,
+        };
+        let mut faults = self.faults.clone();
+        while faults.len() > few.max(1) {
+            let at = rng.below(faults.len() as u64);
+            faults.swap_remove(usize::try_from(at).unwrap_or(0));
+        }
+        let mut often = |usual: u64| usual.saturating_mul(rng.below(3).saturating_add(1));
+        let (there, here) = (often(8), if self.two_sided { often(5) } else { 0 });
+        let decide = if self.two_sided { often(1) } else { 0 };
+        let (arrive, work, wait, strike) = (often(3), often(5), often(3), often(3));
+        let weights = [there, here, decide, arrive, work, wait, strike];
         (0..self.events)
             .map(|_| {
-                let act = match rng.below(28) {
-                    0..=7 => Act::There,
-                    8..=12 if self.two_sided => Act::Here,
-                    13 if self.two_sided => Act::Decide,
-                    8..=16 => Act::Arrive,
-                    17..=21 => Act::Work,
-                    22..=24 => Act::Wait,
-                    _ => people::pick(&mut rng, &self.faults).map_or(Act::Work, |fault| Act::Strike(*fault)),
+                let act = match weighted(&mut rng, &weights) {
+                    0 => Act::There,
+                    1 => Act::Here,
+                    2 => Act::Decide,
+                    3 => Act::Arrive,
+                    4 => Act::Work,
+                    5 => Act::Wait,
+                    _ => people::pick(&mut rng, &faults).map_or(Act::Work, |fault| Act::Strike(*fault)),
                 };
                 Step { act, salt: rng.next() }
             })
             .collect()
     }
+}
+
+/// A place in `weights`, each as often as it weighs.
+fn weighted(rng: &mut Rng, weights: &[u64]) -> usize {
+    let mut at = rng.below(weights.iter().sum());
+    for (place, weight) in weights.iter().enumerate() {
+        match at.checked_sub(*weight) {
+            Some(left) => at = left,
+            None => return place,
+        }
+    }
+    weights.len()
 }
 
 /// A state of the world that ends by itself.
@@ -131,6 +162,8 @@ pub struct History {
 
 /// How many webhooks a throttled burst loses.
 const BURST: usize = 5;
+/// How far the process's clock is ahead of the forge's at most.
+const MOST_AHEAD: TimeDelta = TimeDelta::minutes(100);
 /// Webhooks of which one may be sent again hours later.
 const REMEMBERED: usize = 16;
 
@@ -235,9 +268,13 @@ impl History {
                 self.world.start_cold();
             }
             Fault::ClockBack | Fault::ClockForward => {
-                self.struck(fault);
                 let (most, sign) = if fault == Fault::ClockBack { (600, -1) } else { (3_600, 1) };
-                self.world.clock.set_by(TimeDelta::seconds(sign * i64::try_from(rng.below(most)).unwrap_or(0)));
+                let by = TimeDelta::seconds(sign * i64::try_from(rng.below(most)).unwrap_or(0));
+                // What was made is looked for among what is younger than two hours before it (docs/limits.md).
+                if self.world.clock.now() + by - now < MOST_AHEAD {
+                    self.struck(fault);
+                    self.world.clock.set_by(by);
+                }
             }
             Fault::EqualTimestamps => {
                 let repository = self.world.repository();
@@ -347,7 +384,8 @@ impl History {
         let now = self.world.forge_now();
         if self.outages.iter().any(|(_, outage)| matches!(outage, Outage::Hook)) {
             // A disabled hook sends nothing, and nobody is told.
-            self.world.forge().forge.take_deliveries();
+            let unsent = self.world.forge().forge.take_deliveries();
+            lock(&self.journal).lost |= !unsent.is_empty();
         }
         let (over, left): (Vec<_>, Vec<_>) = self.outages.drain(..).partition(|(until, _)| all || *until <= now);
         self.outages = left;
@@ -392,15 +430,15 @@ impl History {
     fn on_its_way(&mut self, delivery: Delivery) {
         if self.throttled > 0 {
             self.throttled = self.throttled.saturating_sub(1);
-            return;
+            return self.lose();
         }
         if self.take(Fault::DeliveryThrottled) {
             self.throttled = BURST - 1;
-            return;
+            return self.lose();
         }
         for lost in [Fault::DeliveryDropped, Fault::DeliveryTooBig] {
             if self.take(lost) {
-                return;
+                return self.lose();
             }
         }
         if self.take(Fault::DeliveryDelayed) {
@@ -413,6 +451,7 @@ impl History {
         let body: Value = serde_json::from_slice(&delivery.body).unwrap_or_default();
         if self.take(Fault::DeliveryRefusedBig) {
             let big = " ".repeat(MAX_BODY_BYTES + 1);
+            self.lose();
             return self.refused(&delivery.with_body(big, secret));
         }
         if self.take(Fault::DeliveryForged) {
@@ -426,6 +465,7 @@ impl History {
             let mut bytes = tampered.body.to_vec();
             bytes.push(b' ');
             tampered.body = bytes.into();
+            self.lose();
             return self.refused(&tampered);
         }
         if self.take(Fault::DeliveryUnknownEvent) {
@@ -454,6 +494,7 @@ impl History {
                 members.insert("issue".to_owned(), json!({"id": "none"}));
                 members.insert("comment".to_owned(), json!(7));
             }
+            self.lose();
             return self.hand_over(&delivery.with_body(unreadable.to_string(), secret));
         }
         let delivery = if self.take(Fault::DeliveryUnknownField) {
@@ -484,6 +525,10 @@ impl History {
         self.taken.push(delivery);
     }
 
+    fn lose(&self) {
+        lock(&self.journal).lost = true;
+    }
+
     fn guid(&self) -> String {
         let (a, b) = (self.draw(u64::MAX), self.draw(1 << 48));
         format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{b:012x}", a >> 32, a >> 16 & 0xffff, a >> 4 & 0xfff, a & 0xfff)
@@ -496,6 +541,8 @@ impl History {
             let mut body: Value = serde_json::from_slice(&delivery.body).unwrap_or_default();
             body["changes"] = Value::Null;
             self.heard.push_str(&body.to_string());
+        } else {
+            self.lose();
         }
         self.tell(|| {
             let action = delivery.action.unwrap_or("");
@@ -525,13 +572,17 @@ impl History {
         self.throttled = 0;
         self.end_outages(true);
         self.tell(|| "everything works again".to_owned());
-        self.world.settle()?;
-        self.world.pass_time(3_600);
         for (until, _) in &mut self.held {
             *until = DateTime::UNIX_EPOCH;
         }
         self.arrive();
         self.world.settle()?;
+        self.wrong.extend(shown_by_webhooks(self));
+        self.world.pass_time(3_600);
+        self.arrive();
+        self.world.settle()?;
+        self.wrong.extend(stuck(&self.world));
+        self.wrong.extend(shown_by_lists(self));
         self.tell(|| "a complete run of all lists".to_owned());
         block_on(self.world.driver.request_backfill("site", BackfillMode::Complete))
             .map_err(|error| format!("the backfill was refused: {error}"))?;

@@ -67,8 +67,12 @@ impl Way {
             for delivery in arrived {
                 let request = delivery.to_request();
                 let now = krate_sync::driver::Clock::now(self.clock());
-                let Ok(config) = Config::load(peer.store(), now).await else { return };
-                let _ = peer.accept(&config, "gh", request.headers(), request.body()).await;
+                let Ok(config) = Config::load(peer.store(), now).await else {
+                    lock(&self.journal).lost = true;
+                    return;
+                };
+                let taken = peer.accept(&config, "gh", request.headers(), request.body()).await;
+                lock(&self.journal).lost |= !matches!(taken, Ok(Ok(_)));
             }
         }
         let _ = peer.run_due().await;

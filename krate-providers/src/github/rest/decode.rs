@@ -110,14 +110,11 @@ fn success<'a>(call: &Call<'_>, response: &'a Response<Bytes>) -> Result<Outcome
             return Err(ProviderError::new(ErrorClass::Unsupported, message));
         }
     };
-    let next = next(response)?.map(|next| {
-        if !is_by_time(call) {
-            return next;
-        }
-        let from = call.cursor.and_then(page::since_of).or_else(|| call.since.map(page::since_text));
-        page::after(next, from.as_deref(), objects.last().and_then(|last| last.observed_version.updated_at))
-    });
-    let etag: Option<Text<'a>> = etag.map(Cow::Borrowed);
+    let next = next(response)?;
+    let next = if is_by_time(call) { page::after(call, next, &objects) } else { next };
+    // A page that was counted isn't of the usual size, so nobody could tell by its tag that no other one follows.
+    let is_counted = call.cursor.is_some_and(|cursor| page::Counted::read(cursor).is_some());
+    let etag: Option<Text<'a>> = etag.map(Cow::Borrowed).filter(|_| !is_counted);
     Ok(Outcome::Page { objects, next, etag, more: page::more(response.headers()) })
 }
 

@@ -297,12 +297,15 @@ fn read(call: &Call<'_>) -> Result<Ask, EncodeError> {
     if let Some(since) = call.since.filter(|_| by_time && !goes_on) {
         ask.query.push((page::SINCE.to_owned(), page::since_text(since)));
     }
-    let page_size = call.page_size.unwrap_or(MAX_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE);
+    let counted = call.cursor.and_then(page::Counted::read).map(|counted| counted.window(call));
+    let page_size = counted.map_or_else(|| page::page_size(call), |window| window.size);
     ask.query.push(("per_page".to_owned(), page_size.to_string()));
     if let Some(cursor) = call.cursor {
         let parameters =
             page::parameters(cursor).ok_or_else(|| unrepresentable(call, "cursor", "it is no cursor of this codec"))?;
-        ask.query.extend(parameters);
+        // What is krate's own of it isn't GitHub's business.
+        ask.query.extend(parameters.into_iter().filter(|(name, _)| page::PAGING.contains(&name.as_str())));
+        ask.query.extend(counted.map(|window| ("page".to_owned(), window.page.to_string())));
     }
     Ok(ask)
 }

@@ -1,21 +1,27 @@
 //! Paging: from a `Link` header to an opaque cursor, and from a cursor to parameters.
 //!
 //! Pages that are counted shift: an object that is updated while a list by update time is read moves to its end, all after it move up by one, and
-//! the first of the next page is never seen. Lists that can be asked for by time go on from the time of the last row instead (S24); those of pull requests,
-//! which can't, are sorted by age, which no update changes.
+//! the first of the next page is never seen. Lists that can be asked for by time go on from the time of the last row instead (S24). Where one second has more
+//! rows than a page, they are counted all the same, but each page has to show the last row of the one before again. Pull requests can't be asked for by
+//! time; they are sorted by age, which no update changes.
 
 use chrono::SecondsFormat;
 use http::{HeaderMap, header};
 use krate_model::kinds::shared::Time;
+use krate_model::observation::{CanonicalEvent, Normalized};
 use url::Url;
 use url::form_urlencoded::{self, Serializer};
 
-use crate::contract::Cursor;
+use super::super::manifest::MAX_PAGE_SIZE;
+use crate::contract::{Call, Cursor};
 
 /// The parameters by which GitHub pages. Nothing else of a link is kept: a cursor can't name a host or a path.
-const PAGING: &[&str] = &["page", "after", "before", "cursor", SINCE];
+pub(super) const PAGING: &[&str] = &["page", "after", "before", "cursor", SINCE];
 /// From which time on a list goes, in whole seconds.
 pub(super) const SINCE: &str = "since";
+/// krate's own, for [`Counted`].
+const COVERED: &str = "covered";
+const ANCHOR: &str = "anchor";
 const MAX_CURSOR_BYTES: usize = 4096;
 
 /// Where the list goes on, by the answer's headers.
@@ -52,20 +58,107 @@ pub(super) fn since_text(since: Time) -> String {
     since.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// Where a list by update time goes on behind `last`, the time of its last row, where `next` says that there is more. `from` is where this page began.
-pub(super) fn after(next: Cursor, from: Option<&str>, last: Option<Time>) -> Cursor {
-    let mut by_time = Serializer::new(String::new());
-    match last.map(since_text) {
-        Some(last) if from.is_none_or(|from| *from != *last) => Cursor(by_time.append_pair(SINCE, &last).finish()),
+/// Where a list by update time goes on behind the `rows` of one of its pages, where `next` is what GitHub says of it.
+pub(super) fn after(call: &Call<'_>, next: Option<Cursor>, rows: &[CanonicalEvent<'_>]) -> Option<Cursor> {
+    let from = call.cursor.and_then(since_of).or_else(|| call.since.map(since_text));
+    let counted = call.cursor.and_then(Counted::read);
+    let window = counted.as_ref().map(|counted| Window::behind(counted.covered, page_size(call)));
+    if let (Some(counted), Some(window), Some(from)) = (&counted, window, &from)
+        && window.overlaps
+        && !rows.iter().any(|row| id_of(row).as_ref() == Some(&counted.anchor))
+    {
+        // Something before it is gone from there, and what moved up was never shown: the second is read again.
+        return Some(by_time(from));
+    }
+    let next = next?;
+    let last = rows.last().and_then(|row| Some((since_text(row.observed_version.updated_at?), id_of(row))));
+    match (last, from) {
+        (Some((last, _)), from) if from.as_deref() != Some(&*last) => Some(by_time(&last)),
         // A whole page of one second: only its count leads on.
-        _ => match from {
-            Some(from) => {
-                let counted = parameters(&next).unwrap_or_default();
-                let counted = counted.into_iter().filter(|(name, _)| name != SINCE);
-                Cursor(by_time.append_pair(SINCE, from).extend_pairs(counted).finish())
-            }
-            None => next,
-        },
+        (Some((_, Some(anchor))), Some(from)) if is_counted(&next) => {
+            let start = window.map_or(0, Window::start);
+            Some(Counted { covered: start.saturating_add(rows.len()), anchor }.cursor(&from))
+        }
+        (_, Some(from)) => {
+            let others = parameters(&next).unwrap_or_default().into_iter().filter(|(name, _)| name != SINCE);
+            Some(Cursor(Serializer::new(String::new()).append_pair(SINCE, &from).extend_pairs(others).finish()))
+        }
+        (_, None) => Some(next),
+    }
+}
+
+/// What a row is told by: its id, or its number where a pull request among the issues has no id of its own there (S8).
+fn id_of(row: &CanonicalEvent<'_>) -> Option<String> {
+    match &row.normalized {
+        _ if !row.native_id.is_empty() => Some(row.native_id.to_string()),
+        Normalized::PullRequest(pull) => pull.number.map(|number| format!("#{number}")),
+        _ => None,
+    }
+}
+
+fn by_time(since: &str) -> Cursor {
+    Cursor(Serializer::new(String::new()).append_pair(SINCE, since).finish())
+}
+
+/// Whether a cursor counts pages; GitHub has others, which name a row themselves.
+fn is_counted(cursor: &Cursor) -> bool {
+    parameters(cursor).is_some_and(|all| all.iter().any(|(name, _)| name == "page"))
+}
+
+/// How many rows a call asks for at most.
+pub(super) fn page_size(call: &Call<'_>) -> usize {
+    usize::from(call.page_size.unwrap_or(MAX_PAGE_SIZE).clamp(1, MAX_PAGE_SIZE))
+}
+
+/// The place in a list where one second has more rows than a page.
+pub(super) struct Counted {
+    /// So many rows of the second were shown.
+    covered: usize,
+    /// The native id of the last of them, which has to be shown again: else what follows has moved up since.
+    anchor: String,
+}
+
+impl Counted {
+    pub(super) fn read(cursor: &Cursor) -> Option<Self> {
+        let all = parameters(cursor)?;
+        let find = |wanted: &str| all.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+        Some(Self { covered: find(COVERED)?.parse().ok()?, anchor: find(ANCHOR)?.clone() })
+    }
+
+    fn cursor(&self, since: &str) -> Cursor {
+        let mut text = Serializer::new(String::new());
+        text.append_pair(SINCE, since).append_pair(COVERED, &self.covered.to_string());
+        Cursor(text.append_pair(ANCHOR, &self.anchor).finish())
+    }
+
+    /// The page that shows the anchor, and what follows it.
+    pub(super) fn window(&self, call: &Call<'_>) -> Window {
+        Window::behind(self.covered, page_size(call))
+    }
+}
+
+/// A page by its number and size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) page: usize,
+    pub(super) size: usize,
+    /// Whether it begins before what follows.
+    overlaps: bool,
+}
+
+impl Window {
+    /// The largest page of at most `most` rows that has the last of the first `covered` rows and more. Where every size divides their number, which is so for
+    /// tiny pages only, it has what follows alone.
+    fn behind(covered: usize, most: usize) -> Self {
+        let inside = |size: &usize| covered.checked_rem(*size).is_some_and(|rest| rest != 0);
+        let found = (2..=most).rev().find(inside);
+        let size = found.unwrap_or(most).max(1);
+        Self { page: covered.checked_div(size).unwrap_or(0).saturating_add(1), size, overlaps: found.is_some() }
+    }
+
+    /// How many rows come before it.
+    fn start(self) -> usize {
+        self.page.saturating_sub(1).saturating_mul(self.size)
     }
 }
 
@@ -87,14 +180,22 @@ fn target<'h>(headers: &'h HeaderMap, relation: &str) -> Option<&'h str> {
 /// The parameters of a cursor; none, where it is no cursor of this codec.
 pub(super) fn parameters(cursor: &Cursor) -> Option<Vec<(String, String)>> {
     let pairs: Vec<_> = form_urlencoded::parse(cursor.0.as_bytes()).into_owned().collect();
-    let known = pairs.iter().all(|(name, value)| PAGING.contains(&name.as_str()) && !value.is_empty());
+    let known = |name: &str| PAGING.contains(&name) || [COVERED, ANCHOR].contains(&name);
+    let known = pairs.iter().all(|(name, value)| known(name) && !value.is_empty());
     (known && !pairs.is_empty() && cursor.0.len() <= MAX_CURSOR_BYTES).then_some(pairs)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use chrono::DateTime;
     use http::HeaderValue;
+    use krate_model::kinds::sets::Operation;
+    use krate_model::kinds::sets::{EventAction, Interface};
+    use krate_model::kinds::shared::NativeTarget;
+    use krate_model::kinds::shared::Version;
+    use krate_model::observation::{IssueObserved, ResourceKind};
 
     use super::*;
 
@@ -141,17 +242,81 @@ mod tests {
         }
     }
 
+    /// Where a page goes on, of rows with these ids, all of the second `at`.
+    fn goes_on(cursor: Option<&str>, next: Option<&str>, ids: &[usize], at: i64) -> Option<String> {
+        let cursor = cursor.map(|text| Cursor(text.to_owned()));
+        let target = NativeTarget {
+            native_kind: "repository".to_owned(),
+            native_id: None,
+            native_number: None,
+            container: BTreeMap::new(),
+        };
+        let mut call = Call::new(Operation::ListIssues, &target);
+        (call.cursor, call.page_size) = (cursor.as_ref(), Some(4));
+        call.since = DateTime::from_timestamp(1_780_000_000, 0);
+        let rows: Vec<_> = ids.iter().map(|id| row(*id, at)).collect();
+        after(&call, next.map(|next| Cursor(next.to_owned())), &rows).map(|cursor| cursor.0)
+    }
+
+    fn row(id: usize, at: i64) -> CanonicalEvent<'static> {
+        let version = Version { updated_at: DateTime::from_timestamp(at, 0), ..Version::default() };
+        CanonicalEvent {
+            ordinal: 0,
+            interface: Interface::IssueTracking,
+            resource_kind: ResourceKind::Issue,
+            native_kind: "issue".into(),
+            native_id: id.to_string().into(),
+            node_id: None,
+            action: EventAction::Updated,
+            native_action: None,
+            event_time: None,
+            observed_version: version,
+            complete: true,
+            actor: None,
+            normalized: Normalized::Issue(IssueObserved::default()),
+        }
+    }
+
+    const FROM: &str = "since=2026-05-28T20%3A26%3A40Z";
+
     #[test]
     fn s24_a_list_by_time_goes_on_from_its_last_row() {
-        let (first, last) = (DateTime::from_timestamp(1_780_000_000, 0), DateTime::from_timestamp(1_780_000_009, 0));
-        let next = || Cursor("page=2".to_owned());
-        assert_eq!(after(next(), None, last), Cursor("since=2026-05-28T20%3A26%3A49Z".to_owned()));
-        let from = first.map(since_text);
-        assert_eq!(after(next(), from.as_deref(), last), Cursor("since=2026-05-28T20%3A26%3A49Z".to_owned()));
-        // A page of one second only is counted on, or it would be read for ever.
-        let counted = Cursor("since=2026-05-28T20%3A26%3A40Z&page=2".to_owned());
-        assert_eq!(after(next(), from.as_deref(), first), counted);
-        assert_eq!(since_of(&counted), from);
-        assert_eq!(after(next(), None, None), next());
+        let later = goes_on(None, Some("page=2"), &[1, 2, 3, 4], 1_780_000_009);
+        assert_eq!(later.as_deref(), Some("since=2026-05-28T20%3A26%3A49Z"));
+        assert_eq!(goes_on(None, None, &[1, 2, 3], 1_780_000_009), None, "that was the last page");
+        let after = goes_on(None, Some("after=Y3Vyc29y"), &[1, 2, 3, 4], 1_780_000_000);
+        assert_eq!(after, Some(format!("{FROM}&after=Y3Vyc29y")), "a cursor that names a row doesn't shift");
+    }
+
+    /// A page of one second only is counted on, or it would be read for ever.
+    #[test]
+    fn s24_a_page_that_is_counted_shows_the_last_row_of_the_one_before_again() {
+        let counted = goes_on(None, Some("page=2"), &[1, 2, 3, 4], 1_780_000_000).unwrap();
+        assert_eq!(counted, format!("{FROM}&covered=4&anchor=4"));
+        // Of three rows each, the second page begins with the fourth.
+        let known = Counted::read(&Cursor(counted.clone())).unwrap();
+        let window = Window::behind(known.covered, 4);
+        assert_eq!(window, Window { page: 2, size: 3, overlaps: true });
+        let more = goes_on(Some(&counted), Some("page=3"), &[4, 5, 6], 1_780_000_000);
+        assert_eq!(more, Some(format!("{FROM}&covered=6&anchor=6")));
+        assert_eq!(goes_on(Some(&counted), None, &[4, 5], 1_780_000_000), None);
+        let later = goes_on(Some(&counted), Some("page=3"), &[4, 5, 6], 1_780_000_009);
+        assert_eq!(later.as_deref(), Some("since=2026-05-28T20%3A26%3A49Z"));
+        // One of the first four has changed since: the fifth moved up, and nobody was shown it.
+        for next in [Some("page=3"), None] {
+            assert_eq!(goes_on(Some(&counted), next, &[6, 7], 1_780_000_000).as_deref(), Some(FROM), "{next:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn s24_a_window_has_the_last_row_and_more(covered in 1_usize..2_000, most in 1_usize..=100) {
+            let window = Window::behind(covered, most);
+            let end = window.start() + window.size;
+            proptest::prop_assert!(window.size <= most && window.start() <= covered && end > covered, "{window:?}");
+            proptest::prop_assert_eq!(window.overlaps, window.start() < covered);
+            // Pages of GitHub's size always can.
+            proptest::prop_assert!(window.overlaps || most < 100);
+        }
     }
 }
