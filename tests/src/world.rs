@@ -492,11 +492,11 @@ impl World {
             world.all::<T>().iter().all(|object| phases.contains(&object.phase()))
         }
         let read = |link: &ExternalObjectLink| link.status.as_ref().is_none_or(|status| !status.needs_hydration);
-        let held: BTreeSet<String> = self.held().iter().map(|intent| intent.name().to_owned()).collect();
+        let held = self.held();
         all::<ExternalSyncState>(self, &["Succeeded"])
             && self.all::<ExternalWriteIntent>().iter().all(|intent| {
                 ["Succeeded", "Rejected", "Failed", "PendingApproval"].contains(&intent.phase())
-                    || held.contains(intent.name())
+                    || held.contains(intent)
             })
             && all::<ExternalWebhookDelivery>(self, &["Succeeded", "DeadLettered", "SignatureRejected"])
             && all::<ExternalSyncConflict>(self, &["Open", "Resolved", "Ignored", "Superseded"])

@@ -1,5 +1,7 @@
 //! Stories of a write that is on its way while somebody edits, decides or deletes: each was found by a seed of the simulation.
 
+use std::sync::{Arc, Mutex};
+
 use chrono::TimeDelta;
 use krate_model::kinds::external::{
     BackfillMode, ExternalSyncConflict, ExternalWebhookDelivery, ExternalWriteIntent, ExternalWriteIntentPhase,
@@ -12,6 +14,9 @@ use krate_model::{Digest, Kind, Resource};
 use krate_providers::simulator::{Delivery, Fault, Faults, IssueEdit, NewIssue};
 use krate_sync::local::Local;
 use krate_sync::records::{Changes, Loaded};
+use krate_tests::simulate::fault::Fault as Chance;
+use krate_tests::simulate::journal::Journal;
+use krate_tests::simulate::strikes::Strikes;
 use krate_tests::world::{Crash, NAMESPACE, REPOSITORY, World, block_on, start};
 
 fn alice() -> Actor {
@@ -346,4 +351,70 @@ fn s10_a_delivery_whose_record_lost_a_race_about_something_else_is_no_duplicate(
     assert_eq!(world.all::<ExternalWebhookDelivery>().len(), told.len());
     world.settle().expect("quiet");
     assert_eq!(issue(&world).spec.title, "Theirs");
+}
+
+/// A world in which the next write is carried out over an edit that nobody has looked at, and its answer is lost.
+fn written_over() -> (World, Arc<Mutex<Journal>>) {
+    let (strikes, journal) = (Arc::new(Mutex::new(Strikes::seeded(1))), Arc::new(Mutex::new(Journal::default())));
+    let world = World::simulated(1, &strikes, &journal);
+    let opened = NewIssue::titled("Crash").body("One\nTwo\nThree");
+    world.forge().forge.by("ada", start()).open_issue(REPOSITORY, opened).expect("opened");
+    world.settle().expect("quiet");
+    world.forge().forge.take_deliveries();
+    world.pass_time(5);
+    let mut strikes = strikes.lock().expect("nobody panicked");
+    strikes.arm(Chance::EditBeforeWrite);
+    strikes.arm(Chance::WriteFailsAfter);
+    drop(strikes);
+    (world, journal)
+}
+
+/// Whether the title that was written over waits for a person.
+fn waits_for_a_person(world: &World, journal: &Mutex<Journal>) {
+    let lost = journal.lock().expect("nobody panicked").edits.last().expect("edited").text.clone();
+    let open = |it: &ExternalSyncConflict| {
+        it.phase() == "Open"
+            && it.spec.field_path == "spec.title"
+            && it.spec.observed.to_json() == Some(lost.as_str().into())
+    };
+    assert!(world.all::<ExternalSyncConflict>().iter().any(open), "{lost}: {:#?}", world.all::<ExternalSyncConflict>());
+}
+
+#[test]
+fn s27_an_edit_that_was_written_over_is_told_though_the_write_was_edited_again_before_anybody_saw_it() {
+    for newest_first in [true, false] {
+        let (world, journal) = written_over();
+        edit(&world, |spec| {
+            "Here".clone_into(&mut spec.title);
+            spec.body = Some(Body::markdown("One\nHere\nThree"));
+        });
+        let _ = world.pass();
+        world.pass_time(1);
+        let (now, there) = (world.forge_now(), IssueEdit::new().body("There\nHere\nThree"));
+        world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, there).expect("edited");
+        let mut told = told(&world);
+        if newest_first {
+            told.reverse();
+        }
+        told.iter().for_each(|one| deliver(&world, std::slice::from_ref(one)));
+        world.settle().expect("quiet");
+        waits_for_a_person(&world, &journal);
+    }
+}
+
+#[test]
+fn s27_an_edit_that_was_written_over_is_told_though_somebody_here_edited_again_before_the_write_was_seen() {
+    for newest_first in [true, false] {
+        let (world, journal) = written_over();
+        edit(&world, |spec| "Here".clone_into(&mut spec.title));
+        let _ = world.pass();
+        edit(&world, |spec| "Here again".clone_into(&mut spec.title));
+        let mut told = told(&world);
+        if newest_first {
+            told.reverse();
+        }
+        told.iter().for_each(|one| deliver(&world, std::slice::from_ref(one)));
+        world.settle().expect("quiet");
+        waits_for_a_person(&world, &journal);
+    }
 }

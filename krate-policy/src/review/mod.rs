@@ -41,7 +41,7 @@ const MAX_VALID_MINUTES: i64 = 5;
 struct Review<'a> {
     request: &'a Request,
     snapshot: &'a Snapshot,
-    /// What is acted on; no known kind gets beyond step 1.
+    /// What is acted on; a request about no known kind ends at step 1.
     kind: Option<Kind>,
     /// Namespace of the organization; known after step 1.
     namespace: &'a str,
@@ -126,6 +126,7 @@ impl<'a> Rights<'a> {
     fn review(&self) -> Review<'_> {
         let mut review = Review::new(&self.request, self.snapshot);
         review.namespace = self.snapshot.organizations.get(&self.request.organization).map_or("", |it| &**it);
+        review.organization = self.snapshot.organization(&self.request.organization);
         review
     }
 }

@@ -35,12 +35,19 @@ pub(super) fn merge(
         let Some((path, theirs)) = fields.iter().find(|(path, _)| *path == rule.path) else { continue };
         let Some(local) = &state.local else { return Ok(()) };
         let desired = local.object.get(path);
+        let is_open = state.open_conflict(path).is_some();
         // A field in conflict stays so until somebody decides, whatever else arrives.
-        let echo = match state.open_conflict(path) {
-            None if made(Mistake::EchoUnknown) => None,
-            None => crate::plan::echoed(state, rule, &desired, theirs),
-            Some(_) => None,
+        let echo = if is_open || made(Mistake::EchoUnknown) {
+            None
+        } else {
+            crate::plan::echoed(state, rule, &desired, theirs)
         };
+        if is_open && desired != *theirs && written_over::is_own(state, rule, theirs) {
+            // What the conflict is about was lost under it; that somebody wishes for something else here since changes nothing about that.
+            state.set_base(rule, theirs)?;
+            written_over::keep(state, scope, rule, now)?;
+            continue;
+        }
         let known = echo.as_ref().map_or_else(|| state.base(path), |echo| Base::Value(echo.borrowed()));
         let known = if made(Mistake::SetTwoWay) && rule.strategy == Strategy::Set {
             Base::Value(FieldValue::List(Vec::new()))

@@ -1,9 +1,11 @@
 //! What krate wrote over unseen: an edit between its look and its write, which is heard of later (S27). No precondition of the provider prevents it, so
 //! the versions tell: news about a version after the look and not after the write, with a value that is neither of the two, was lost under the write.
 
-use krate_model::kinds::external::{ExternalSyncConflict, OwnWrite, OwnWriteField, SupersededReason};
+use krate_model::kinds::external::{
+    ExternalSyncConflict, ExternalWriteIntent, OwnWrite, OwnWriteField, SupersededReason,
+};
 use krate_model::kinds::sets::ConflictReason;
-use krate_model::kinds::shared::Version;
+use krate_model::kinds::shared::{Time, Version};
 use krate_model::{NotCanonical, Resource};
 
 use super::fields::open_conflict;
@@ -142,22 +144,40 @@ pub(super) fn agree(
         return Ok(());
     }
     let now = seen.received_at;
-    let own =
-        !made(Mistake::LostEditAgrees)
-            && state.intents.iter().filter(|intent| is_to_come(&intent.object)).any(|intent| {
-                payload_value(&intent.object.spec.payload, &rule.path).is_some_and(|wrote| wrote == *theirs)
-            });
+    let own = is_own(state, rule, theirs);
     let Some(open) = state.open_conflict_mut(&rule.path) else { return Ok(()) };
     if is_lost_edit(&open.object) && !moved_there && !made(Mistake::ConflictConverges) {
         return Ok(());
     }
-    if !own || moved_there {
-        let drafts = moves::supersede(open, &SupersededReason::Converged, None, now)?;
-        state.audit.extend(drafts);
-        // What was wished for here meanwhile was held.
-        state.replan = true;
-        return Ok(());
+    if own && !moved_there {
+        return keep(state, scope, rule, now);
     }
+    let drafts = moves::supersede(open, &SupersededReason::Converged, None, now)?;
+    state.audit.extend(drafts);
+    // What was wished for here meanwhile was held.
+    state.replan = true;
+    Ok(())
+}
+
+/// Whether nobody but krate made the other side's value: a write of it is on its way, and nobody has seen it.
+pub(super) fn is_own(state: &ObjectState, rule: &FieldRule<'static>, theirs: &FieldValue<'_>) -> bool {
+    let mut to_come = state.intents.iter().map(|intent| &intent.object).filter(|intent| is_to_come(intent));
+    let wrote = |intent: &ExternalWriteIntent| {
+        payload_value(&intent.spec.payload, &rule.path).is_some_and(|wrote| wrote == *theirs)
+    };
+    !made(Mistake::LostEditAgrees) && to_come.any(wrote)
+}
+
+/// Makes the open conflict about a field one about an edit that krate wrote over, as which it stays until somebody decides.
+pub(super) fn keep(
+    state: &mut ObjectState,
+    scope: &Scope,
+    rule: &FieldRule<'static>,
+    now: Time,
+) -> Result<(), ObserveError> {
+    let Some(open) = state.open_conflict_mut(&rule.path).filter(|open| !is_lost_edit(&open.object)) else {
+        return Ok(());
+    };
     let mut spec = open.object.spec.clone();
     spec.reason = ConflictReason::PreconditionFailed;
     let name = conflict::name(&spec)?;

@@ -81,8 +81,8 @@ fn struck(history: &History, faults: &[Fault]) -> bool {
 
 /// Whether a limit or a refusal holds something up for longer than anybody waits here.
 fn is_waiting(world: &World) -> bool {
-    let held: BTreeSet<String> = world.held().iter().map(|intent| intent.name().to_owned()).collect();
-    let done = |intent: &ExternalWriteIntent| DONE.contains(&intent.phase()) || held.contains(intent.name());
+    let held = world.held();
+    let done = |intent: &ExternalWriteIntent| DONE.contains(&intent.phase()) || held.contains(intent);
     let read = |link: &ExternalObjectLink| link.status.as_ref().is_none_or(|status| !status.needs_hydration);
     let taken = |delivery: &ExternalWebhookDelivery| {
         ["Succeeded", "Ignored", "DeadLettered", "SignatureRejected"].contains(&delivery.phase())
@@ -365,13 +365,13 @@ fn is_echo(written: &serde_json::Value, field: &str, decided: &str) -> bool {
 
 /// S35, and no wish that is never done.
 fn proven(world: &World, wrong: &mut Vec<String>) {
-    let held: BTreeSet<String> = world.held().iter().map(|intent| intent.name().to_owned()).collect();
+    let held = world.held();
     for intent in world.all::<ExternalWriteIntent>() {
         let confirmed = intent.status.as_ref().is_some_and(|status| status.confirmation.is_some());
         if intent.phase() == "Succeeded" && !confirmed {
             wrong.push(format!("S35: {} succeeded without proof", intent.name()));
         }
-        if !DONE.contains(&intent.phase()) && !held.contains(intent.name()) {
+        if !DONE.contains(&intent.phase()) && !held.contains(&intent) {
             wrong.push(format!("never done: {} is {}", intent.name(), intent.phase()));
         }
     }

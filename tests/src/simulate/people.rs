@@ -125,28 +125,36 @@ fn rewrite_line(
     rng: &mut Rng,
     now: DateTime<Utc>,
 ) {
-    let text = format!("there {}", journal.fresh());
-    let old = forge.issue(repository, number).and_then(|issue| issue.body.clone());
     let at = a_line(rng);
-    let body = format!("{}{}", with_line(text_of(old.as_deref()), at, &text), marker_of(old.as_deref()));
-    if forge.by("bob", now).edit_issue(repository, number, IssueEdit::new().body(body)).is_ok() {
-        journal.tell(now, || format!("bob edits line {at} of issue {number} body at the forge: {text:?}"));
-        journal.wrote(false, format!("issue/{number} line {at} of body"), text);
-    }
+    let place = format!("line {at} of body");
+    put_body(forge, repository, journal, number, &place, now, &|old, text| with_line(old, at, text));
 }
 
 fn a_line(rng: &mut Rng) -> usize {
     usize::try_from(rng.below(LINES.len() as u64)).unwrap_or(0)
 }
 
-// Who edits a text in the forge's pages leaves krate's marker at its end (docs/limits.md).
+/// Bob writes another body for an issue at the forge.
 pub(super) fn rewrite(forge: &mut Forge, repository: &str, journal: &mut Journal, number: u64, now: DateTime<Utc>) {
+    put_body(forge, repository, journal, number, "body", now, &|_, text| text.to_owned());
+}
+
+/// Bob makes a new body of the old one and a fresh text. Who edits a text in the forge's pages leaves krate's marker at its end (docs/limits.md).
+fn put_body(
+    forge: &mut Forge,
+    repository: &str,
+    journal: &mut Journal,
+    number: u64,
+    place: &str,
+    now: DateTime<Utc>,
+    make: &dyn Fn(&str, &str) -> String,
+) {
     let text = format!("there {}", journal.fresh());
     let old = forge.issue(repository, number).and_then(|issue| issue.body.clone());
-    let body = format!("{text}{}", marker_of(old.as_deref()));
+    let body = format!("{}{}", make(text_of(old.as_deref()), &text), marker_of(old.as_deref()));
     if forge.by("bob", now).edit_issue(repository, number, IssueEdit::new().body(body)).is_ok() {
-        journal.tell(now, || format!("bob edits issue {number} body at the forge: {text:?}"));
-        journal.wrote(false, format!("issue/{number} body"), text);
+        journal.tell(now, || format!("bob edits issue {number} {place} at the forge: {text:?}"));
+        journal.wrote(false, format!("issue/{number} {place}"), text);
     }
 }
 
