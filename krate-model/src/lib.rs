@@ -17,6 +17,7 @@ pub mod observation;
 pub mod pattern;
 mod resource;
 pub mod schema;
+mod selector;
 pub mod store;
 pub mod validate;
 
@@ -29,6 +30,7 @@ pub use kinds::registry::{
 };
 pub use names::{MAX_LABEL_BYTES, MAX_SUBDOMAIN_BYTES, derived_name, is_dns_label, is_dns_subdomain, named_by_digest};
 pub use resource::{Resource, native_index};
+pub use selector::{NotASelector, Selector};
 
 /// What [`closed_set!`] expands to; not for direct use.
 #[doc(hidden)]

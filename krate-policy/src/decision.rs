@@ -106,7 +106,7 @@ pub struct Reservation {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Version {
-    /// As `Kind/name`.
+    /// As `Kind/name`; of another organization, that shares it, as `Kind/organization/name`.
     pub name: Arc<str>,
     /// Its uid.
     pub uid: Arc<str>,

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use krate_model::Kind;
 use krate_model::kinds::enforcement::{PolicyBinding, PolicyMode};
 use krate_model::kinds::shared::RefFilter;
+use krate_model::{Kind, NotASelector, Selector};
 
 use crate::decision::Version;
 use crate::grant::version;
@@ -22,8 +22,8 @@ pub(crate) struct Guard {
     pub(crate) enforces: bool,
     pub(crate) suspended: bool,
     pub(crate) parameters: BTreeSet<Box<str>>,
-    /// Whether it asks for labels, which a request doesn't tell.
-    pub(crate) by_labels: bool,
+    /// Labels that the object has to have.
+    pub(crate) labels: Option<Result<Selector, NotASelector>>,
     repositories: Names,
     environments: Names,
     pools: Names,
@@ -90,10 +90,11 @@ impl Guard {
             enforces: spec.mode != PolicyMode::Audit,
             suspended: spec.suspend,
             parameters: spec.parameters.keys().map(|name| name.as_str().into()).collect(),
-            by_labels: scope.labels.as_ref().is_some_and(|labels| {
-                labels.match_labels.as_ref().is_some_and(|it| !it.is_empty())
-                    || labels.match_expressions.as_ref().is_some_and(|it| !it.is_empty())
-            }),
+            labels: scope
+                .labels
+                .as_ref()
+                .map(Selector::new)
+                .filter(|labels| labels.as_ref().map_or(true, |labels| !labels.is_empty())),
             repositories: Names::of(&scope.repositories),
             environments: Names::of(&scope.environments),
             pools: Names::of(&scope.runner_pools),
@@ -106,7 +107,7 @@ impl Guard {
     /// Whether it holds whatever a request tells.
     pub(crate) fn is_everywhere(&self) -> bool {
         let names = [&self.repositories, &self.environments, &self.pools, &self.kinds, &self.subject_kinds];
-        !self.by_labels && self.refs.is_none() && names.iter().all(|names| names.0.is_empty())
+        self.labels.is_none() && self.refs.is_none() && names.iter().all(|names| names.0.is_empty())
     }
 
     /// Whether the request falls under it, as far as the request tells.

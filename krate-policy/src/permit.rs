@@ -67,7 +67,8 @@ impl Permit {
             let found = find(snapshot, namespace, &decided.name);
             let same = found.is_some_and(|held| {
                 let is = &held.version;
-                if is_counted { is.uid == decided.uid && is_in_force(&held.item, now) } else { is == decided }
+                let as_it_was = if is_counted { is_in_force(&held.item, now) } else { is.version == decided.version };
+                is.uid == decided.uid && as_it_was
             });
             if !same {
                 return Err(
@@ -79,10 +80,14 @@ impl Permit {
     }
 }
 
-/// The resource that a decision names as `Kind/name`: the organization's, or one of the platform's that it is lent.
+/// The resource that a decision names: as `Kind/name` the organization's, or one of the platform's that it is lent; as `Kind/organization/name` what another
+/// one shares.
 fn find<'s>(snapshot: &'s Snapshot, namespace: &str, name: &str) -> Option<&'s Held> {
     let (kind, name) = name.split_once('/')?;
     let kind: Kind = kind.parse().ok()?;
+    if let Some((owner, name)) = name.split_once('/') {
+        return snapshot.held(kind, snapshot.organizations.get(owner)?, name);
+    }
     let places = [namespace, DEFAULT_SECRET_NAMESPACE, DEFAULT_PLATFORM_NAMESPACE];
     places.into_iter().find_map(|namespace| snapshot.held(kind, namespace, name))
 }

@@ -1,8 +1,10 @@
 //! What is asked: facts only, each with the field names of permission-review.md section 2. Nothing in it is believed but compared.
 
 use core::net::IpAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use krate_model::kinds::enforcement::BudgetScope;
 use krate_model::kinds::grants::{ConfigPurpose, GrantSubjectKind, SecretPurpose};
 use krate_model::kinds::shared::Time;
 use krate_model::{Digest, NotCanonical, canonical_digest};
@@ -168,6 +170,9 @@ pub struct Action {
     /// The provider operation that it comes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Box<str>>,
+    /// The mergeable fields that it changes, such as `spec.title`: each may have a mode of its own. Where none is told, the kind's mode holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Box<str>>,
 }
 
 /// An object, by name and uid.
@@ -184,6 +189,12 @@ pub struct Target {
     /// Its uid, where it is there already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<Box<str>>,
+    /// Its labels, where who asks knows them. A policy about labels holds by these, by those that the snapshot knows, and by `labelsAfter`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Its labels as a write would leave them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels_after: Option<BTreeMap<String, String>>,
 }
 
 /// A named resource, by uid too.
@@ -414,8 +425,6 @@ pub struct NativeAnswer {
 pub struct Usage {
     /// Runs of the stack that have not ended.
     pub concurrent_runs: u64,
-    /// Actions of the subject in the last minute.
-    pub actions_per_minute: u64,
     /// Runs that the rule started in the time that its limit is for.
     pub runs_of_rule: u64,
     /// Spent of the budget, in millionths of a US dollar.
@@ -426,6 +435,27 @@ pub struct Usage {
     pub asked_cost_micros: u64,
     /// Asked for on top of it, for a subagent (P25), in tokens.
     pub asked_tokens: u64,
+    /// Used today, of each budget that the organization's profile has for a day. One that isn't told counts as used up (P11).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub today: Vec<UsedToday>,
+}
+
+/// What was used today within a scope: by the request's rule, by the person that its chain ends at, in its repository, or in its organization. Which day it is
+/// where, who counts knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UsedToday {
+    /// The scope.
+    pub scope: BudgetScope,
+    /// Millionths of a US dollar.
+    #[serde(default)]
+    pub cost_micros: u64,
+    /// Tokens.
+    #[serde(default)]
+    pub tokens: u64,
+    /// Runs that were started.
+    #[serde(default)]
+    pub runs: u64,
 }
 
 impl Request {

@@ -101,6 +101,14 @@ macro_rules! items {
                 }
             }
 
+            /// Its labels.
+            pub(crate) fn labels(&self) -> &BTreeMap<String, String> {
+                static NONE: BTreeMap<String, String> = BTreeMap::new();
+                match self {
+                    $(Self::$kind(object) => object.metadata.labels.as_ref().unwrap_or(&NONE),)+
+                }
+            }
+
             /// What it is called in decisions, with its uid and version.
             fn version(&self) -> Arc<Version> {
                 match self {
@@ -632,11 +640,9 @@ impl Snapshot {
         Organization::of(&self.items.get(self.organization_keys.get(slug)?.borrowed())?.item)
     }
 
-    pub(crate) fn sharing(&self, namespace: &str) -> impl Iterator<Item = &OrgSharingPolicy> {
-        self.standing_for(Kind::OrgSharingPolicy, namespace, "").filter_map(|item| match item {
-            Item::OrgSharingPolicy(policy) => Some(policy.as_ref()),
-            _ => None,
-        })
+    pub(crate) fn sharing(&self, namespace: &str) -> impl Iterator<Item = Known<'_, OrgSharingPolicy>> {
+        let held = self.about.get((Kind::OrgSharingPolicy, [namespace, ""])).into_iter().flat_map(BTreeMap::values);
+        held.filter_map(|held| Some(Known { object: OrgSharingPolicy::of(&held.item)?, version: &held.version }))
     }
 
     /// Whether the platform lends the organization that key of a Secret (of a grant of Secrets) or ConfigMap (R10).

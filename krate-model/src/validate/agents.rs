@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::failure::{Code, Findings};
 use super::path::{Path, ROOT, get, list, map, text};
+use super::references::{cross_organization, cross_organizations};
 use super::rules::Rule;
 use super::work::exactly_when;
 use super::{Subject, Writer};
@@ -31,6 +32,9 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         Kind::AgentMcpServer => mcp_server(subject, findings),
         Kind::AgentSkill => skill(subject, findings),
         Kind::AgentContextLabel => context_label(subject, findings),
+        Kind::AgentStack => {
+            cross_organizations(subject, "sharedRefs", &[Kind::AgentMcpServer, Kind::AgentSkill], findings);
+        }
         Kind::AgentMemorySource => memory_source(subject, findings),
         _ => {}
     }
@@ -91,6 +95,7 @@ fn memory_source(subject: &Subject<'_>, findings: &mut Findings) {
         }
         _ => {}
     }
+    cross_organization(subject, shared, Kind::AgentMemoryRepository, findings);
     let lists = ["repositories", "teams", "stacks", "triggers"];
     if map(subject.spec, "appliesTo").is_some()
         && lists.iter().all(|name| list(subject.spec, &format!("appliesTo.{name}")).is_empty())

@@ -1,5 +1,7 @@
 //! References by name: inside their namespace, or by consent across organizations; what they name may come later (R4, R32, R34).
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::Subject;
@@ -10,7 +12,7 @@ use super::schema::map_keys;
 use super::secrets::shown;
 use super::view::{View, identity};
 use crate::kinds::shared::{Time, parse_time};
-use crate::{API_VERSION, Kind, StorageClass};
+use crate::{API_VERSION, Kind, Selector, StorageClass};
 
 /// A reference that a document holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,15 +145,32 @@ fn resolve(subject: &Subject<'_>, reference: &Reference, findings: &mut Findings
 
 /// A reference to another organization's object of `kind`, at the plain field `spec.<field>` (R4, R34).
 pub(super) fn cross_organization(subject: &Subject<'_>, field: &str, kind: Kind, findings: &mut Findings) {
-    let Some(reference) = get(subject.spec, field) else { return };
-    let at = format!("spec.{field}");
+    if let Some(reference) = get(subject.spec, field) {
+        crossing(subject, reference, &format!("spec.{field}"), &[kind], findings);
+    }
+}
+
+/// References to other organizations' objects of one of the kinds, in the list `spec.<field>`.
+pub(super) fn cross_organizations(subject: &Subject<'_>, field: &str, kinds: &[Kind], findings: &mut Findings) {
+    for (place, reference) in list(subject.spec, field).iter().enumerate() {
+        crossing(subject, reference, &format!("spec.{field}[{place}]"), kinds, findings);
+    }
+}
+
+fn crossing(subject: &Subject<'_>, reference: &Value, at: &str, kinds: &[Kind], findings: &mut Findings) {
     let (Some(organization), Some(own)) = (text(reference, "organization"), text(subject.spec, "organizationRef"))
     else {
         return;
     };
-    if text(reference, "kind") != Some(kind.as_str()) {
-        let message = format!("this field refers to an {kind}");
-        findings.fail_near(format!("{at}.kind"), Rule::r(4), Code::NotSupported, message, Some(kind.as_str()));
+    let Some(kind) = kinds.iter().copied().find(|kind| text(reference, "kind") == Some(kind.as_str())) else {
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+        let message = format!("this field refers to an {}", names.join(" or "));
+        findings.fail_near(format!("{at}.kind"), Rule::r(4), Code::NotSupported, message, names.first().copied());
+        return;
+    };
+    if organization == own {
+        let message = "names the own organization; what is its own is named by the field for it";
+        findings.fail(format!("{at}.organization"), Rule::r(4), Code::Invalid, message);
         return;
     }
     let name = text(reference, "name").unwrap_or_default();
@@ -167,11 +186,11 @@ pub(super) fn cross_organization(subject: &Subject<'_>, field: &str, kind: Kind,
             let message = format!(
                 "no {side} of an OrgSharingPolicy from {organization} to {own} that holds now lets {name} be referred to"
             );
-            findings.fail(&at, Rule::r(4), Code::Forbidden, message);
+            findings.fail(at, Rule::r(4), Code::Forbidden, message);
         }
         Some(side) => {
             let reason = format!("no {side} from {organization} to {own} is among the given documents");
-            findings.unchecked(&at, Rule::r(4), reason);
+            findings.unchecked(at, Rule::r(4), reason);
         }
     }
 }
@@ -214,15 +233,14 @@ impl Consent<'_> {
         })
     }
 
-    /// Whether a selector's `matchLabels` fit the shared object; one with expressions fits nothing that this can see.
+    /// Whether a selector fits the shared object. One that asks for nothing shares nothing, as an empty list does (P15).
     fn is_selected(&self, allowed: &Value) -> bool {
-        let Some(wanted) = get(allowed, "selector.matchLabels").and_then(Value::as_object) else { return false };
-        if wanted.is_empty() || get(allowed, "selector.matchExpressions").is_some() {
-            return false;
-        }
+        let selector = get(allowed, "selector").and_then(|selector| LabelSelector::deserialize(selector).ok());
+        let Some(selector) = selector.and_then(|selector| Selector::new(&selector).ok()) else { return false };
         let namespace = self.view.organization(self.source).and_then(|source| text(source, "spec.namespaceName"));
         let object = namespace.and_then(|namespace| self.view.get(self.kind, namespace, self.name));
-        let labels = object.and_then(|object| get(object, "metadata.labels"));
-        labels.is_some_and(|labels| wanted.iter().all(|(key, value)| labels.get(key) == Some(value)))
+        let labels = object.map(|object| get(object, "metadata.labels").cloned().unwrap_or_default());
+        let labels = labels.and_then(|labels| serde_json::from_value::<Option<_>>(labels).ok());
+        !selector.is_empty() && labels.is_some_and(|labels| selector.matches(&labels.unwrap_or_default()))
     }
 }

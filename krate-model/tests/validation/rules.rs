@@ -212,6 +212,65 @@ fn r4_a_reference_leaves_the_organization_by_offer_and_acceptance_only() {
 }
 
 #[test]
+fn r34_a_selector_shares_what_has_its_labels() {
+    let told_in = |selector: Value, labels: Value| {
+        let refs = json!([{"kind": "ExternalBackendProvider", "selector": selector, "verbs": ["reference"]}]);
+        let mut view = sharing(&[("spec.allowedRefs", refs)]);
+        let provider = with(
+            stored("ExternalBackendProvider/gh"),
+            &[
+                ("metadata.namespace", "krate-org-b".into()),
+                ("metadata.name", "shared".into()),
+                ("metadata.labels", labels),
+                ("spec.organizationRef", "b".into()),
+            ],
+        );
+        view.insert(provider);
+        told(&validate(&shared_binding(), None, &view, &request(Writer::Person)))
+    };
+    let (shared, other) = (json!({"tier": "shared"}), json!({"tier": "own"}));
+    let one_of = json!({"matchExpressions": [{"key": "tier", "operator": "In", "values": ["shared", "open"]}]});
+    for fits in [json!({"matchLabels": {"tier": "shared"}}), one_of.clone()] {
+        assert_eq!(told_in(fits.clone(), shared.clone()), [""; 0], "{fits}");
+        assert_eq!(told_in(fits.clone(), other.clone()), ["spec.sharedProviderRef R4"], "{fits}");
+        assert_eq!(told_in(fits, json!({})), ["spec.sharedProviderRef R4"]);
+    }
+    let unreadable = json!({"matchExpressions": [{"key": "tier", "operator": "Like", "values": ["shared"]}]});
+    for nothing in [json!({}), json!({"matchLabels": {}}), unreadable] {
+        assert_eq!(told_in(nothing.clone(), shared.clone()), ["spec.sharedProviderRef R4"], "{nothing}");
+    }
+}
+
+#[test]
+fn r4_a_stack_refers_to_servers_and_skills_that_are_shared() {
+    let told_of = |kind: &str, organization: &str, refs: Value| {
+        let reference = json!([{"organization": organization, "kind": kind, "name": "shared"}]);
+        let stack = like("AgentStack/repair", &[("spec.sharedRefs", reference)]);
+        let mut view = sharing(&[("spec.allowedRefs", refs.clone())]);
+        let accept = stored("OrgSharingPolicy/to-b");
+        view.insert(with(
+            accept,
+            &[
+                ("metadata.namespace", "krate-org-a".into()),
+                ("metadata.name", "accept".into()),
+                ("spec.side", "accept".into()),
+                ("spec.sourceOrg", "b".into()),
+                ("spec.targetOrg", "a".into()),
+                ("spec.allowedRefs", refs),
+            ],
+        ));
+        told(&validate(&stack, None, &view, &request(Writer::Person)))
+    };
+    let refs = |kind: &str| json!([{"kind": kind, "names": ["shared"], "verbs": ["reference"]}]);
+    for kind in ["AgentMcpServer", "AgentSkill"] {
+        assert_eq!(told_of(kind, "b", refs(kind)), [""; 0]);
+        assert_eq!(told_of(kind, "b", refs("AgentMemorySource")), ["spec.sharedRefs[0] R4"]);
+        assert_eq!(told_of(kind, "a", refs(kind)), ["spec.sharedRefs[0].organization R4"]);
+    }
+    assert_eq!(told_of("AgentToolProfile", "b", refs("AgentToolProfile")), ["spec.sharedRefs[0].kind R4"]);
+}
+
+#[test]
 fn r34_what_is_revoked_stays_revoked() {
     let old = with(stored("OrgSharingPolicy/to-b"), &[("spec.revoked", true.into())]);
     let report = validate(&stored("OrgSharingPolicy/to-b"), Some(&old), &store(), &request(Writer::Person));

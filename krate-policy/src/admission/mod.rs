@@ -28,6 +28,7 @@ mod lends;
 mod stamp;
 mod verbs;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use krate_model::audit::{AuditDraft, AuditOutcome};
@@ -218,6 +219,11 @@ fn of_platform(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decision {
     review::refused(request, snapshot, [Reason::new(Code::MissingRole, "subject", text)])
 }
 
+fn labels(document: &Value) -> BTreeMap<String, String> {
+    let labels = document.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
+    labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
 fn of_organization(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decision {
     let document = write.change.document();
     let namespace = text(document, "/metadata/namespace");
@@ -242,6 +248,8 @@ fn of_organization(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decisi
                 .map(|old| text(old, "/metadata/uid"))
                 .filter(|uid| !uid.is_empty())
                 .map(Into::into),
+            labels: write.change.stored().map(labels),
+            labels_after: write.change.wanted().map(labels),
         });
         // Where the document doesn't tell, who asks has looked it up: a comment's is that of what it is on.
         let told = verbs::repository(kind, document).or_else(|| snapshot.repository_of(namespace, document));
@@ -251,6 +259,7 @@ fn of_organization(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decisi
             request.repository.as_ref().is_some_and(|it| snapshot.bindings(namespace, &it.name).next().is_some());
         request.action.operation =
             verbs::operation(kind, &request.action.verb, write).filter(|_| bound).map(|it| it.as_str().into());
+        request.action.fields = verbs::fields(kind, &request.action.verb, write);
         request.needs.clear();
         let mut decision = review(&request, snapshot);
         // P52: what the first steps hide stays hidden.

@@ -2,7 +2,7 @@
 
 use krate_model::Kind;
 use krate_model::kinds::sets::Operation;
-use krate_model::validate::{Part, commands};
+use krate_model::validate::{Part, commands, mergeable};
 use serde_json::{Map, Value};
 
 use super::{Change, Write, text};
@@ -111,4 +111,14 @@ pub(super) fn operation(kind: Kind, verb: &Verb, write: &Write<'_>) -> Option<Op
         (Kind::Pipeline, Verb::Dispatch) => Operation::RerunPipeline,
         _ => return None,
     })
+}
+
+/// The mergeable fields that an update changes.
+pub(super) fn fields(kind: Kind, verb: &Verb, write: &Write<'_>) -> Vec<Box<str>> {
+    let (Verb::Update, Some(old), Some(new)) = (verb, write.change.stored(), write.change.wanted()) else {
+        return Vec::new();
+    };
+    let at = |document: &Value, path: &str| document.pointer(&format!("/{}", path.replace('.', "/"))).cloned();
+    let changed = mergeable(kind).iter().filter(|field| at(old, field.path) != at(new, field.path));
+    changed.map(|field| field.path.into()).collect()
 }

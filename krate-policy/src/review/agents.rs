@@ -12,14 +12,14 @@ use krate_model::kinds::grants::{AgentRoleBindingPhase, ConfigPurpose, GrantSubj
 use krate_model::kinds::pools::{RunnerPool, RunnerPoolPhase};
 use krate_model::kinds::registry::{Context, StorageClass};
 use krate_model::kinds::sets::TrustTier;
-use krate_model::kinds::shared::{ConfigMapKeyRef, SecretKeyRef};
-use krate_model::kinds::tools::{AgentMcpServer, AgentMcpServerPhase, AgentSkill};
+use krate_model::kinds::shared::{ConfigMapKeyRef, CrossOrgRef, SecretKeyRef};
+use krate_model::kinds::tools::{AgentMcpServer, AgentSkill};
 use krate_model::kinds::triggers::{AgentTriggerRule, AgentTriggerRulePhase, LifecycleState};
 
-use super::Review;
+use super::{Review, parts};
 use crate::reason::Code;
 use crate::request::{Link, LinkBy, Need, SubjectKind, User, Verb};
-use crate::snapshot::{Item, Known};
+use crate::snapshot::{Item, Kept, Known};
 
 /// What acts at one depth: the stack, or a subagent of it. All of them have to allow a thing (P25).
 pub(super) struct Layer<'a> {
@@ -29,6 +29,8 @@ pub(super) struct Layer<'a> {
     pub(super) profile: Option<&'a str>,
     pub(super) servers: &'a BTreeSet<String>,
     pub(super) skills: &'a BTreeSet<String>,
+    /// Servers and skills of other organizations: a stack may name them, a subagent can't.
+    pub(super) shared: &'a [CrossOrgRef],
 }
 
 /// An agent at work, or to be set to work.
@@ -95,6 +97,7 @@ pub(super) fn identify(review: &mut Review<'_>) {
         profile: stack.object.spec.tool_profile_ref.as_deref(),
         servers: &stack.object.spec.mcp_server_refs,
         skills: &stack.object.spec.skill_refs,
+        shared: &stack.object.spec.shared_refs,
     };
     review.used(stack.version, None);
     let mut agent = Agent { stack, layers: vec![layer], rule: None };
@@ -166,26 +169,15 @@ fn inside<'a>(review: &mut Review<'a>, agent: &mut Agent<'a>, link: &'a Link) {
                 profile: subagent.object.spec.tool_profile_ref.as_deref(),
                 servers: &subagent.object.spec.mcp_server_refs,
                 skills: &subagent.object.spec.skill_refs,
+                shared: &[],
             });
             review.used(subagent.version, None);
         }
         SubjectKind::McpServer => {
-            let found = snapshot.get::<AgentMcpServer>(namespace, &link.name);
-            if found.is_none_or(|it| !is_same(it.metadata.uid.as_deref())) {
-                return review.deny(Code::UnknownSubject, "actorChain", unknown);
-            }
-            if !agent.layers.iter().all(|layer| layer.servers.contains(&*link.name)) {
-                review.deny(Code::DelegationDenied, "actorChain", "names an MCP server that isn't the stack's");
-            }
+            part::<AgentMcpServer>(review, agent, link, "names an MCP server that isn't the stack's");
         }
         SubjectKind::Skill => {
-            let found = snapshot.get::<AgentSkill>(namespace, &link.name);
-            if found.is_none_or(|it| !is_same(it.metadata.uid.as_deref())) {
-                return review.deny(Code::UnknownSubject, "actorChain", unknown);
-            }
-            if !agent.layers.iter().all(|layer| layer.skills.contains(&*link.name)) {
-                review.deny(Code::DelegationDenied, "actorChain", "names a skill that isn't the stack's");
-            }
+            part::<AgentSkill>(review, agent, link, "names a skill that isn't the stack's");
         }
         SubjectKind::Runner => {
             let found = snapshot.get::<RunnerPool>(namespace, &link.name);
@@ -207,6 +199,18 @@ fn inside<'a>(review: &mut Review<'a>, agent: &mut Agent<'a>, link: &'a Link) {
         SubjectKind::Team | SubjectKind::Controller | SubjectKind::Unknown(_) => {
             review.deny(Code::UnknownSubject, "actorChain", unknown);
         }
+    }
+}
+
+/// A server or a skill that acts: one that everything else that acts names.
+fn part<R: Kept>(review: &mut Review<'_>, agent: &Agent<'_>, link: &Link, not_named: &'static str) {
+    match parts::find::<R>(review, &link.name) {
+        Some(found) if *found.version.uid == *link.uid => {
+            if !parts::is_named::<R>(agent, &link.name) {
+                review.deny(Code::DelegationDenied, "actorChain", not_named);
+            }
+        }
+        _ => review.deny(Code::UnknownSubject, "actorChain", "names a subject that is not known"),
     }
 }
 
@@ -383,15 +387,20 @@ pub(super) fn closure(review: &mut Review<'_>) -> Vec<Need> {
         let by = user(GrantSubjectKind::Skill, name, skill.metadata.uid.as_deref());
         secrets(&mut needs, &skill.spec.required_secret_refs, &by, &SecretPurpose::Skill);
         configs(&mut needs, &skill.spec.required_config_refs, &by, &ConfigPurpose::SkillConfig);
-        let tool = |name: &String| {
-            let (server, tool) = match name.split_once('/') {
-                Some((server, tool)) => (Some(server.into()), tool),
-                None => (None, name.as_str()),
-            };
-            Need::Tool { name: tool.into(), server, command: Vec::new(), line: None }
-        };
-        needs.extend(skill.spec.required_tools.iter().map(tool));
-        needs.extend(skill.spec.required_mcp_servers.iter().map(|name| Need::McpServer { name: name.as_str().into() }));
+        of_skill(&mut needs, &skill, "");
+    }
+    for shared in &stack.spec.shared_refs {
+        let name = format!("{}/{}", shared.organization, shared.name);
+        match shared.kind.parse() {
+            Ok(Kind::AgentMcpServer) => needs.push(Need::McpServer { name: name.into() }),
+            Ok(Kind::AgentSkill) => {
+                if let Some(skill) = parts::find::<AgentSkill>(review, &name) {
+                    of_skill(&mut needs, skill.object, &format!("{}/", shared.organization));
+                }
+                needs.push(Need::Skill { name: name.into() });
+            }
+            _ => unresolved.push("sharedRefs"),
+        }
     }
     for name in &stack.spec.subagent_refs {
         if snapshot.get::<AgentSubagent>(namespace, name).is_none() {
@@ -413,6 +422,20 @@ pub(super) fn closure(review: &mut Review<'_>) -> Vec<Need> {
         review.deny(Code::StackNotReady, "agentStack", format!("the stack's {field} names what isn't there (P51)"));
     }
     needs
+}
+
+/// The servers and tools that a skill asks for. Names of a shared skill are its own organization's, and each server has to be shared itself (P8).
+fn of_skill(needs: &mut Vec<Need>, skill: &AgentSkill, owner: &str) {
+    let tool = |name: &String| {
+        let (server, tool) = match name.rsplit_once('/') {
+            Some((server, tool)) => (Some(format!("{owner}{server}").into()), tool),
+            None => (None, name.as_str()),
+        };
+        Need::Tool { name: tool.into(), server, command: Vec::new(), line: None }
+    };
+    needs.extend(skill.spec.required_tools.iter().map(tool));
+    let server = |name: &String| Need::McpServer { name: format!("{owner}{name}").into() };
+    needs.extend(skill.spec.required_mcp_servers.iter().map(server));
 }
 
 fn secrets<'k>(
@@ -448,11 +471,14 @@ fn configs<'k>(
 /// What an agent uses by the action itself: the object that it is on.
 pub(super) fn used(review: &Review<'_>) -> Option<Need> {
     let request = review.request;
-    let object = request.object.as_ref().filter(|object| object.organization.is_none() && review.agent.is_some())?;
+    let object = request.object.as_ref().filter(|_| review.agent.is_some())?;
     if request.action.verb != Verb::Use {
         return None;
     }
-    let name = object.name.clone();
+    let name = match object.organization.as_deref() {
+        Some(owner) if *owner != *request.organization => format!("{owner}/{}", object.name).into(),
+        _ => object.name.clone(),
+    };
     match object.kind.parse::<Kind>() {
         Ok(Kind::AgentMcpServer) => Some(Need::McpServer { name }),
         Ok(Kind::AgentSkill) => Some(Need::Skill { name }),
@@ -493,36 +519,4 @@ pub(super) fn has_part(review: &Review<'_>, agent: &Agent<'_>, user: &User) -> b
         }
         _ => false,
     }
-}
-
-/// Whether the server may be used: every layer names it, it is Ready, and for this repository and stack.
-pub(super) fn server<'a>(
-    review: &Review<'a>,
-    agent: &Agent<'_>,
-    name: &str,
-) -> Result<Known<'a, AgentMcpServer>, &'static str> {
-    use krate_model::kinds::tools::{McpHealth, McpScope};
-    if !agent.layers.iter().all(|layer| layer.servers.contains(name)) {
-        return Err("isn't among the MCP servers of everything that acts");
-    }
-    let Some(server) = review.snapshot.get::<AgentMcpServer>(review.namespace, name) else {
-        return Err("isn't there");
-    };
-    let (spec, status) = (&server.spec, server.status.as_ref());
-    let healthy = status.is_some_and(|status| {
-        let up = matches!(status.health, None | Some(McpHealth::Ready | McpHealth::Degraded));
-        status.phase == AgentMcpServerPhase::Ready && up
-    });
-    if spec.suspend || !healthy {
-        return Err("isn't Ready");
-    }
-    let of_stack = spec.allowed_agent_stacks.contains(agent.name());
-    let of_repository = review.request.repository.as_ref().is_some_and(|it| spec.repositories.contains(&*it.name));
-    let fits = match spec.scope {
-        McpScope::Organization => of_stack || spec.allowed_agent_stacks.is_empty(),
-        McpScope::Repository => of_repository && (of_stack || spec.allowed_agent_stacks.is_empty()),
-        McpScope::Stack => of_stack,
-        _ => false,
-    };
-    if fits { Ok(server) } else { Err("isn't for this stack and repository") }
 }

@@ -94,7 +94,7 @@ fn class_of(need: &Need) -> ApprovalClass {
 
 /// What the organization's profile asks of approvals of a class.
 fn rule_for<'a>(review: &Review<'a>, class: &ApprovalClass) -> Option<&'a ApprovalRule> {
-    super::profile(review)?.spec.approvals.iter().find(|rule| rule.class == class.as_str())
+    super::profile(review)?.object.spec.approvals.iter().find(|rule| rule.class == class.as_str())
 }
 
 /// Whether the approval counts for this request, as it is now (P28 to P33, P54).

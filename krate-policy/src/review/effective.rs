@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use krate_model::Kind;
 use krate_model::kinds::agents::AgentServiceAccount;
 use krate_model::kinds::tools::FilesystemPolicy;
 
-use super::{Review, agents};
+use super::{Review, parts};
 use crate::decision::{Effective, GivenHandle};
 use crate::request::Need;
 use crate::tools::Verdict;
@@ -21,14 +22,17 @@ pub(super) fn tell(review: &mut Review<'_>) {
         tools.extend(first.names().filter(everywhere).map(Into::into));
     }
     let least = profiles().map(|tools| tools.map_or(&FilesystemPolicy::None, |tools| tools.files())).min();
-    let names = |refs: &BTreeSet<String>, may: &dyn Fn(&str) -> bool| {
-        refs.iter().filter(|name| may(name)).map(|name| name.as_str().into()).collect()
-    };
     let spec = &agent.stack.spec;
+    let names = |own: &BTreeSet<String>, kind: Kind, may: &dyn Fn(&str) -> bool| {
+        let shared = spec.shared_refs.iter().filter(|it| it.kind == kind.as_str());
+        let shared = shared.map(|it| format!("{}/{}", it.organization, it.name));
+        let may = |name: &String| may(name).then(|| name.as_str().into());
+        own.iter().filter_map(may).chain(shared.filter_map(|name| may(&name))).collect()
+    };
     let mut effective = Effective {
         tools,
-        servers: names(&spec.mcp_server_refs, &|name| agents::server(review, agent, name).is_ok()),
-        skills: names(&spec.skill_refs, &|name| super::tools::skill(review, agent, name).is_ok()),
+        servers: names(&spec.mcp_server_refs, Kind::AgentMcpServer, &|name| parts::server(review, agent, name).is_ok()),
+        skills: names(&spec.skill_refs, Kind::AgentSkill, &|name| parts::skill(review, agent, name).is_ok()),
         filesystem: least.map_or("none", krate_model::ClosedSet::as_str).into(),
         ..Effective::default()
     };

@@ -1,7 +1,10 @@
 //! Step 8: what the subject may spend, how much at once, and how often.
 
+use krate_model::kinds::enforcement::{BudgetScope, PolicyProfile};
+
 use super::{Review, agents};
-use crate::reason::Code;
+use crate::reason::{Code, Reason};
+use crate::snapshot::Known;
 
 pub(super) fn step(review: &mut Review<'_>) {
     let Some(agent) = &review.agent else { return };
@@ -31,5 +34,42 @@ pub(super) fn step(review: &mut Review<'_>) {
     }
     if too_often {
         review.deny(Code::RateLimited, "usage.runsOfRule", "the rule has started as many runs as it may in this time");
+    }
+    if let Some(profile) = super::profile(review) {
+        of_day(review, profile);
+    }
+}
+
+/// The budgets that the organization has for a day, of each scope that the request is in.
+fn of_day(review: &mut Review<'_>, profile: Known<'_, PolicyProfile>) {
+    let Some(agent) = &review.agent else { return };
+    let (by_rule, starts, request) = (agent.rule.is_some(), agents::is_dispatch(review), review.request);
+    let usage = request.usage.clone().unwrap_or_default();
+    for budget in &profile.object.spec.budgets {
+        let is_in = match budget.scope {
+            BudgetScope::Rule => by_rule,
+            BudgetScope::Repository => request.repository.is_some(),
+            _ => true,
+        };
+        if !is_in {
+            continue;
+        }
+        review.used(profile.version, None);
+        let over = |most: Option<i64>, used: u64| most.is_some_and(|most| used > u64::try_from(most).unwrap_or(0));
+        let text = match usage.today.iter().find(|used| used.scope == budget.scope) {
+            None => "isn't told, and counts as used up",
+            Some(used)
+                if over(
+                    budget.cost_micros_per_day,
+                    used.cost_micros.saturating_add(usage.asked_cost_micros.max(1)),
+                ) || over(budget.tokens_per_day, used.tokens.saturating_add(usage.asked_tokens.max(1)))
+                    || starts && over(budget.runs_per_day, used.runs.saturating_add(1)) =>
+            {
+                "leaves nothing for it"
+            }
+            Some(_) => continue,
+        };
+        let text = format!("what was used today of the budget of the {} {text}", budget.scope);
+        review.say(Reason::new(Code::BudgetExceeded, "usage.today", text).by(profile.version.name.clone()));
     }
 }

@@ -10,6 +10,7 @@ mod effective;
 mod identity;
 mod limits;
 mod needs;
+mod parts;
 mod policies;
 mod role;
 mod scope;
@@ -29,7 +30,7 @@ use krate_model::kinds::shared::Time;
 use crate::decision::{Decision, Outcome, Version};
 use crate::reason::{Code, Reason, Severity};
 use crate::request::{Named, Request, Verb};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Known, Snapshot};
 use crate::trust::Trust;
 
 pub use shape::{MAX_ACTORS, MAX_NEEDS, MAX_REQUEST_BYTES, read};
@@ -73,9 +74,8 @@ pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
 }
 
 /// The profile that the organization names.
-fn profile<'a>(review: &Review<'a>) -> Option<&'a PolicyProfile> {
-    let name = review.organization?.spec.policy_profile_ref.as_deref()?;
-    Some(review.snapshot.get(review.namespace, name)?.object)
+fn profile<'a>(review: &Review<'a>) -> Option<Known<'a, PolicyProfile>> {
+    review.snapshot.get(review.namespace, review.organization?.spec.policy_profile_ref.as_deref()?)
 }
 
 /// A no for these reasons alone.

@@ -3,6 +3,8 @@
 //!
 //! A policy asks for trust, which the causes give; so the step is taken after them, and its reasons stand where they belong.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use krate_model::kinds::enforcement::{
     Effect, Engine, FailurePolicy, KrateRule, PolicyExceptionRequest, PolicyExceptionRequestPhase, PolicyProfile,
@@ -114,13 +116,39 @@ fn rule_holds(review: &Review<'_>, guard: &Guard, rule: &KrateRule) -> Holds {
             return Holds::No;
         }
     }
-    if guard.by_labels {
-        return Holds::Unknown("it is about objects with labels, and those of this one aren't known");
+    match &guard.labels {
+        None => {}
+        Some(Err(_)) => return Holds::Unknown("its label selector can't be read"),
+        Some(Ok(selector)) => {
+            let mut known = labels(review).peekable();
+            if known.peek().is_none() {
+                return Holds::Unknown("it is about objects with labels, and those of this one aren't known");
+            }
+            if !known.any(|labels| selector.matches(labels)) {
+                return Holds::No;
+            }
+        }
     }
     if !rule.effect.is_known() {
         return Holds::Unknown("its effect isn't known");
     }
     Holds::Yes(rule.effect.clone(), rule.approval_class.clone())
+}
+
+/// The labels of what is acted on: as the snapshot knows them, as the request tells them, and as they would become.
+fn labels<'r>(review: &'r Review<'_>) -> impl Iterator<Item = &'r BTreeMap<String, String>> {
+    let request = review.request;
+    let own =
+        request.object.as_ref().filter(|it| it.organization.as_ref().is_none_or(|it| *it == request.organization));
+    let named = match (&request.object, review.kind) {
+        (Some(_), _) => own.and_then(|it| Some((it.kind.parse().ok()?, &it.name))),
+        (None, Some(kind @ Kind::Repository)) => request.repository.as_ref().map(|it| (kind, &it.name)),
+        (None, Some(kind @ Kind::AgentStack)) => request.agent_stack.as_ref().map(|it| (kind, &it.name)),
+        (None, _) => None,
+    };
+    let kept = named.and_then(|(kind, name)| review.snapshot.item(kind, review.namespace, name));
+    let told = request.object.as_ref().map(|it| [it.labels.as_ref(), it.labels_after.as_ref()]);
+    kept.map(Item::labels).into_iter().chain(told.into_iter().flatten().flatten())
 }
 
 /// The organization's own template, else the platform's.
@@ -249,13 +277,23 @@ fn write(review: &mut Review<'_>) {
     let binding_version = version(Kind::ExternalBackendBinding, &binding.metadata);
     let by = binding_version.name.clone();
     review.used(&binding_version, None);
-    let own = interface.kinds.iter().find(|it| *it.kind == *request.action.kind).and_then(|it| it.mode.as_ref());
-    let mode = own.unwrap_or(&interface.mode);
-    if !mode.writes() {
-        let text = format!("the mode {mode} writes nothing there");
-        return review.say(Reason::new(Code::ModeForbidsWrite, "action.operation", text).by(by));
+    let of_kind = interface.kinds.iter().find(|it| *it.kind == *request.action.kind);
+    let mode_of_kind = of_kind.and_then(|it| it.mode.as_ref()).unwrap_or(&interface.mode);
+    let mode_of = |path: &str| {
+        let field = of_kind.and_then(|it| it.fields.iter().find(|field| field.path == path));
+        field.and_then(|field| field.mode.as_ref()).unwrap_or(mode_of_kind)
+    };
+    let told = request.action.fields.iter().map(|path| (&**path, mode_of(path)));
+    let whole = request.action.fields.is_empty().then_some(("anything", mode_of_kind));
+    let modes: Vec<(&str, &Mode)> = told.chain(whole).collect();
+    for (what, mode) in modes.iter().filter(|(_, mode)| !mode.writes()) {
+        let text = format!("the mode {mode} lets nobody write {what} there");
+        review.say(Reason::new(Code::ModeForbidsWrite, "action.operation", text).by(by.clone()));
     }
-    if matches!(mode, Mode::ExternalOwned | Mode::ReviewedWrite) {
+    if modes.iter().any(|(_, mode)| !mode.writes()) {
+        return;
+    }
+    if modes.iter().any(|(_, mode)| matches!(mode, Mode::ExternalOwned | Mode::ReviewedWrite)) {
         review.asks.push((ApprovalClass::WriteBack, by.clone()));
     }
     let agent = review.agent.as_ref().filter(|_| agents::is_agents(review)).map(|agent| agent.name().to_owned());

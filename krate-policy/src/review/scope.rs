@@ -1,9 +1,13 @@
 //! Step 2: everything that is named belongs to the organization, or comes through sharing policies of both sides (P6 to P9).
 
-use krate_model::Kind;
+use std::sync::Arc;
+
 use krate_model::kinds::identity::{OrgSharingPolicy, OrgSharingPolicyPhase, SharedVerb, SharingSide};
+use krate_model::kinds::shared::Time;
+use krate_model::{Kind, Selector};
 
 use super::Review;
+use crate::decision::Version;
 use crate::reason::Code;
 use crate::request::{Need, Verb};
 use crate::snapshot::Item;
@@ -31,8 +35,13 @@ pub(super) fn step(review: &mut Review<'_>) {
     if let Some(object) = &request.object {
         let foreign = object.organization.as_deref().filter(|organization| *organization != &*request.organization);
         if let Some(owner) = foreign {
-            match shared(review, owner, &object.kind, &object.name) {
-                Some((version, end)) => review.used(&version, end),
+            let verb = match request.action.verb {
+                Verb::Get | Verb::List | Verb::Watch => Some(SharedVerb::Read),
+                Verb::Use => Some(SharedVerb::Reference),
+                _ => None,
+            };
+            match verb.and_then(|verb| shared(review, owner, &object.kind, &object.name, &verb)) {
+                Some(shared) => shared.used(review),
                 None => review.deny(Code::CrossOrgDenied, "object", NOT_HERE),
             }
         } else if let (Ok(kind), Some(uid)) = (object.kind.parse::<Kind>(), &object.uid)
@@ -55,20 +64,36 @@ pub(super) fn step(review: &mut Review<'_>) {
     }
 }
 
-/// The policies by which `owner` shares that object for the verb of the request: one of each side (P8).
-fn shared(
-    review: &Review<'_>,
-    owner: &str,
-    kind: &str,
-    name: &str,
-) -> Option<(std::sync::Arc<crate::decision::Version>, Option<krate_model::kinds::shared::Time>)> {
-    let request = review.request;
-    let verb = match request.action.verb {
-        Verb::Get | Verb::List | Verb::Watch => SharedVerb::Read,
-        Verb::Use => SharedVerb::Reference,
-        _ => return None,
+/// The policies of both sides by which something of another organization is shared, and when that ends (R34).
+pub(super) struct Shared {
+    policies: [Arc<Version>; 2],
+    end: Option<Time>,
+}
+
+impl Shared {
+    /// Notes that both decided: when either goes, the decision does (P4).
+    pub(super) fn used(&self, review: &mut Review<'_>) {
+        for policy in &self.policies {
+            review.used(policy, self.end);
+        }
+    }
+}
+
+/// What a decision calls a resource of another organization: `Kind/organization/name`.
+pub(super) fn foreign(owner: &str, version: &Version) -> Arc<Version> {
+    let name = version.name.replacen('/', &format!("/{owner}/"), 1).into();
+    Arc::new(Version { name, ..version.clone() })
+}
+
+/// By which policies `owner` shares that object for that verb, if both sides agree (P8).
+pub(super) fn shared(review: &Review<'_>, owner: &str, kind: &str, name: &str, verb: &SharedVerb) -> Option<Shared> {
+    let (request, snapshot) = (review.request, review.snapshot);
+    let namespace = snapshot.organizations.get(owner)?;
+    let labels = || snapshot.item(kind.parse().ok()?, namespace, name).map(Item::labels);
+    // A selector that asks for nothing shares nothing, as an empty list does (P15), and so does one that can't be read.
+    let selects = |selector: &_| {
+        Selector::new(selector).is_ok_and(|it| !it.is_empty() && labels().is_some_and(|labels| it.matches(labels)))
     };
-    let namespace = review.snapshot.organizations.get(owner)?;
     let fits = |policy: &OrgSharingPolicy, side: SharingSide| {
         policy.spec.side == side
             && policy.spec.source_org == owner
@@ -77,12 +102,12 @@ fn shared(
             && policy.status.as_ref().is_some_and(|status| status.phase == OrgSharingPolicyPhase::Active)
             && policy.spec.expires_at.is_none_or(|end| request.now < end)
             && policy.spec.allowed_refs.iter().any(|shared| {
-                // Labels of another organization's object are not known here, so a selector shares nothing yet.
-                shared.kind == kind && shared.verbs.contains(&verb) && shared.names.contains(name)
+                let listed = || shared.names.contains(name) || shared.selector.as_ref().is_some_and(selects);
+                shared.kind == kind && shared.verbs.contains(verb) && listed()
             })
     };
-    let offer = review.snapshot.sharing(namespace).find(|policy| fits(policy, SharingSide::Offer))?;
-    let accept = review.snapshot.sharing(review.namespace).find(|policy| fits(policy, SharingSide::Accept))?;
+    let offer = snapshot.sharing(namespace).find(|policy| fits(policy, SharingSide::Offer))?;
+    let accept = snapshot.sharing(review.namespace).find(|policy| fits(policy, SharingSide::Accept))?;
     let end = [offer.spec.expires_at, accept.spec.expires_at].into_iter().flatten().min();
-    Some((crate::grant::version(Kind::OrgSharingPolicy, &accept.metadata), end))
+    Some(Shared { policies: [foreign(owner, offer.version), Arc::clone(accept.version)], end })
 }

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use krate_model::kinds::forge::Repository;
 use krate_model::kinds::sets::Visibility;
 use krate_model::kinds::shared::PathFilter;
-use krate_model::kinds::tools::{
-    AgentMemorySource, AgentMemorySourcePhase, AgentSkill, AgentSkillPhase, FilesystemPolicy, McpApproval,
-};
+use krate_model::kinds::tools::{AgentMemorySource, AgentMemorySourcePhase, FilesystemPolicy, McpApproval};
 
 use super::agents::{self, Agent};
-use super::{Review, role};
+use super::{Review, parts, role};
 use crate::command::Argv;
 use crate::decision::{NeedOutcome, Outcome, Version};
 use crate::host::Destination;
@@ -40,6 +38,9 @@ pub(super) fn judge(review: &mut Review<'_>, need: &Arc<Need>) {
         Ok((by, outcome)) => {
             let name = by.name.clone();
             review.used(&by, None);
+            if let Some(shared) = parts::sharing(review, need) {
+                shared.used(review);
+            }
             (outcome, Some(name))
         }
         Err((code, text)) => {
@@ -105,11 +106,14 @@ fn for_agent(review: &Review<'_>, agent: &Agent<'_>, need: &Need) -> Answer {
                 Some(server) => tool_of_server(review, agent, server, name),
             }
         }
-        Need::McpServer { name } => match agents::server(review, agent, name) {
-            Ok(server) => Ok((server.version.clone(), Outcome::Allowed)),
+        Need::McpServer { name } => match parts::server(review, agent, name) {
+            Ok(server) => Ok((server.version, Outcome::Allowed)),
             Err(text) => no(text),
         },
-        Need::Skill { name } => skill(review, agent, name),
+        Need::Skill { name } => match parts::skill(review, agent, name) {
+            Ok(skill) => Ok((skill, Outcome::Allowed)),
+            Err(text) => no(text),
+        },
         Need::Host { host, address } => {
             let Ok(to) = Destination::parse(host) else { return no("is no host") };
             let mut by = None;
@@ -172,19 +176,19 @@ fn answer(verdict: Verdict, by: Option<Arc<Version>>) -> Answer {
 
 /// A tool of an MCP server: one that a person reviewed, with the schema that they saw (A62).
 fn tool_of_server(review: &Review<'_>, agent: &Agent<'_>, server: &str, name: &str) -> Answer {
-    let found = match agents::server(review, agent, server) {
+    let found = match parts::server(review, agent, server) {
         Ok(found) => found,
         Err(text) => return Err((Code::McpServerNotReady, format!("{server} {text}"))),
     };
-    let Some(reviewed) = found.spec.reviewed_tools.iter().find(|tool| tool.name == name) else {
+    let Some(reviewed) = found.object.spec.reviewed_tools.iter().find(|tool| tool.name == name) else {
         return Err((Code::ToolDenied, format!("nobody reviewed this tool of {server}")));
     };
-    let status = found.status.as_ref();
+    let status = found.object.status.as_ref();
     let offered = status.and_then(|status| status.discovered_tools.iter().find(|tool| tool.name == name));
     if offered.is_some_and(|offered| offered.schema_digest != reviewed.schema_digest) {
         return Err((Code::ToolDenied, format!("{server} changed it since it was reviewed")));
     }
-    let mut verdict = match found.spec.approval_policy {
+    let mut verdict = match found.object.spec.approval_policy {
         McpApproval::Allow => Verdict::Allowed,
         McpApproval::Prompt | McpApproval::ReadonlyAutoWritePrompt => Verdict::Ask,
         _ => Verdict::Denied("the server's policy denies it"),
@@ -198,29 +202,7 @@ fn tool_of_server(review: &Review<'_>, agent: &Agent<'_>, server: &str, name: &s
             (Some(_), None) => Verdict::Denied("the tool profile isn't there"),
         });
     }
-    answer(verdict, Some(found.version.clone()))
-}
-
-pub(super) fn skill(review: &Review<'_>, agent: &Agent<'_>, name: &str) -> Answer {
-    let no = |text: &str| Err((Code::SkillDenied, text.to_owned()));
-    if !agent.layers.iter().all(|layer| layer.skills.contains(name)) {
-        return no("isn't among the skills of everything that acts");
-    }
-    let Some(skill) = review.snapshot.get::<AgentSkill>(review.namespace, name) else { return no("isn't there") };
-    let spec = &skill.spec;
-    let fits = |list: &std::collections::BTreeSet<String>, found: Option<&str>| {
-        list.is_empty() || found.is_some_and(|found| list.contains(found))
-    };
-    if skill.status.as_ref().is_none_or(|status| status.phase != AgentSkillPhase::Ready) {
-        return no("isn't Ready");
-    }
-    if !fits(&spec.allowed_agent_stacks, Some(agent.name()))
-        || !fits(&spec.compatible_base_agents, Some(&agent.stack.spec.base_agent))
-        || !fits(&spec.task_kinds, review.request.task_kind.as_deref())
-    {
-        return no("isn't for this stack and task");
-    }
-    Ok((skill.version.clone(), Outcome::Allowed))
+    answer(verdict, Some(found.version))
 }
 
 /// Whether anybody may read the repository: what leaves it is no secret then (section 7).

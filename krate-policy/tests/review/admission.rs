@@ -457,7 +457,15 @@ fn p58_an_edit_of_a_synced_object_goes_by_mode_and_write_policy() {
         }),
         json!({"phase": "Ready"}),
     );
-    assert_eq!(codes(&update("cyd", &old, &new, &world.with(9, [read_only]))), ["ModeForbidsWrite"]);
+    assert_eq!(codes(&update("cyd", &old, &new, &world.with(9, [read_only.clone()]))), ["ModeForbidsWrite"]);
+    // S2: the mode of the field that is changed.
+    let mut by_field = read_only.document();
+    by_field["spec"]["interfaces"][0]["kinds"] =
+        json!([{"kind": "Issue", "fields": [{"path": "spec.title", "mode": "bidirectional"}]}]);
+    let by_field = world.with(9, [Item::read(Kind::ExternalBackendBinding, &by_field).unwrap().unwrap()]);
+    assert_eq!(codes(&update("cyd", &old, &new, &by_field)), [""; 0]);
+    let body = with(&new, "/spec/body", json!({"markdown": "Two"}));
+    assert_eq!(codes(&update("cyd", &old, &body, &by_field)), ["ModeForbidsWrite"]);
     assert_eq!(codes(&update("eve", &old, &new, &world)), ["MissingRole"]);
     // What changes nothing asks for no more than looking.
     assert_eq!(codes(&update("cyd", &new, &new, &world)), [""; 0]);

@@ -414,3 +414,54 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn p11_the_budgets_of_a_day_hold_in_each_scope_that_the_request_is_in() {
+    let budgets = json!([
+        {"scope": "organization", "costMicrosPerDay": 100, "runsPerDay": 3},
+        {"scope": "person", "tokensPerDay": 50},
+        {"scope": "rule", "runsPerDay": 1},
+    ]);
+    let items = [
+        item(
+            "Organization",
+            "a",
+            json!({"displayName": "A", "slug": "a", "namespaceName": NS, "policyProfileRef": "strict"}),
+            ready(),
+        ),
+        item(
+            "PolicyProfile",
+            "strict",
+            json!({"organizationRef": "a", "displayName": "Strict", "mode": "enforce", "budgets": budgets}),
+            json!({"phase": "Synced"}),
+        ),
+    ];
+    let world = snapshot().with(8, items);
+    let with = |today: Value, asked_tokens: u64| {
+        asked(&world, |document| document["usage"] = json!({"today": today, "askedTokens": asked_tokens}))
+    };
+    let told = |decision: &Decision| {
+        let over = decision.reasons.iter().filter(|reason| reason.code == Code::BudgetExceeded);
+        over.map(|reason| reason.text.to_string()).collect::<Vec<_>>()
+    };
+    let day = |cost: u64, runs: u64, tokens: u64| {
+        json!([
+            {"scope": "organization", "costMicros": cost, "runs": runs},
+            {"scope": "person", "tokens": tokens},
+        ])
+    };
+    // By hand there is no rule, so its budget is nobody's.
+    let within = with(day(99, 2, 49), 0);
+    assert_eq!((within.outcome, told(&within)), (Outcome::Allowed, vec![]));
+    assert!(within.versions.iter().any(|it| &*it.name == "PolicyProfile/strict"));
+    let spent = |scope: &str| vec![format!("what was used today of the budget of the {scope} leaves nothing for it")];
+    assert_eq!(told(&with(day(100, 2, 49), 0)), spent("organization"));
+    assert_eq!(told(&with(day(99, 3, 49), 0)), spent("organization"));
+    assert_eq!(told(&with(day(99, 2, 50), 0)), spent("person"));
+    assert_eq!(told(&with(day(99, 2, 40), 11)), spent("person"));
+    assert_eq!(told(&with(day(99, 2, 40), 10)), [""; 0]);
+    let unknown =
+        |scope: &str| format!("what was used today of the budget of the {scope} isn't told, and counts as used up");
+    assert_eq!(told(&asked(&world, |_| ())), [unknown("organization"), unknown("person")]);
+    assert_eq!(told(&with(json!([{"scope": "person"}]), 0)), [unknown("organization")]);
+}

@@ -10,6 +10,7 @@ mod laws;
 mod lint;
 mod policies;
 mod reference;
+mod shared;
 mod steps;
 mod who;
 mod world;

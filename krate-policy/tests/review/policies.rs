@@ -4,7 +4,7 @@ use krate_policy::decision::{Decision, Outcome};
 use krate_policy::snapshot::{Item, Snapshot};
 use serde_json::{Value, json};
 
-use super::world::{asked, codes, item, permission, snapshot, user};
+use super::world::{asked, codes, item, permission, snapshot, stack, user};
 
 const UNTIL: &str = "2026-06-01T01:00:00Z";
 
@@ -174,13 +174,56 @@ fn p66_a_denied_name_is_found_in_any_case_and_a_ref_too() {
 fn p11_p45_a_policy_that_cannot_be_judged_denies_unless_its_profile_says_otherwise() {
     for broken in [
         binding(|spec| spec["templateRef"] = json!("gone")),
-        binding(|spec| spec["match"] = json!({"labels": {"matchLabels": {"tier": "one"}}})),
+        binding(|spec| spec["match"] = json!({"labels": {"matchExpressions": [{"key": "tier", "operator": "Like"}]}})),
     ] {
         let closed = plain(&denying().with(9, [broken.clone()]));
         assert_eq!(codes(&closed), ["ExplicitDeny"]);
         let open = plain(&denying().with(9, [broken, profile("failOpen")]));
         assert_eq!((open.outcome, codes(&open)), (Outcome::Allowed, vec!["WouldDeny"]));
     }
+}
+
+#[test]
+fn p66_a_policy_about_labels_holds_by_those_that_an_object_has_had_or_would_get() {
+    let by = |kind: &str| {
+        let template = item(
+            "PolicyTemplate",
+            "no-dispatch",
+            json!({"organizationRef": "a", "displayName": "No runs", "engine": "krate", "targetKinds": [kind], "krate": {"effect": "deny"}}),
+            json!({"phase": "Ready"}),
+        );
+        let guarded = binding(|spec| spec["match"] = json!({"labels": {"matchLabels": {"tier": "one"}}}));
+        denying().with(9, [template, guarded])
+    };
+    // A stack that is set to work, and a repository: their labels are the snapshot's to tell.
+    let labelled = |tier: &str| {
+        let mut document = stack(|_, _| ()).document();
+        document["metadata"]["labels"] = json!({"tier": tier});
+        Item::read(krate_model::Kind::AgentStack, &document).unwrap().unwrap()
+    };
+    let stacks = by("AgentStack");
+    assert_eq!(codes(&plain(&stacks)), [""; 0], "it has none");
+    assert_eq!(codes(&plain(&stacks.with(9, [labelled("two")]))), [""; 0]);
+    assert_eq!(codes(&plain(&stacks.with(9, [labelled("one")]))), ["ExplicitDeny"]);
+    // An issue is in no snapshot: who asks tells its labels, or it isn't known and denied.
+    let issues = by("Issue");
+    let edit = |labels: Value, after: Value| {
+        let decision = asked(&issues, |document| {
+            document["action"] = json!({"verb": "update", "kind": "Issue"});
+            document["object"] = json!({"kind": "Issue", "name": "krate-1"});
+            for (field, value) in [("labels", labels), ("labelsAfter", after)] {
+                if !value.is_null() {
+                    document["object"][field] = value;
+                }
+            }
+            document["needs"] = json!([]);
+        });
+        codes(&decision).contains(&"ExplicitDeny")
+    };
+    let (one, two) = (json!({"tier": "one"}), json!({"tier": "two"}));
+    assert!(edit(Value::Null, Value::Null));
+    assert!(edit(one.clone(), Value::Null) && edit(one.clone(), two.clone()) && edit(two.clone(), one));
+    assert!(!edit(two.clone(), Value::Null) && !edit(two.clone(), two) && !edit(json!({}), Value::Null));
 }
 
 #[test]
@@ -277,6 +320,31 @@ fn writing(snapshot: &Snapshot) -> Decision {
         document["needs"] = json!([]);
         document.as_object_mut().unwrap().remove("agentStack");
     })
+}
+
+#[test]
+fn s2_p58_a_field_may_have_a_mode_of_its_own() {
+    let by_field = |mode: &str| {
+        let fields = json!([{"path": "spec.title", "mode": mode}]);
+        let kinds = json!([{"kind": "Issue", "mode": "read-only", "fields": fields}]);
+        bound(|binding, _| binding["interfaces"][0]["kinds"] = kinds)
+    };
+    let writes = |snapshot: &Snapshot, fields: &[&str]| {
+        let decision = asked(snapshot, |document| {
+            document["action"] =
+                json!({"verb": "update", "kind": "Issue", "operation": "updateIssue", "fields": fields});
+            document["needs"] = json!([]);
+            document.as_object_mut().unwrap().remove("agentStack");
+        });
+        decision.reasons.iter().map(|it| format!("{:?} {}", it.code, it.text)).collect::<Vec<_>>()
+    };
+    assert_eq!(writes(&by_field("bidirectional"), &["spec.title"]), [""; 0]);
+    let no = |what: &str| format!("ModeForbidsWrite the mode read-only lets nobody write {what} there");
+    assert_eq!(writes(&by_field("bidirectional"), &["spec.title", "spec.labels"]), [no("spec.labels")]);
+    assert_eq!(writes(&by_field("bidirectional"), &[]), [no("anything")], "which fields isn't told");
+    assert_eq!(writes(&by_field("read-only"), &["spec.title"]), [no("spec.title")]);
+    let asks = writes(&by_field("reviewed-write"), &["spec.title"]);
+    assert!(asks.len() == 1 && asks[0].starts_with("ApprovalRequired"), "{asks:?}");
 }
 
 #[test]

@@ -1,0 +1,45 @@
+//! Label selectors, read as Kubernetes reads them.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Selector as Parsed, SelectorExt as _};
+
+/// A label selector that was read: which objects it is about, by their labels.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use krate_model::Selector;
+/// let read = |json| Selector::new(&serde_json::from_value(json).unwrap());
+/// let selector = read(serde_json::json!({"matchExpressions": [{"key": "tier", "operator": "In", "values": ["shared"]}]})).unwrap();
+/// assert!(selector.matches(&BTreeMap::from([("tier".to_owned(), "shared".to_owned())])));
+/// assert!(!selector.matches(&BTreeMap::new()));
+/// assert!(read(serde_json::json!({"matchExpressions": [{"key": "tier", "operator": "Like"}]})).is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selector(Parsed);
+
+impl Selector {
+    /// Reads a selector.
+    ///
+    /// # Errors
+    /// [`NotASelector`] where an operator isn't known, or lacks its values.
+    pub fn new(selector: &LabelSelector) -> Result<Self, NotASelector> {
+        Parsed::try_from(selector.clone()).map(Self).map_err(|error| NotASelector(error.to_string()))
+    }
+
+    /// Whether an object with these labels is among them.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.0.matches(labels)
+    }
+
+    /// Whether it asks for nothing: to Kubernetes, such a one is about every object.
+    pub fn is_empty(&self) -> bool {
+        self.0.selects_all()
+    }
+}
+
+/// A label selector that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("is no label selector: {0} (accepted operators: In and NotIn with values, Exists, DoesNotExist)")]
+pub struct NotASelector(String);
