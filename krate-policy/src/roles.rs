@@ -109,7 +109,10 @@ impl Template {
                         Verb::Resolve => kind == Kind::ExternalSyncConflict,
                         Verb::Replay => matches!(kind, Kind::ExternalWebhookDelivery | Kind::ExternalWriteIntent),
                         Verb::Dispatch => {
-                            matches!(kind, Kind::AgentStack | Kind::AgentDispatchRun | Kind::Pipeline)
+                            matches!(
+                                kind,
+                                Kind::AgentStack | Kind::AgentDispatchRun | Kind::AgentTriggerEvent | Kind::Pipeline
+                            )
                         }
                         // Who may set an agent to work may use what it works with.
                         Verb::Use => matches!(

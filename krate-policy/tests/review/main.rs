@@ -14,3 +14,4 @@ mod shared;
 mod steps;
 mod who;
 mod world;
+mod writes;
