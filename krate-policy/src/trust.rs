@@ -4,14 +4,14 @@
 //! a request. What steers an action is every text that can change what it does, so one stranger in the chain makes it a stranger's.
 //!
 //! ```
-//! use krate_policy::trust::{Account, Association, Cause, Level, Source, Standing, Steering, SteeringRole, assess};
+//! use krate_policy::trust::{Account, Association, Cause, Level, Source, Standing, Steering, assess};
 //!
 //! let account = |id| Account { provider: "github", id };
 //! // A maintainer puts a label on a stranger's issue.
 //! let mut label = Cause::new(Source::Label, account("1"));
 //! label.verified = true;
 //! label.gate.association = Some(Association::Owner);
-//! label.steering.push(Steering { role: SteeringRole::Author, account: Some(account("2")), association: Some(Association::None) });
+//! label.steering.push(Steering { account: Some(account("2")), association: Some(Association::None) });
 //! let standing = |who: Account<'_>| if who.id == "1" { Standing::Maintain } else { Standing::Unmapped };
 //! let trust = assess(&[label], standing);
 //! assert_eq!((trust.gate, trust.steering), (Level::Maintainer, Level::External), "leave to run is no trust in the text (P34)");
@@ -181,29 +181,9 @@ pub enum Source {
     Automation,
 }
 
-/// In which way somebody's text or code steers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum SteeringRole {
-    /// Wrote it.
-    Author,
-    /// Edited it last (P37).
-    LastEditor,
-    /// Pushed it.
-    Pusher,
-    /// Is named as a commit's author; that can lower a level and never raise it.
-    CommitAuthor,
-    /// Reviewed it.
-    Reviewer,
-    /// Wrote a part of the context bundle (P56).
-    BundlePart,
-}
-
 /// Somebody whose content can steer the action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Steering<'a> {
-    /// How.
-    pub role: SteeringRole,
     /// Who; absent for somebody without an account.
     pub account: Option<Account<'a>>,
     /// What the provider said.
@@ -253,7 +233,7 @@ pub struct Cause<'a> {
 impl<'a> Cause<'a> {
     /// A cause that `account` started, of which nothing else is known yet: not verified, steered by nobody.
     pub fn new(source: Source, account: Account<'a>) -> Self {
-        let gate = Steering { role: SteeringRole::Author, account: Some(account), association: None };
+        let gate = Steering { account: Some(account), association: None };
         Self {
             source,
             verified: false,

@@ -2,8 +2,7 @@
 #![allow(missing_docs)]
 
 use krate_policy::trust::{
-    Account, Association, Because, Cause, Head, Level, MAX_CAUSES, Source, Standing, Steering, SteeringRole, assess,
-    level,
+    Account, Association, Because, Cause, Head, Level, MAX_CAUSES, Source, Standing, Steering, assess, level,
 };
 use proptest::prelude::*;
 
@@ -21,8 +20,8 @@ fn standing(account: Account<'_>) -> Standing {
     }
 }
 
-fn actor(role: SteeringRole, id: &str, association: Association) -> Steering<'_> {
-    Steering { role, account: Some(account(id)), association: Some(association) }
+fn actor(id: &str, association: Association) -> Steering<'_> {
+    Steering { account: Some(account(id)), association: Some(association) }
 }
 
 fn cause(source: Source, by: &str, association: Association) -> Cause<'_> {
@@ -47,9 +46,21 @@ fn p35_the_level_is_the_lower_of_provider_and_krate() {
         (A::Mannequin, Standing::Write, Level::External),
         (A::AccessLevel(30), Standing::Write, Level::Member),
         (A::AccessLevel(20), Standing::Maintain, Level::Contributor),
+        (A::from_github("OWNER"), Standing::Maintain, Level::Maintainer),
+        (A::from_github("MEMBER"), Standing::Maintain, Level::Maintainer),
+        (A::from_github("COLLABORATOR"), Standing::Maintain, Level::Maintainer),
+        (A::from_github("CONTRIBUTOR"), Standing::Maintain, Level::Contributor),
+        (A::from_github("FIRST_TIME_CONTRIBUTOR"), Standing::Maintain, Level::FirstTime),
+        (A::from_github("FIRST_TIMER"), Standing::Maintain, Level::FirstTime),
+        (A::from_github("MANNEQUIN"), Standing::Maintain, Level::External),
+        (A::from_github("NONE"), Standing::Maintain, Level::External),
         (A::from_github("ROBOT"), Standing::Maintain, Level::External),
+        (A::from_github("member"), Standing::Maintain, Level::External),
     ] {
         assert_eq!(level(Some(association), known), expected, "{association:?} {known:?}");
+    }
+    for (word, expected) in [("MANNEQUIN", A::Mannequin), ("NONE", A::None), ("", A::Unknown)] {
+        assert_eq!(A::from_github(word), expected);
     }
     assert_eq!(level(None, Standing::Maintain), Level::External, "what the provider doesn't say is unknown");
 }
@@ -57,7 +68,7 @@ fn p35_the_level_is_the_lower_of_provider_and_krate() {
 #[test]
 fn p34_a_maintainers_label_gives_leave_and_no_trust() {
     let mut label = cause(Source::Label, "maintainer", Association::Owner);
-    label.steering.push(actor(SteeringRole::Author, "stranger", Association::None));
+    label.steering.push(actor("stranger", Association::None));
     let trust = assess(&[label], standing);
     assert_eq!((trust.gate, trust.steering), (Level::Maintainer, Level::External));
     assert!(trust.is_untrusted());
@@ -74,9 +85,9 @@ fn p34_a_text_that_nobody_is_named_for_is_a_strangers() {
 #[test]
 fn p37_an_edited_text_counts_by_author_and_last_editor() {
     let mut comment = cause(Source::Issue, "member", Association::Member);
-    comment.steering.push(actor(SteeringRole::Author, "member", Association::Member));
+    comment.steering.push(actor("member", Association::Member));
     assert_eq!(assess(std::slice::from_ref(&comment), standing).steering, Level::Member);
-    comment.steering.push(actor(SteeringRole::LastEditor, "stranger", Association::None));
+    comment.steering.push(actor("stranger", Association::None));
     assert_eq!(assess(&[comment], standing).steering, Level::External);
 }
 
@@ -153,7 +164,7 @@ fn associations() -> impl Strategy<Value = Association> {
 
 fn actors() -> impl Strategy<Value = Steering<'static>> {
     let who = prop_oneof![Just("maintainer"), Just("member"), Just("reader"), Just("stranger")];
-    (who, associations()).prop_map(|(who, association)| actor(SteeringRole::Author, who, association))
+    (who, associations()).prop_map(|(who, association)| actor(who, association))
 }
 
 fn causes() -> impl Strategy<Value = Cause<'static>> {

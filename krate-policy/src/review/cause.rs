@@ -5,8 +5,8 @@ use krate_model::kinds::members::{IdentityMappingPhase, Permission};
 use super::{Review, role};
 use crate::decision::TrustReport;
 use crate::reason::Code;
-use crate::request::{CauseActor, CauseEvent, SteeringRole as Role};
-use crate::trust::{Account, Association, Cause, Head, Level, Source, Standing, Steering, SteeringRole, assess};
+use crate::request::{CauseActor, CauseEvent};
+use crate::trust::{Account, Association, Cause, Head, Level, Source, Standing, Steering, assess};
 
 pub(super) fn step(review: &mut Review<'_>) {
     let causes: Vec<Cause> = review.request.cause_chain.iter().map(cause).collect();
@@ -89,14 +89,6 @@ fn head(event: &CauseEvent) -> Option<Head<'_>> {
 
 fn steering(actor: &CauseActor) -> Steering<'_> {
     Steering {
-        role: match actor.role {
-            Role::LastEditor => SteeringRole::LastEditor,
-            Role::Pusher => SteeringRole::Pusher,
-            Role::CommitAuthor => SteeringRole::CommitAuthor,
-            Role::Reviewer => SteeringRole::Reviewer,
-            Role::BundlePart => SteeringRole::BundlePart,
-            _ => SteeringRole::Author,
-        },
         account: actor.account.as_ref().map(|account| Account { provider: &account.provider, id: &account.id }),
         association: match (&actor.association, actor.permission) {
             (Some(word), None) => Some(Association::from_github(word)),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Review;
 use crate::pattern::Domain;
 use crate::reason::{Code, Reason};
-use crate::request::{Need, Request, Verb};
+use crate::request::{Need, Request, SubjectKind, Verb};
 
 /// Largest request, as JSON.
 pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
@@ -65,9 +65,7 @@ pub(super) fn step(review: &mut Review<'_>) {
 
 /// The first thing that is wrong with the request.
 fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
-    let has = |text: &str, bytes: &[u8]| text.bytes().any(|byte| bytes.contains(&byte));
-    let name = |text: &str| !text.is_empty() && text.len() <= MAX_NAME && !has(text, b"/\0\n");
-    let id = |text: &str| !text.is_empty() && text.len() <= MAX_NAME;
+    let (name, id) = (is_name, is_id);
     let text = |text: &str| !text.is_empty() && text.len() <= MAX_TEXT;
     let named = |it: &Option<crate::request::Named>| it.as_ref().is_none_or(|it| name(&it.name) && id(&it.uid));
     let account = |it: &Option<crate::request::AccountRef>| it.as_ref().is_none_or(|it| id(&it.provider) && id(&it.id));
@@ -75,12 +73,15 @@ fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
     if !name(&request.organization) {
         return Some(("organization", "is no name"));
     }
-    if !request.subject.kind.is_known() || !name(&request.subject.name) || !id(&request.subject.uid) {
+    if !request.subject.kind.is_known()
+        || !is_name_of(&request.subject.kind, &request.subject.name)
+        || !id(&request.subject.uid)
+    {
         return Some(("subject", "is none that is known"));
     }
     let link = |link: &crate::request::Link| {
         link.kind.is_known()
-            && name(&link.name)
+            && is_name_of(&link.kind, &link.name)
             && id(&link.uid)
             && account(&link.account)
             && link.by.as_ref().is_none_or(ClosedSet::is_known)
@@ -113,11 +114,15 @@ fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
     if ![&request.action.subresource, &request.action.operation].into_iter().all(optional) {
         return Some(("action", "names no operation"));
     }
+    if request.action.fields.len() > MAX_LIST || !request.action.fields.iter().all(|it| id(it)) {
+        return Some(("action.fields", "holds at most 256 names of fields"));
+    }
     let object = |object: &crate::request::Target| {
         object.kind.parse::<Kind>().is_ok()
             && name(&object.name)
             && optional(&object.uid)
             && optional(&object.organization)
+            && [&object.labels, &object.labels_after].into_iter().flatten().all(|labels| labels.len() <= MAX_LIST)
     };
     if !request.object.as_ref().is_none_or(object) {
         return Some(("object", "is no object of a kind that is known"));
@@ -138,9 +143,13 @@ fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
     if request.needs.len() > MAX_NEEDS || !request.needs.iter().all(|it| need(it)) {
         return Some(("needs", "holds at most 256 needs, each with its names"));
     }
-    let lists = request.approvals.len().max(request.native.len()) <= MAX_LIST;
+    let today = request.usage.as_ref().map_or(0, |usage| usage.today.len());
+    let lists = request.approvals.len().max(request.native.len()).max(today) <= MAX_LIST;
     if !lists || !request.approvals.iter().all(|it| name(it)) {
-        return Some(("approvals", "holds at most 256 names of approvals"));
+        return Some((
+            "approvals",
+            "holds at most 256 names of approvals; native and usage.today hold at most 256, too",
+        ));
     }
     if request.preconditions.len() > MAX_LIST || !request.preconditions.values().all(|it| is_shallow(it, MAX_DEPTH)) {
         return Some(("preconditions", "is nested too deeply"));
@@ -148,10 +157,25 @@ fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
     None
 }
 
+fn is_name(text: &str) -> bool {
+    is_id(text) && !text.bytes().any(|byte| b"/\0\n".contains(&byte))
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_NAME
+}
+
+/// Whether it names a server or a skill: of the organization, or of another one as `<organization>/<name>` (R4).
+fn is_part(text: &str) -> bool {
+    text.split_once('/').map_or_else(|| is_name(text), |(owner, bare)| is_name(owner) && is_name(bare))
+}
+
+fn is_name_of(kind: &SubjectKind, text: &str) -> bool {
+    if matches!(kind, SubjectKind::McpServer | SubjectKind::Skill) { is_part(text) } else { is_name(text) }
+}
+
 fn need(need: &Need) -> bool {
-    let has = |text: &str, bytes: &[u8]| text.bytes().any(|byte| bytes.contains(&byte));
-    let name = |text: &str| !text.is_empty() && text.len() <= MAX_NAME && !has(text, b"/\0");
-    let id = |text: &str| !text.is_empty() && text.len() <= MAX_NAME;
+    let (name, id) = (is_name, is_id);
     let user = |user: &crate::request::User| user.kind.is_known() && name(&user.name) && name(&user.uid);
     match need {
         Need::Secret { user: by, name: target, namespace, key, purpose } => {
@@ -167,13 +191,14 @@ fn need(need: &Need) -> bool {
         Need::Tool { name: it, server, command, line } => {
             let text = |text: &str| text.len() <= MAX_TEXT;
             id(it)
-                && server.as_deref().is_none_or(name)
+                && server.as_deref().is_none_or(is_part)
                 && command.len() <= MAX_LIST
                 && command.iter().all(|word| text(word))
                 && line.as_deref().is_none_or(text)
                 && (command.is_empty() || line.is_none())
         }
-        Need::McpServer { name: it } | Need::Skill { name: it } | Need::Pool { name: it } => name(it),
+        Need::McpServer { name: it } | Need::Skill { name: it } => is_part(it),
+        Need::Pool { name: it } => name(it),
         Need::Host { host: it, .. } | Need::Target { action: it } => id(it),
     }
 }

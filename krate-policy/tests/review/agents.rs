@@ -465,3 +465,156 @@ fn p11_the_budgets_of_a_day_hold_in_each_scope_that_the_request_is_in() {
     assert_eq!(told(&asked(&world, |_| ())), [unknown("organization"), unknown("person")]);
     assert_eq!(told(&with(json!([{"scope": "person"}]), 0)), [unknown("organization")]);
 }
+
+#[test]
+fn p51_what_is_asked_for_and_found_is_judged_once() {
+    let pool =
+        item("RunnerPool", "small", json!({"organizationRef": "a", "warmReplicas": 0, "maxReplicas": 1}), ready());
+    let world = snapshot().with(8, [pool, stack(|spec, _| spec["runnerPool"] = json!("small"))]);
+    let decision = asked(&world, |document| document["needs"] = json!([{"type": "pool", "name": "small"}]));
+    assert_eq!(needs_of(&decision), ["pool small Allowed"]);
+    assert_eq!(decision.effective.unwrap().pool.as_deref(), Some("small"));
+    let server = json!({"organizationRef": "a", "transport": "stdio", "command": "docs", "scope": "organization"});
+    let world = world.with(
+        9,
+        [item("AgentMcpServer", "docs", server, ready()), stack(|spec, _| spec["mcpServerRefs"] = json!(["docs"]))],
+    );
+    let decision = asked(&world, |document| {
+        document["action"] = json!({"verb": "use", "kind": "AgentMcpServer"});
+        document["object"] = json!({"kind": "AgentMcpServer", "name": "docs", "uid": "u-docs"});
+        document["needs"] = json!([{"type": "mcp-server", "name": "docs"}]);
+    });
+    assert_eq!(needs_of(&decision), ["mcp-server docs Allowed"]);
+}
+
+#[test]
+fn p27_p55_the_effective_set_holds_what_was_given_and_each_class_is_asked_for_by_its_name() {
+    let network = json!({"allowHosts": ["example.com"]});
+    let world = snapshot().with(
+        8,
+        [
+            profile("p", json!({"networkPolicy": network, "nativeTools": {"git": true}, "approvalPolicyByTool": {"git": "prompt"}})),
+            stack(|spec, _| {
+                spec["toolProfileRef"] = json!("p");
+                spec["writeBackPolicy"] = json!({"allowedTargets": ["issue-comment", "branch-push"], "requireApproval": false});
+            }),
+        ],
+    );
+    let needs = json!([
+        {"type": "host", "host": "example.com"}, {"type": "target", "action": "issue-comment"},
+        {"type": "target", "action": "branch-push"}, {"type": "tool", "name": "git"},
+    ]);
+    let trusted = asked(&world, |document| document["needs"] = needs.clone());
+    let effective = trusted.effective.as_ref().unwrap();
+    assert_eq!(
+        (&*effective.hosts, &*effective.targets),
+        (&["example.com".into()][..], &["issue-comment".into(), "branch-push".into()][..])
+    );
+    // For a stranger each of them is asked for, under the name of its class.
+    let asked_for = asked(&world, |document| {
+        document["needs"] = needs;
+        document["causeChain"][0]["steering"] =
+            json!([{"role": "author", "account": {"provider": "gh", "id": "99"}, "association": "NONE"}]);
+    });
+    let mut classes: Vec<&str> = asked_for.required_approvals.iter().map(|it| &*it.class).collect();
+    classes.sort_unstable();
+    assert_eq!(classes, ["branch-push", "network", "tool-use", "write-back"]);
+}
+
+#[test]
+fn p19_p27_a_configuration_is_suggested_as_one_and_no_list_of_secrets_holds_for_it() {
+    let world = snapshot().with(8, [stack(|spec, _| spec["secretPolicy"] = json!({"allowedSecretRefs": ["model"]}))]);
+    let need = json!([{
+        "type": "config", "user": {"kind": "agent-stack", "name": "repair", "uid": "u-repair"}, "name": "settings",
+        "key": "theme", "purpose": "mcp-config",
+    }]);
+    let lacking = asked(&world, |document| document["needs"] = need.clone());
+    let suggested = &lacking.missing_grants[0].suggested;
+    assert!(suggested.contains("kind: AgentConfigGrant") && suggested.contains("configMapRef:"), "{suggested}");
+    let secret = asked(&world, |document| document["needs"][0]["name"] = json!("other"));
+    assert!(secret.missing_grants[0].suggested.contains("secretRef:"));
+    let config = item(
+        "AgentConfigGrant",
+        "settings",
+        json!({
+            "organizationRef": "a", "subject": {"kind": "agent-stack", "name": "repair"}, "configMapRef": {"name": "settings", "keys": ["theme"]},
+            "purpose": "mcp-config", "allowedRepositories": ["krate"], "allowedRefs": {"include": ["refs/heads/**"]},
+            "allowedTriggerSources": ["manual"],
+        }),
+        json!({"phase": "Active", "subjectUid": "u-repair", "targetUid": "u-settings"}),
+    );
+    let keys = Some(["theme".into()].into());
+    let world = world.with(9, [config]).with_config_map(9, NS, "settings", Metadata { uid: "u-settings".into(), keys });
+    let given = asked(&world, |document| document["needs"] = need.clone());
+    assert_eq!((given.outcome, codes(&given)), (Outcome::Allowed, vec![]));
+    // Its handle is looked at again as that of a Secret is.
+    let version = given.versions.iter().find(|it| it.name.starts_with("AgentConfigGrant")).unwrap().clone();
+    let handle = Handle::new(version, [NS, "settings"], "theme", "run-1/1", 7);
+    let now = "2026-06-01T00:00:00Z".parse().unwrap();
+    assert_eq!(handle.check("a", 7, now, &world), Ok(()));
+    let other = Metadata { uid: "u-other".into(), keys: None };
+    assert!(handle.check("a", 7, now, &world.with_config_map(9, NS, "settings", other)).is_err());
+}
+
+#[test]
+fn p19_a_need_of_no_part_of_the_stack_keeps_the_code_of_its_grant() {
+    // The grant has ended: that is told, and not that the user isn't the stack's.
+    let ended = named_grant_of("subagent", "nobody", |spec| spec["expiresAt"] = json!("2026-06-01T00:00:00Z"));
+    let decision = asked(&snapshot().with(8, [ended]), |document| {
+        document["needs"][0]["user"] = json!({"kind": "subagent", "name": "nobody", "uid": "u-nobody"});
+    });
+    assert_eq!(codes(&decision), ["GrantExpired"]);
+    let stands = named_grant_of("subagent", "nobody", |_| ());
+    let decision = asked(&snapshot().with(8, [stands]), |document| {
+        document["needs"][0]["user"] = json!({"kind": "subagent", "name": "nobody", "uid": "u-nobody"});
+    });
+    assert_eq!(codes(&decision), ["GrantScopeMismatch"]);
+}
+
+fn named_grant_of(kind: &str, name: &str, change: impl FnOnce(&mut Value)) -> Item {
+    super::world::named_grant("theirs", |spec, status| {
+        spec["subject"] = json!({"kind": kind, "name": name});
+        status["subjectUid"] = json!(format!("u-{name}"));
+        change(spec);
+    })
+}
+
+#[test]
+fn p35_every_trigger_source_is_known_and_no_other_word_is() {
+    for event in [
+        "push",
+        "tag",
+        "release",
+        "pull-request",
+        "review",
+        "issue",
+        "issue-comment",
+        "pull-request-comment",
+        "label",
+        "ci",
+        "schedule",
+        "manual",
+        "webhook",
+        "agent",
+        "external-sync",
+        "memory",
+    ] {
+        let decision = asked(&snapshot(), |document| document["causeChain"][0]["event"] = json!(event));
+        assert!(decision.reasons.iter().all(|it| !it.text.contains("no known source")), "{event}");
+    }
+    let decision = asked(&snapshot(), |document| document["causeChain"][0]["event"] = json!("rumour"));
+    assert!(codes(&decision).contains(&"UntrustedCause"));
+    // GitLab's levels are read as numbers, and two answers for one question are none.
+    let with = |association: Value, level: Value| {
+        asked(&snapshot(), |document| {
+            document["causeChain"][0]["event"] = json!("push");
+            document["causeChain"][0]["gate"]["association"] = association;
+            document["causeChain"][0]["gate"]["permission"] = level;
+        })
+    };
+    let steering = |association: Value, level: Value| with(association, level).trust.unwrap().steering.to_string();
+    assert_eq!(steering(Value::Null, json!(40)), "maintainer");
+    assert_eq!(steering(Value::Null, json!(20)), "contributor");
+    assert_eq!(steering(json!("MEMBER"), Value::Null), "maintainer");
+    assert_eq!(steering(json!("MEMBER"), json!(40)), "external");
+}

@@ -106,3 +106,65 @@ fn p46_an_explanation_says_who_what_and_what_would_help() {
     let text = explain(&request, &review(&request, &asking()));
     assert!(text.contains("once a person has agreed") && text.contains("secret-access"), "{text}");
 }
+
+#[test]
+fn p32_p33_what_an_approval_has_come_to_counts_whoever_said_yes_before() {
+    for (phase, code) in [
+        ("Used", "ApprovalUsed"),
+        ("Denied", "ApprovalDenied"),
+        ("Expired", "ApprovalExpired"),
+        ("Voided", "ApprovalStale"),
+        ("Withdrawn", "ApprovalStale"),
+    ] {
+        let found = presented(|_, status| status["phase"] = json!(phase));
+        assert!(found.contains(&code), "{phase}: {found:?}");
+    }
+    assert_eq!(presented(|_, status| status["phase"] = json!("Pending")), [""; 0], "its answers count, not the phase");
+}
+
+#[test]
+fn p30_a_party_is_found_by_name_by_uid_and_by_every_account() {
+    let no_party = |spec: &mut Value, _: &mut Value| spec["requestedBy"] = json!({"kind": "controller", "name": "c"});
+    assert_eq!(presented(no_party), [""; 0]);
+    let approver = |actor: Value| {
+        presented(|spec, status| {
+            no_party(spec, status);
+            status["decisions"][0]["by"] = actor;
+        })
+    };
+    let selfish = |actor: Value| approver(actor).contains(&"SelfApproval");
+    // In the actor chain: Ada, by her name, or under another name by her uid.
+    assert!(selfish(json!({"kind": "user", "name": "ada", "uid": "u-other"})));
+    assert!(selfish(json!({"kind": "user", "name": "bob", "uid": "u-ada"})));
+    // By an account of the cause: the gate's is Ada's, provider and id.
+    let account = |provider: &str, id: &str| json!({"kind": "user", "name": "bob", "uid": "u-bob", "account": {"provider": provider, "id": id}});
+    assert!(selfish(account("gh", "1")));
+    assert!(!selfish(account("gl", "1")) && !selfish(account("gh", "2")) && !selfish(account("gl", "2")));
+}
+
+#[test]
+fn p31_an_approver_is_one_of_those_that_the_profile_names_by_role_or_team() {
+    let with = |roles: &[&str], teams: &[&str], members: &[&str]| {
+        let organization =
+            json!({"displayName": "A", "slug": "a", "namespaceName": "krate-org-a", "policyProfileRef": "strict"});
+        let profile = json!({
+            "organizationRef": "a", "displayName": "Strict", "mode": "enforce",
+            "approvals": [{"class": "secret-access", "approvers": {"roles": roles, "teams": teams}}],
+        });
+        let team = json!({"organizationRef": "a", "displayName": "Security", "members": members});
+        let items = [
+            item("Organization", "a", organization, json!({"phase": "Ready"})),
+            item("PolicyProfile", "strict", profile, json!({"phase": "Synced"})),
+            item("Team", "security", team, json!({"phase": "Ready"})),
+        ];
+        let asking = asking().with(9, items);
+        // The profile isn't what the approval is bound to, so that it can be changed while one waits.
+        let snapshot = asking.with(10, [approval(|_, _| ())]);
+        codes(&asked(&snapshot, |document| document["approvals"] = json!(["yes"])))
+    };
+    assert_eq!(with(&[], &[], &[]), [""; 0], "whoever could do it themselves");
+    assert_eq!(with(&[], &["security"], &["bob"]), [""; 0]);
+    assert!(with(&[], &["security"], &["ada"]).contains(&"ApproverNotAllowed"));
+    assert!(with(&["krate-org-admin"], &[], &["bob"]).contains(&"ApproverNotAllowed"));
+    assert_eq!(with(&["krate-org-admin"], &["security"], &["bob"]), [""; 0]);
+}

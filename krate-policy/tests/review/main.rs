@@ -3,6 +3,7 @@
 mod admission;
 mod agents;
 mod approvals;
+mod chain;
 mod differential;
 mod feed;
 mod grants;

@@ -395,3 +395,193 @@ fn p40_case_62_what_the_provider_would_refuse_is_said_beforehand() {
     assert_eq!(codes(&writing(&bound(|_, _| ()).with(9, [manifest("issues:write")]))), ["ProviderPermissionMissing"]);
     assert_eq!(codes(&writing(&bound(|_, _| ()).with(9, [manifest("issues:read")]))), [""; 0]);
 }
+
+#[test]
+fn p11_a_policy_holds_by_its_engine_and_with_the_parameters_that_it_needs() {
+    let with = |engine: &str, parameter: Option<Value>, values: Value| {
+        let mut template = template(&json!({"effect": "require-approval", "approvalClass": "run-start"})).document();
+        template["spec"]["engine"] = json!(engine);
+        if let Some(parameter) = parameter {
+            template["spec"]["parameters"] = json!([parameter]);
+        }
+        let template = Item::read(krate_model::Kind::PolicyTemplate, &template).unwrap().unwrap();
+        codes(&plain(&denying().with(9, [template, binding(|spec| spec["parameters"] = values)])))
+    };
+    let (asks, denies) = (["ApprovalRequired"], ["ExplicitDeny"]);
+    assert_eq!(with("krate", None, json!({})), asks);
+    let needed = json!({"name": "limit", "type": "string", "required": true});
+    assert_eq!(with("krate", Some(needed.clone()), json!({})), denies, "it can't be judged");
+    assert_eq!(with("krate", Some(needed.clone()), json!({"limit": "1"})), asks);
+    assert_eq!(with("krate", Some(needed), json!({"other": "1"})), denies);
+    let default = json!({"name": "limit", "type": "string", "required": true, "default": "1"});
+    assert_eq!(with("krate", Some(default), json!({})), asks);
+    let optional = json!({"name": "limit", "type": "string", "required": false});
+    assert_eq!(with("krate", Some(optional), json!({})), asks);
+    // Others judge these, where they are installed; what nobody judges is a no.
+    assert_eq!((with("cel", None, json!({})), with("kyverno", None, json!({}))), (vec![], vec![]));
+    assert_eq!(with("rego", None, json!({})), denies);
+}
+
+#[test]
+fn p68_an_exception_is_for_its_object_and_subject_by_uid_where_it_says_one() {
+    let lifts = |object: Value, change: fn(&mut Value, &mut Value)| {
+        let decision = asked(&denying().with(9, [exception(change)]), |document| {
+            if !object.is_null() {
+                document["object"] = object;
+            }
+        });
+        !codes(&decision).contains(&"ExplicitDeny")
+    };
+    let stack = |spec: &mut Value, _: &mut Value| spec["resourceRef"] = json!({"kind": "AgentStack", "name": "repair"});
+    let named = json!({"kind": "AgentStack", "name": "repair", "uid": "u-repair"});
+    assert!(lifts(named.clone(), stack));
+    assert!(!lifts(Value::Null, stack), "the request is about no such object");
+    let mut own = named.clone();
+    own["organization"] = json!("a");
+    assert!(lifts(own, stack), "its own organization, by name");
+    let mut other_kind = named.clone();
+    other_kind["kind"] = json!("AgentTriggerRule");
+    other_kind.as_object_mut().unwrap().remove("uid");
+    assert!(!lifts(other_kind, stack));
+    let plain = Value::Null;
+    assert!(lifts(plain.clone(), |spec, _| spec["subject"]["uid"] = json!("u-ada")));
+    assert!(!lifts(plain.clone(), |spec, _| spec["subject"]["uid"] = json!("u-before")));
+    assert!(!lifts(plain.clone(), |spec, _| spec["subject"]["kind"] = json!("Team")));
+    // Who asked doesn't give it, by whatever they are called now; and who has only their old name isn't them.
+    let given = |approver: Value| {
+        let made = exception(|_, status| status["approvers"] = json!([approver]));
+        let world = denying().with(9, [made, team(&["ada", "ada-2", "bob"]), user("ada-2")]);
+        !codes(&self::plain(&world)).contains(&"ExplicitDeny")
+    };
+    assert!(given(json!({"kind": "user", "name": "bob", "uid": "u-bob"})));
+    assert!(!given(json!({"kind": "user", "name": "ada", "uid": "u-other"})));
+    assert!(!given(json!({"kind": "user", "name": "ada-2", "uid": "u-ada"})));
+    assert!(given(json!({"kind": "user", "name": "ada-2", "uid": "u-ada-2"})));
+    assert!(given(json!({"kind": "user", "name": "bob"})), "nobody knows who asked by a uid that isn't told");
+}
+
+#[test]
+fn p68_an_approver_has_the_role_that_the_profile_names_as_who_they_are_now() {
+    let role = |change: fn(&mut Value, &mut Value)| {
+        let mut spec = json!({
+            "organizationRef": "a", "subject": {"kind": "user", "name": "bob"},
+            "roleRef": {"kind": "RoleTemplate", "name": "krate-agent-approver"}, "scope": {"kind": "organization"},
+        });
+        let mut status = json!({"phase": "Synced", "subjectUid": "u-bob"});
+        change(&mut spec, &mut status);
+        item("AgentRoleBinding", "bob-approves", spec, status)
+    };
+    let profile = |roles: &[&str], teams: &[&str]| {
+        let mut profile = profile("failClosed").document();
+        profile["spec"]["exceptionPolicy"]["approvers"] = json!({"roles": roles, "teams": teams});
+        Item::read(krate_model::Kind::PolicyProfile, &profile).unwrap().unwrap()
+    };
+    let given = |profile: Item, role: Item| {
+        let world = denying().with(9, [exception(|_, _| ()), profile, role, team(&[])]);
+        !codes(&plain(&world)).contains(&"ExplicitDeny")
+    };
+    let approver = ["krate-agent-approver"];
+    assert!(given(profile(&approver, &[]), role(|_, _| ())));
+    assert!(given(profile(&approver, &["nobody"]), role(|_, _| ())));
+    assert!(!given(profile(&["krate-org-admin"], &[]), role(|_, _| ())), "of another role");
+    assert!(!given(profile(&[], &[]), role(|_, _| ())), "where nobody is named, an administrator");
+    assert!(!given(profile(&[], &["security"]), role(|_, _| ())));
+    let mine = profile(&approver, &[]);
+    assert!(!given(mine.clone(), role(|_, status| status["phase"] = json!("Drifted"))));
+    assert!(!given(mine.clone(), role(|_, status| status["subjectUid"] = json!("u-before"))));
+    assert!(!given(mine.clone(), role(|_, status| status["subjectUid"] = Value::Null)));
+    assert!(!given(mine, role(|spec, _| spec["roleRef"]["kind"] = json!("ClusterRole"))));
+}
+
+#[test]
+fn p50_glass_is_broken_for_one_class_of_action() {
+    let admin = || {
+        let spec = json!({"organizationRef": "a", "displayName": "Ada", "email": "ada@example.com", "admin": true});
+        item("User", "ada", spec, json!({"phase": "Active"}))
+    };
+    let broken = |class: &str, action: Value, kind: &str, change: fn(&mut Value)| {
+        let template = item(
+            "PolicyTemplate",
+            "no-dispatch",
+            json!({
+                "organizationRef": "a", "displayName": "Frozen", "targetKinds": [kind], "engine": "krate", "krate": {"effect": "deny"},
+            }),
+            json!({"phase": "Ready"}),
+        );
+        let glass = exception(|spec, _| {
+            spec["breakGlass"] = json!(true);
+            spec["actionClass"] = json!(class);
+            change(spec);
+        });
+        let decision = asked(&denying().with(9, [template, glass, admin()]), |document| {
+            document["action"] = action;
+            document["needs"] = json!([]);
+            document.as_object_mut().unwrap().remove("agentStack");
+        });
+        let found = codes(&decision);
+        assert!(found.contains(&"BreakGlassUsed") != found.contains(&"ExplicitDeny"), "{found:?}");
+        found.contains(&"BreakGlassUsed")
+    };
+    let as_is: fn(&mut Value) = |_| ();
+    let resolve = json!({"verb": "resolve", "kind": "ExternalSyncConflict"});
+    assert!(broken("conflict-resolution", resolve.clone(), "ExternalSyncConflict", as_is));
+    assert!(!broken("merge", resolve, "ExternalSyncConflict", as_is));
+    let merge = |kind: &str| json!({"verb": "merge", "kind": kind});
+    assert!(broken("merge", merge("PullRequest"), "PullRequest", as_is));
+    assert!(!broken("merge", merge("AgentMemoryUpdate"), "AgentMemoryUpdate", as_is), "of no class");
+    let update = json!({"verb": "update", "kind": "Issue", "operation": "updateIssue"});
+    assert!(broken("write-back", update.clone(), "Issue", as_is));
+    assert!(!broken("run-start", update.clone(), "Issue", as_is));
+    assert!(!broken("write-back", update.clone(), "Issue", |spec| spec["requestedBy"]["uid"] = json!("u-before")));
+    assert!(!broken("write-back", update, "Issue", |spec| {
+        spec.as_object_mut().unwrap().remove("actionClass");
+    }));
+}
+
+#[test]
+fn p40_the_installation_is_the_owners_or_the_only_one() {
+    let writes = |installations: Value, owner: Option<&str>| {
+        let manifest = json!({
+            "organizationRef": "a", "providerType": "github", "source": "custom", "adapterRef": "x", "displayName": "GitHub", "schemaVersion": "1", "hosting": ["saas"],
+            "authModes": [], "api": {"rest": true, "graphql": false, "webhook": true}, "identity": {"nativeIdFields": ["id"], "versionFields": []},
+            "versionGranularity": "1s", "bodyFormat": "markdown", "externalRefKeys": [], "rateLimitModel": {"kind": "requests", "per": "installation"},
+            "webhookSignature": [], "interfaces": [{"name": "issueTracking", "supported": true, "objects": ["Issue"], "operations": [{
+                "operation": "updateIssue", "write": true, "permissions": [], "authModes": [], "nativeScopes": ["issues:write"], "idempotency": "native",
+                "restCost": 1, "pointCost": 1, "confirmedBy": [], "responseConfirms": true, "conditional": false, "paging": "none", "pagingStable": false,
+            }], "webhooks": []}],
+        });
+        let bound = bound(|binding, _| match owner {
+            Some(owner) => binding["externalRef"]["owner"] = json!(owner),
+            None => binding["externalRef"] = json!({"repository": "krate"}),
+        });
+        let mut provider = item(
+            "ExternalBackendProvider",
+            "gh",
+            json!({"organizationRef": "a", "providerType": "github", "displayName": "GitHub", "authRef": {"mode": "github-app", "secretRef": {"name": "gh"}}, "capabilities": {"issueTracking": true}}),
+            json!({"phase": "Ready"}),
+        )
+        .document();
+        provider["status"]["installations"] = installations;
+        let provider = Item::read(krate_model::Kind::ExternalBackendProvider, &provider).unwrap().unwrap();
+        let manifest = item("ExternalProviderCapabilityManifest", "github", manifest, json!({}));
+        codes(&writing(&bound.with(9, [provider, manifest])))
+    };
+    let one = |account: Option<&str>, level: &str| {
+        let mut one = json!({"id": "1", "permissions": {"issues": level}});
+        if let Some(account) = account {
+            one["account"] = json!(account);
+        }
+        one
+    };
+    let lacks = ["ProviderPermissionMissing"];
+    assert_eq!(writes(json!([one(Some("other"), "write"), one(Some("acme"), "read")]), Some("acme")), lacks);
+    assert_eq!(writes(json!([one(Some("other"), "read"), one(Some("acme"), "write")]), Some("acme")), [""; 0]);
+    assert_eq!(writes(json!([one(Some("other"), "read")]), Some("acme")), lacks, "the only one");
+    let two = json!([one(Some("other"), "read"), one(Some("more"), "read")]);
+    assert_eq!(writes(two, Some("acme")), [""; 0], "which one it is isn't known: the provider tells");
+    // An owner that isn't told is no account that isn't told.
+    assert_eq!(writes(json!([one(None, "read"), one(Some("more"), "write")]), None), [""; 0]);
+    let mut suspended = one(Some("acme"), "admin");
+    suspended["suspended"] = json!(true);
+    assert_eq!(writes(json!([suspended]), Some("acme")), lacks);
+}

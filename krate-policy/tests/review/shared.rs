@@ -105,6 +105,31 @@ fn r4_p8_a_stack_uses_what_both_sides_share_and_the_decision_names_all_that_deci
 }
 
 #[test]
+fn r4_what_is_shared_is_asked_for_and_acts_by_its_owner_and_name() {
+    let world = world(&both());
+    let chain = |name: &str, uid: &str| {
+        let request = request(|document| {
+            document["subject"] = json!({"kind": "mcp-server", "name": name, "uid": uid});
+            document["actorChain"] = json!([
+                {"kind": "mcp-server", "name": name, "uid": uid, "by": "delegation"},
+                {"kind": "agent-stack", "name": "repair", "uid": "u-repair", "by": "delegation"},
+                {"kind": "user", "name": "ada", "uid": "u-ada"},
+            ]);
+            document["action"] = json!({"verb": "get", "kind": "Issue"});
+            document["needs"] =
+                json!([{"type": "mcp-server", "name": "b/docs"}, {"type": "skill", "name": "b/triage"}]);
+        });
+        codes(&review(&request, &world))
+    };
+    assert_eq!(chain("b/docs", "b-docs"), [""; 0]);
+    assert_eq!(chain("b/docs", "b-other"), ["UnknownSubject"]);
+    assert_eq!(chain("c/docs", "b-docs"), ["UnknownSubject"]);
+    assert_eq!(chain("docs", "b-docs"), ["UnknownSubject"]);
+    assert_eq!(chain("b/docs/x", "b-docs"), ["InvalidRequest"]);
+    assert_eq!(chain("/docs", "b-docs"), ["InvalidRequest"]);
+}
+
+#[test]
 fn p8_r34_without_either_side_or_beyond_it_nothing_is_shared_and_nothing_is_told() {
     let missing = |world: &Snapshot| {
         let decision = asked(world, |_| ());
@@ -244,4 +269,49 @@ fn p4_p21_a_decision_is_over_when_the_other_side_takes_its_offer_back() {
     assert_eq!((stale.code, &*stale.name), (Code::StaleDecision, "OrgSharingPolicy/b/to-a"));
     let changed = world.with(9, [server(|spec| spec["suspend"] = json!(true))]);
     assert_eq!(permit.check(&question, question.now, &changed), Ok(()), "the same version is the same resource");
+}
+
+#[test]
+fn p8_each_part_of_a_sharing_policy_counts_for_a_person_who_reads_too() {
+    let refs = json!([{"kind": "AgentMcpServer", "names": ["docs"], "verbs": ["read"]}]);
+    let plain = world(&refs);
+    let reads = |world: &Snapshot, verb: &str| {
+        let decision = asked(world, |document| {
+            document["action"] = json!({"verb": verb, "kind": "AgentMcpServer"});
+            document["object"] = json!({"kind": "AgentMcpServer", "name": "docs", "organization": "b"});
+            document["needs"] = json!([]);
+            document.as_object_mut().unwrap().remove("agentStack");
+        });
+        !codes(&decision).contains(&"CrossOrgDenied")
+    };
+    for verb in ["get", "list", "watch"] {
+        assert!(reads(&plain, verb), "{verb}");
+    }
+    assert!(!reads(&plain, "use") && !reads(&plain, "update"));
+    for name in ["offer", "accept"] {
+        let changed = |change: &dyn Fn(&mut Value)| {
+            let mut document = side(name, &refs).document();
+            change(&mut document);
+            plain.with(9, [Item::read(krate_model::Kind::OrgSharingPolicy, &document).unwrap().unwrap()])
+        };
+        assert!(reads(&changed(&|_| ()), "get"));
+        for (pointer, value) in [
+            ("/spec/revoked", json!(true)),
+            ("/spec/side", json!("other")),
+            ("/spec/sourceOrg", json!("c")),
+            ("/spec/targetOrg", json!("c")),
+            ("/status/phase", json!("Pending")),
+            ("/spec/expiresAt", json!("2026-06-01T00:00:00Z")),
+            ("/spec/allowedRefs/0/kind", json!("AgentSkill")),
+            ("/spec/allowedRefs/0/names", json!(["other"])),
+        ] {
+            let set = |document: &mut Value| {
+                let (parent, field) = pointer.rsplit_once('/').unwrap();
+                document.pointer_mut(parent).unwrap()[field] = value.clone();
+            };
+            assert!(!reads(&changed(&set), "get"), "{name} {pointer}");
+        }
+        let later = changed(&|document| document["spec"]["expiresAt"] = json!("2026-06-01T00:00:01Z"));
+        assert!(reads(&later, "get"));
+    }
 }

@@ -2,9 +2,9 @@
 
 use krate_policy::decision::Outcome;
 use krate_policy::reason::Code;
-use krate_policy::review::{MAX_REQUEST_BYTES, read};
+use krate_policy::review::{MAX_REQUEST_BYTES, read, review};
 use krate_policy::snapshot::Snapshot;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::{asked, codes, document, item, permission, snapshot, user};
 
@@ -234,4 +234,307 @@ fn p46_an_explanation_tells_each_step_and_the_smallest_change_first() {
     let line = both.lines().find(|line| line.starts_with("What would change it")).unwrap_or_else(|| panic!("{both}"));
     let (grant, role) = (line.find("another grant than AgentSecretGrant/model"), line.find("a role that has it"));
     assert!(grant.is_some() && grant < role, "{line}");
+}
+
+#[test]
+fn p1_p11_each_part_of_a_request_is_well_formed_or_it_is_no_request() {
+    let long = |bytes: usize| "a".repeat(bytes);
+    let is_refused = |pointer: &str, value: Value| {
+        let document = at(pointer, value);
+        let request = serde_json::from_value(document.clone());
+        request.map_or(true, |request| codes(&review(&request, &snapshot())) == ["InvalidRequest"])
+    };
+    // Names, ids and texts, each at the place where it stands: empty, one byte too long, and with what no name has.
+    let names = [
+        "/organization",
+        "/subject/name",
+        "/actorChain/0/name",
+        "/repository/name",
+        "/agentStack/name",
+        "/runnerPool/name",
+        "/object/name",
+        "/needs/0/user/name",
+        "/needs/0/name",
+        "/needs/0/namespace",
+        "/needs/0/key",
+        "/approvals/0",
+        "/needs/1/user/name",
+        "/needs/1/name",
+        "/needs/1/namespace",
+        "/needs/1/key",
+        "/needs/2/source",
+        "/needs/3/server",
+        "/needs/4/name",
+        "/needs/5/name",
+        "/needs/6/name",
+    ];
+    let ids = [
+        "/subject/uid",
+        "/actorChain/0/uid",
+        "/actorChain/0/account/provider",
+        "/actorChain/0/account/id",
+        "/repository/uid",
+        "/agentStack/uid",
+        "/runnerPool/uid",
+        "/object/uid",
+        "/object/organization",
+        "/causeChain/0/event",
+        "/causeChain/0/source",
+        "/causeChain/0/rule",
+        "/causeChain/0/object",
+        "/causeChain/0/run",
+        "/causeChain/0/gate/account/provider",
+        "/causeChain/0/gate/account/id",
+        "/causeChain/0/gate/association",
+        "/causeChain/0/steering/0/association",
+        "/causeChain/0/head/sha",
+        "/causeChain/0/head/repositoryId",
+        "/causeChain/0/base/repositoryId",
+        "/action/subresource",
+        "/action/operation",
+        "/action/fields/0",
+        "/environment",
+        "/triggerSource",
+        "/taskKind",
+        "/credential",
+        "/run",
+        "/needs/0/user/uid",
+        "/needs/3/name",
+        "/needs/7/host",
+        "/needs/8/action",
+    ];
+    for pointer in names.iter().chain(&ids) {
+        for wrong in [String::new(), long(254)] {
+            assert!(is_refused(pointer, json!(wrong)), "{pointer} of {} bytes", wrong.len());
+        }
+    }
+    for pointer in names {
+        for wrong in ["a\0b", "a/b/c", "a\nb"] {
+            assert!(is_refused(pointer, json!(wrong)), "{pointer} = {wrong:?}");
+        }
+    }
+    // Words of closed sets that nobody knows.
+    for pointer in [
+        "/subject/kind",
+        "/actorChain/0/kind",
+        "/actorChain/0/by",
+        "/causeChain/0/gate/role",
+        "/causeChain/0/steering/0/role",
+        "/action/verb",
+        "/action/kind",
+        "/object/kind",
+        "/needs/0/user/kind",
+        "/needs/0/purpose",
+        "/needs/1/purpose",
+        "/needs/9/entry",
+    ] {
+        assert!(is_refused(pointer, json!("whatever")), "{pointer}");
+    }
+    for (pointer, wrong) in [
+        ("/ref", "main"),
+        ("/ref", ""),
+        ("/path", "../x"),
+        ("/path", ""),
+        ("/needs/2/path", "../x"),
+        ("/needs/9/path", "/x"),
+    ] {
+        assert!(is_refused(pointer, json!(wrong)), "{pointer} = {wrong:?}");
+    }
+    // Lists and texts at their longest, and one beyond.
+    let many = |one: Value, count: usize| Value::Array(vec![one; count]);
+    let (full, line) = (full(), long(4096));
+    let path = |bytes: usize| json!(format!("{}a", "a/".repeat(bytes / 2)));
+    let tool = |word: &str, count: usize| json!([{"type": "tool", "name": "shell", "command": vec![word; count]}]);
+    for (pointer, most, beyond) in [
+        (
+            "/causeChain/0/steering",
+            many(full["causeChain"][0]["steering"][0].clone(), 256),
+            many(full["causeChain"][0]["steering"][0].clone(), 257),
+        ),
+        ("/causeChain", many(full["causeChain"][0].clone(), 64), many(full["causeChain"][0].clone(), 65)),
+        ("/action/fields", many(json!("spec.title"), 256), many(json!("spec.title"), 257)),
+        ("/needs", many(full["needs"][4].clone(), 256), many(full["needs"][4].clone(), 257)),
+        ("/approvals", many(json!("yes"), 256), many(json!("yes"), 257)),
+        ("/usage/today", many(json!({"scope": "person"}), 256), many(json!({"scope": "person"}), 257)),
+        ("/needs/3/command", json!(vec!["a"; 256]), json!(vec!["a"; 257])),
+        ("/needs", tool(&line, 1), tool(&long(4097), 1)),
+        ("/path", path(4094), path(4098)),
+        ("/needs/9/path", path(4094), path(4098)),
+        ("/needs/2/path", path(4094), path(4098)),
+        (
+            "/needs",
+            json!([{"type": "tool", "name": "shell", "line": line}]),
+            json!([{"type": "tool", "name": "shell", "line": long(4097)}]),
+        ),
+    ] {
+        assert!(!is_refused(pointer, most), "{pointer} at its longest");
+        assert!(is_refused(pointer, beyond), "{pointer}, one beyond");
+    }
+    assert!(is_refused("/actorChain", json!([])) && is_refused("/causeChain", json!([])));
+    let links: Vec<Value> = (0..9).map(|n| json!({"kind": "user", "name": "ada", "uid": format!("u-{n}")})).collect();
+    assert!(is_refused("/actorChain", json!(links)));
+    assert!(is_refused("/needs/3/line", json!("git status")), "a command and a line");
+    let labels: serde_json::Map<String, Value> = (0..257).map(|n| (n.to_string(), json!("x"))).collect();
+    assert!(is_refused("/object/labels", json!(labels)) && is_refused("/object/labelsAfter", json!(labels)));
+    let deep = |depth: usize| (1..depth).fold(json!(1), |inner, _| json!({"a": inner}));
+    assert!(
+        !is_refused("/preconditions", json!({"a": deep(16)})) && is_refused("/preconditions", json!({"a": deep(17)}))
+    );
+    let fields: serde_json::Map<String, Value> = (0..257).map(|n| (n.to_string(), json!(1))).collect();
+    assert!(is_refused("/preconditions", json!(fields)));
+    assert!(!is_refused("/organization", json!("a")), "as it stands it is one");
+}
+
+/// A request with every field.
+fn full() -> Value {
+    let mut document = document();
+    document["object"] = json!({"kind": "AgentStack", "name": "repair", "uid": "u-repair", "organization": "a"});
+    document["runnerPool"] = json!({"name": "small", "uid": "u-small"});
+    document["actorChain"][0]["account"] = json!({"provider": "gh", "id": "1"});
+    let gate = document["causeChain"][0]["gate"].clone();
+    document["causeChain"][0]["steering"] = json!([gate]);
+    document["causeChain"][0]["head"] = json!({"sha": "a".repeat(40), "repositoryId": "9"});
+    document["causeChain"][0]["base"] = json!({"repositoryId": "9"});
+    document["usage"] = json!({});
+    let user = document["needs"][0]["user"].clone();
+    let secret = document["needs"][0].clone();
+    document["needs"] = json!([
+        secret, {"type": "config", "user": user, "name": "c", "key": "k", "purpose": "mcp-config"},
+        {"type": "memory", "source": "docs", "path": "a"}, {"type": "tool", "name": "shell", "server": "docs", "command": ["a"]},
+        {"type": "pool", "name": "small"}, {"type": "mcp-server", "name": "docs"}, {"type": "skill", "name": "triage"},
+        {"type": "host", "host": "example.com"}, {"type": "target", "action": "issue-comment"}, {"type": "path", "path": "a"},
+    ]);
+    document["approvals"] = json!(["yes"]);
+    document["action"]["fields"] = json!(["spec.title"]);
+    document
+}
+
+/// The full request with another value at a place.
+fn at(pointer: &str, value: Value) -> Value {
+    let mut document = full();
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    match document.pointer_mut(parent).unwrap() {
+        Value::Array(items) => items[field.parse::<usize>().unwrap()] = value,
+        Value::Object(fields) => {
+            fields.insert(field.to_owned(), value);
+        }
+        other => panic!("{pointer} is in {other}"),
+    }
+    document
+}
+
+#[test]
+fn p1_a_request_is_read_up_to_its_last_byte_and_no_further() {
+    let mut text = serde_json::to_vec(&document()).unwrap();
+    text.resize(MAX_REQUEST_BYTES, b' ');
+    assert!(read(&text).is_ok());
+    text.push(b' ');
+    assert_eq!(read(&text).unwrap_err().code, Code::InvalidRequest);
+}
+
+#[test]
+fn p10_a_team_gives_what_it_has_in_that_repository_and_no_other() {
+    let team = |repository: &str, members: &[&str]| {
+        item(
+            "Team",
+            "core",
+            json!({
+                "organizationRef": "a", "displayName": "Core", "members": members,
+                "repositoryGrants": [{"repository": repository, "permission": "maintain"}],
+            }),
+            json!({"phase": "Ready"}),
+        )
+    };
+    // Ada's own permission is no more than to write; her team's is to maintain.
+    let may = |team: krate_policy::snapshot::Item| {
+        let decision = asked(&snapshot().with(8, [permission("ada", "write"), team]), |_| ());
+        assert!(decision.reasons.iter().all(|it| it.code == Code::MissingRole), "{:?}", decision.reasons);
+        decision.outcome == Outcome::Allowed
+    };
+    assert!(may(team("krate", &["ada"])));
+    assert!(!may(team("other", &["ada"])) && !may(team("krate", &["bob"])));
+    // It counts for how far she is trusted, too.
+    let trust = |team: krate_policy::snapshot::Item| {
+        let decision = asked(&snapshot().with(8, [permission("ada", "read"), team]), |_| ());
+        decision.trust.unwrap().steering.to_string()
+    };
+    assert_eq!(trust(team("krate", &["ada"])), "maintainer");
+    assert_eq!(
+        (trust(team("other", &["ada"])), trust(team("krate", &["bob"]))),
+        ("contributor".into(), "contributor".into())
+    );
+}
+
+#[test]
+fn p10_a_role_reaches_as_far_as_its_scope() {
+    let role = |scope: Value| {
+        item(
+            "AgentRoleBinding",
+            "cyd-maintains",
+            json!({
+                "organizationRef": "a", "subject": {"kind": "user", "name": "ada"},
+                "roleRef": {"kind": "RoleTemplate", "name": "krate-maintainer"}, "scope": scope,
+            }),
+            json!({"phase": "Synced", "subjectUid": "u-ada"}),
+        )
+    };
+    let may = |scope: Value, environment: Option<&str>| {
+        let world = snapshot().with(8, [permission("ada", "read"), role(scope)]);
+        let decision = asked(&world, |document| {
+            if let Some(environment) = environment {
+                document["environment"] = json!(environment);
+            }
+            document["needs"] = json!([]);
+        });
+        assert!(decision.reasons.iter().all(|it| it.code == Code::MissingRole), "{:?}", decision.reasons);
+        decision.outcome == Outcome::Allowed
+    };
+    assert!(may(json!({"kind": "organization"}), None) && may(json!({"kind": "organization"}), Some("production")));
+    assert!(may(json!({"kind": "repository", "name": "krate"}), None));
+    assert!(!may(json!({"kind": "repository", "name": "other"}), None));
+    let production = || json!({"kind": "environment", "name": "production"});
+    assert!(may(production(), Some("production")));
+    assert!(!may(production(), Some("staging")) && !may(production(), None));
+    assert!(!may(json!({"kind": "galaxy", "name": "krate"}), None));
+}
+
+#[test]
+fn p63_an_answer_of_kubernetes_is_about_that_user_verb_and_kind() {
+    let asked_there = snapshot().with_native(true);
+    let answered = |change: &dyn Fn(&mut Value)| {
+        let decision = asked(&asked_there, |document| {
+            let mut answer = json!({
+                "user": "ada", "verb": "dispatch", "kind": "AgentStack", "allowed": true, "at": "2026-06-01T00:00:00Z",
+            });
+            change(&mut answer);
+            document["native"] = json!([answer]);
+        });
+        codes(&decision)
+    };
+    assert_eq!(answered(&|_| ()), [""; 0]);
+    for (field, value) in [("user", "bob"), ("verb", "get"), ("kind", "Issue")] {
+        assert_eq!(answered(&|answer| answer[field] = json!(value)), ["NativeRbacUnavailable"], "{field}");
+        let denied = |answer: &mut Value| {
+            answer[field] = json!(value);
+            answer["allowed"] = json!(false);
+        };
+        assert_eq!(answered(&denied), ["NativeRbacUnavailable"], "a no about another {field} is none");
+    }
+}
+
+#[test]
+fn p7_a_key_of_another_namespace_is_the_platforms_that_it_lends_or_nobodys() {
+    let need = |kind: &str, purpose: &str, namespace: &str| {
+        let decision = asked(&snapshot(), |document| {
+            document["needs"] = json!([{
+                "type": kind, "user": {"kind": "agent-stack", "name": "repair", "uid": "u-repair"}, "name": "model",
+                "key": "api-key", "purpose": purpose, "namespace": namespace,
+            }]);
+        });
+        codes(&decision)
+    };
+    for (kind, purpose) in [("secret", "tool"), ("config", "mcp-config")] {
+        assert_eq!(need(kind, purpose, "krate-org-b"), ["CrossOrgDenied"], "{kind}");
+        assert!(!need(kind, purpose, "krate-org-a").contains(&"CrossOrgDenied"), "{kind} of its own");
+    }
 }

@@ -276,3 +276,149 @@ fn p9_the_platforms_objects_are_its_administrators_own_and_its_controllers_withi
     let other_kind = outcome(&|request| request.subject.kind = krate_policy::request::SubjectKind::Controller);
     assert_eq!(other_kind, Outcome::Denied);
 }
+
+#[test]
+fn p44_an_organization_keeps_an_administrator_who_can_act() {
+    let admin = |name: &str, admin: bool, state: &str| {
+        let mut person = user(name).document();
+        person["spec"]["admin"] = json!(admin);
+        person["spec"]["state"] = json!(state);
+        person
+    };
+    let read = |document: &Value| Item::read(Kind::User, document).unwrap().unwrap();
+    let changes = |others: &[Value], old: &Value, new: Option<&Value>| {
+        let world = denying("").with(9, others.iter().chain([old]).map(read));
+        let change = new.map_or(Change::Delete { old }, |new| Change::Update { old, new });
+        codes(&world, "root", change, Part::Main).contains(&"ExplicitDeny")
+    };
+    let root = admin("root", true, "active");
+    let (no_admin, suspended) = (admin("root", false, "active"), admin("root", true, "suspended"));
+    let second = [admin("eve", true, "active")];
+    for left in [Some(&no_admin), Some(&suspended), None] {
+        assert!(changes(&[], &root, left) && !changes(&second, &root, left), "{left:?}");
+    }
+    // Another who is none, or is suspended, doesn't stay in their place.
+    for other in [admin("eve", false, "active"), admin("eve", true, "suspended")] {
+        assert!(changes(std::slice::from_ref(&other), &root, None), "{other}");
+        assert!(!changes(&[], &other, None), "and may go themselves");
+    }
+    let mut renamed = root.clone();
+    renamed["spec"]["displayName"] = json!("R.");
+    assert!(!changes(&[], &root, Some(&renamed)));
+}
+
+/// Bob may write teams and role bindings of the organization, and maintains krate.
+fn lender() -> Snapshot {
+    let binds = json!({
+        "organizationRef": "a", "subject": {"kind": "user", "name": "bob"}, "roleRef": {"kind": "Role", "name": "teams"}, "scope": {"kind": "organization"},
+        "resourceRules": [{"apiGroups": ["krate.a5c.ai"], "resources": ["teams", "agentrolebindings"], "verbs": ["create", "update"]}],
+    });
+    denying("")
+        .with(9, [item("AgentRoleBinding", "bob-teams", binds, json!({"phase": "Synced", "subjectUid": "u-bob"}))])
+}
+
+#[test]
+fn p44_what_a_team_has_is_lent_to_whoever_joins_and_what_it_is_given_to_all() {
+    let world = lender();
+    let team = |members: &[&str], grants: Value| {
+        let mut team = document("Team", json!({"displayName": "Core", "members": members, "repositoryGrants": grants}));
+        team["spec"].as_object_mut().unwrap().remove("repository");
+        team
+    };
+    let grant = |permission: &str| json!([{"repository": "krate", "permission": permission}]);
+    let writes = |old: &Value, new: &Value| {
+        let world = world.with(10, [Item::read(Kind::Team, old).unwrap().unwrap()]);
+        codes(&world, "bob", Change::Update { old, new }, Part::Main)
+    };
+    let lends = ["EscalationDenied"];
+    // Bob maintains, so he lends that, and not the administration.
+    assert_eq!(writes(&team(&["ada"], json!([])), &team(&["ada"], grant("maintain"))), [""; 0]);
+    assert_eq!(writes(&team(&["ada"], json!([])), &team(&["ada"], grant("admin"))), lends);
+    assert_eq!(writes(&team(&["ada"], grant("admin")), &team(&["ada", "cyd"], grant("admin"))), lends, "who joins");
+    assert_eq!(writes(&team(&["ada", "cyd"], grant("admin")), &team(&["ada"], grant("admin"))), [""; 0], "who leaves");
+    let mut renamed = team(&["ada"], grant("admin"));
+    renamed["spec"]["displayName"] = json!("The core");
+    assert_eq!(writes(&team(&["ada"], grant("admin")), &renamed), [""; 0], "what was there stays");
+    assert_eq!(writes(&team(&["ada"], grant("admin")), &team(&["ada"], grant("maintain"))), [""; 0], "less");
+}
+
+#[test]
+fn p44_a_role_template_is_given_by_those_who_have_all_of_it_there() {
+    let world = lender();
+    let role = |name: &str, scope: Value| {
+        let mut role = document(
+            "AgentRoleBinding",
+            json!({"subject": {"kind": "user", "name": "cyd"}, "roleRef": {"kind": "RoleTemplate", "name": name}, "scope": scope}),
+        );
+        role["spec"].as_object_mut().unwrap().remove("repository");
+        role
+    };
+    let gives = |role: &Value| codes(&world, "bob", Change::Create { new: role }, Part::Main);
+    let krate = || json!({"kind": "repository", "name": "krate"});
+    assert_eq!(gives(&role("krate-maintainer", krate())), [""; 0], "his own, where he has it");
+    let lends = ["EscalationDenied"];
+    assert_eq!(gives(&role("krate-maintainer", json!({"kind": "repository", "name": "other"}))), lends);
+    assert_eq!(gives(&role("krate-maintainer", json!({"kind": "organization"}))), lends);
+    assert_eq!(gives(&role("krate-repository-admin", krate())), lends);
+    assert_eq!(gives(&role("krate-agent-readonly", krate())), lends, "no template of persons");
+    assert_eq!(gives(&role("krate-nobody", krate())), lends);
+}
+
+#[test]
+fn p29_p30_an_answer_is_judged_where_one_is_given_and_nowhere_else() {
+    let world = denying("");
+    let approval = |spec: Value| {
+        let mut approval = document(
+            "AgentApproval",
+            json!({
+                "subject": {"kind": "dispatchRun", "name": "run"}, "class": "secret-access", "action": {"summary": "use the key"},
+                "requestedBy": {"kind": "user", "name": "root", "uid": "u-root"}, "digest": format!("sha256:{}", "0".repeat(64)),
+                "expiresAt": "2026-06-01T12:00:00Z",
+            }),
+        );
+        for (field, value) in spec.as_object().unwrap() {
+            approval["spec"][field] = value.clone();
+        }
+        approval
+    };
+    let answer = json!({"decide": {"id": "1", "verdict": "approved", "digest": format!("sha256:{}", "0".repeat(64))}});
+    let writes = |old: &Value, new: &Value| {
+        let world = world.with(10, [Item::read(Kind::AgentApproval, old).unwrap().unwrap()]);
+        codes(&world, "root", Change::Update { old, new }, Part::Main)
+    };
+    let asked = approval(json!({}));
+    assert_eq!(writes(&asked, &approval(answer.clone())), ["SelfApproval"]);
+    let withdraws = approval(json!({"withdraw": {"id": "2"}}));
+    assert_eq!(writes(&asked, &withdraws), [""; 0], "who asked may take it back");
+    assert_eq!(writes(&approval(answer.clone()), &approval(answer)), [""; 0], "an answer that stands is no new one");
+}
+
+#[test]
+fn p9_a_kind_that_stands_in_either_place_is_the_platforms_only_in_its_namespace() {
+    let world = denying("").with_platform_admin("pia", "u-pia").with(9, [user("pia")]);
+    let template = |namespace: &str| {
+        let mut template =
+            document("PolicyTemplate", json!({"displayName": "T", "targetKinds": ["Issue"], "engine": "krate"}));
+        template["spec"].as_object_mut().unwrap().remove("repository");
+        template["metadata"] = json!({"name": "t", "namespace": namespace});
+        template
+    };
+    let may = |person: &str, namespace: &str| {
+        codes(&world, person, Change::Create { new: &template(namespace) }, Part::Main).is_empty()
+    };
+    assert!(may("pia", "krate-system") && !may("root", "krate-system"));
+    assert!(may("root", NS) && !may("pia", NS));
+    // The user of a controller's name and uid isn't the controller.
+    let controlled = world.with_controller("pia-operator", "u-operator", krate_policy::roles::Controller::Operator);
+    let mut request = by(&controlled, "root");
+    request.subject.name = "pia-operator".into();
+    request.subject.uid = "u-operator".into();
+    let mut status = template("krate-system");
+    status["status"] = json!({"phase": "Ready"});
+    let write = Write {
+        by: &request,
+        change: Change::Update { old: &template("krate-system"), new: &status },
+        part: Part::Status,
+    };
+    assert_eq!(admit(&write, &View::partial([]), &controlled).decision.unwrap().outcome, Outcome::Denied);
+}
