@@ -44,7 +44,12 @@ fn by(world: &Snapshot, person: &str) -> Request {
 
 fn codes(world: &Snapshot, person: &str, change: Change<'_>, part: Part) -> Vec<&'static str> {
     let admission = admit(&Write { by: &by(world, person), change, part }, &View::partial([]), world);
-    admission.decision.iter().flat_map(|it| it.codes()).map(krate_policy::reason::Code::as_str).collect()
+    admission
+        .decision
+        .iter()
+        .flat_map(krate_policy::decision::Decision::codes)
+        .map(krate_policy::reason::Code::as_str)
+        .collect()
 }
 
 /// The operations whose denial stops the write.
