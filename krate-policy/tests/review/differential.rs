@@ -104,6 +104,7 @@ fn world(draw: &mut Draw) -> World {
         });
         world.push(("AgentSecretGrant", format!("g{index}"), spec, status));
     }
+    agent(draw, &mut world);
     for index in 0..draw.below(5).saturating_sub(2) {
         let mut rule =
             json!({"effect": draw.of(&[json!("deny"), json!("require-approval")]), "approvalClass": "run-start"});
@@ -140,6 +141,76 @@ fn world(draw: &mut Draw) -> World {
     world
 }
 
+/// The stack `repair` with its account, two subagents and two tool profiles, each of them mostly as it should be.
+fn agent(draw: &mut Draw, world: &mut World) {
+    let phase = |draw: &mut Draw| json!({"phase": if draw.below(40) == 0 { "Pending" } else { "Ready" }});
+    let profile = |draw: &mut Draw| draw.of(&["p", "p", "p", "q", "q", "", "gone"].map(Value::from));
+    for name in ["p", "q"] {
+        let mut by_tool = json!({});
+        if draw.below(6) > 0 {
+            by_tool["git"] = draw.of(&[json!("allow"), json!("allow"), json!("prompt"), json!("deny")]);
+        }
+        let spec = json!({
+            "organizationRef": "a", "filesystemPolicy": "none", "nativeTools": {"git": draw.below(6) > 0}, "approvalPolicyByTool": by_tool,
+        });
+        world.push(("AgentToolProfile", name.to_owned(), spec, phase(draw)));
+    }
+    for name in ["helper", "second"] {
+        let mut spec = json!({"organizationRef": "a", "rolePrompt": "x", "taskKinds": ["x"], "outputContract": {"format": "checklist"}});
+        let named = profile(draw);
+        if named != "" {
+            spec["toolProfileRef"] = named;
+        }
+        world.push(("AgentSubagent", name.to_owned(), spec, phase(draw)));
+    }
+    let refs = [
+        json!(["helper", "second"]),
+        json!(["helper", "second"]),
+        json!(["helper", "second"]),
+        json!(["helper", "second"]),
+        json!(["helper"]),
+        json!([]),
+        json!(["helper", "gone"]),
+    ];
+    let secrets = json!({
+        "allowOnForks": draw.below(2) == 0, "allowedSecretRefs": draw.of(&[json!([]), json!([]), json!([]), json!(["model"]), json!(["other"])]),
+    });
+    let mut spec = json!({
+        "organizationRef": "a", "baseAgent": "claude-code", "adapter": "local", "runtimeIdentity": {"serviceAccountRef": "agent-repair"},
+        "subagentRefs": draw.of(&refs), "secretPolicy": secrets,
+    });
+    let named = profile(draw);
+    if named != "" {
+        spec["toolProfileRef"] = named;
+    }
+    if draw.below(30) > 0 {
+        world.push(("AgentStack", "repair".to_owned(), spec, phase(draw)));
+    }
+    if draw.below(30) > 0 {
+        let spec = json!({"organizationRef": "a", "namespace": NS, "serviceAccountName": "agent-repair"});
+        world.push(("AgentServiceAccount", "agent-repair".to_owned(), spec, phase(draw)));
+    }
+}
+
+/// Links that act for a person, newest first: none, the stack, or subagents inside of it.
+fn links(draw: &mut Draw) -> Vec<Value> {
+    let link = |draw: &mut Draw, kind: &str, name: &str| {
+        let uid = if draw.below(40) == 0 { "u-before".to_owned() } else { format!("u-{name}") };
+        let by = ["delegation", "token", "rule"][draw.below(40).saturating_sub(37)];
+        json!({"kind": kind, "name": name, "uid": uid, "by": by})
+    };
+    let mut links = Vec::new();
+    if draw.below(2) == 0 {
+        for name in ["second", "helper"] {
+            if draw.below(3) == 0 {
+                links.push(link(draw, "subagent", name));
+            }
+        }
+        links.push(link(draw, "agent-stack", "repair"));
+    }
+    links
+}
+
 fn request(draw: &mut Draw) -> Value {
     let account = |draw: &mut Draw| {
         let mut actor = json!({"role": "author", "association": draw.of(&["OWNER", "MEMBER", "CONTRIBUTOR", "FIRST_TIMER", "NONE", "WHAT"].map(Value::from))});
@@ -163,18 +234,14 @@ fn request(draw: &mut Draw) -> Value {
             json!({"sha": "c"}),
         ]);
     }
-    let subject = draw.of(&[
-        json!({"kind": "user", "name": "ada", "uid": "u-ada"}),
-        json!({"kind": "user", "name": "ada", "uid": "u-ada"}),
-        json!({"kind": "user", "name": "ada", "uid": "u-ada"}),
-        json!({"kind": "user", "name": "ada", "uid": "u-ada"}),
-        json!({"kind": "user", "name": "bob", "uid": "u-bob"}),
-        json!({"kind": "user", "name": "bob", "uid": "u-bob"}),
-        json!({"kind": "user", "name": "ada", "uid": "u-before"}),
-        json!({"kind": "user", "name": "mallory", "uid": "u-mallory"}),
-    ]);
+    let (name, uid) = [("ada", "u-ada"), ("bob", "u-bob"), ("ada", "u-before"), ("mallory", "u-mallory")]
+        [[0, 0, 0, 1, 1, draw.below(4)][draw.below(6)]];
+    let subject = json!({"kind": "user", "name": name, "uid": uid});
+    let mut chain = links(draw);
+    chain.push(subject);
+    let first = json!({"kind": chain[0]["kind"], "name": chain[0]["name"], "uid": chain[0]["uid"]});
     let mut request = json!({
-        "organization": "a", "now": "2026-06-01T00:00:00Z", "subject": subject, "actorChain": [subject], "causeChain": [cause],
+        "organization": "a", "now": "2026-06-01T00:00:00Z", "subject": first, "actorChain": chain, "causeChain": [cause],
         "action": draw.of(&[
             json!({"verb": "dispatch", "kind": "AgentStack"}), json!({"verb": "dispatch", "kind": "AgentStack"}), json!({"verb": "update", "kind": "Issue"}),
             json!({"verb": "merge", "kind": "PullRequest"}), json!({"verb": "get", "kind": "Issue"}),
@@ -182,12 +249,8 @@ fn request(draw: &mut Draw) -> Value {
         "triggerSource": cause["event"],
     });
     if draw.below(16) > 0 {
-        request["repository"] = draw.of(&[
-            json!({"name": "krate", "uid": "u-krate"}),
-            json!({"name": "krate", "uid": "u-krate"}),
-            json!({"name": "krate", "uid": "u-krate"}),
-            json!({"name": "krate", "uid": "u-before"}),
-        ]);
+        request["repository"] =
+            json!({"name": "krate", "uid": if draw.below(16) == 0 { "u-before" } else { "u-krate" }});
     }
     if draw.below(5) > 0 {
         request["ref"] = draw.of(&REFS.map(Value::from));
@@ -196,11 +259,19 @@ fn request(draw: &mut Draw) -> Value {
         request["environment"] = draw.of(&[json!("production"), json!("staging")]);
     }
     if draw.below(4) > 0 {
-        let key = draw.of(&[json!("api-key"), json!("api-key"), json!("other")]);
+        let key = if draw.below(6) == 0 { "other" } else { "api-key" };
         request["needs"] = json!([{
             "type": "secret", "user": {"kind": "agent-stack", "name": "repair", "uid": "u-repair"}, "name": "model", "key": key,
             "purpose": "model-provider-token",
         }]);
+    }
+    if draw.below(4) == 0 {
+        let needs = request["needs"].as_array().cloned().unwrap_or_default();
+        request["needs"] = json!([&needs[..], &[json!({"type": "tool", "name": "git"})]].concat());
+    }
+    // A person may name the stack that is set to work.
+    if chain.len() == 1 && draw.below(3) == 0 {
+        request["agentStack"] = json!({"name": "repair", "uid": "u-repair"});
     }
     request
 }
