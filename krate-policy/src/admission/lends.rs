@@ -147,7 +147,7 @@ impl<'a> Look<'a> {
             let template = Template::from_text(&role.name);
             let all = Kind::ALL.iter().flat_map(|kind| Verb::ALL.iter().map(move |verb| (verb, *kind)));
             let mut given = all.filter(|(verb, kind)| template.allows(verb, *kind)).peekable();
-            if !template.is_known() || given.peek().is_none() {
+            if given.peek().is_none() {
                 Some(format!("{} is no role template of persons", role.name))
             } else {
                 let rights = self.rights.in_repository(repository);

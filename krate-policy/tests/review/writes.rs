@@ -427,3 +427,40 @@ fn p9_a_kind_that_stands_in_either_place_is_the_platforms_only_in_its_namespace(
     };
     assert_eq!(admit(&write, &View::partial([]), &controlled).decision.unwrap().outcome, Outcome::Denied);
 }
+
+#[test]
+fn p66_a_write_falls_under_a_policy_by_the_labels_before_it_and_after_it() {
+    let policies = [
+        item(
+            "PolicyTemplate",
+            "frozen",
+            json!({"organizationRef": "a", "displayName": "Frozen", "targetKinds": ["Issue"], "engine": "krate", "krate": {"effect": "deny"}}),
+            json!({"phase": "Ready"}),
+        ),
+        item(
+            "PolicyBinding",
+            "frozen",
+            json!({"organizationRef": "a", "templateRef": "frozen", "mode": "enforce", "match": {"labels": {"matchLabels": {"tier": "one"}}}}),
+            json!({"phase": "Applied"}),
+        ),
+    ];
+    let world = denying("").with(9, policies);
+    let issue = |title: &str, labels: Value| {
+        let mut issue = document("Issue", json!({"title": title}));
+        issue["metadata"]["labels"] = labels;
+        issue
+    };
+    let stops = |change: Change<'_>| codes(&world, "root", change, Part::Main).contains(&"ExplicitDeny");
+    let (one, two, none) = (json!({"tier": "one"}), json!({"tier": "two"}), Value::Null);
+    assert!(stops(Change::Create { new: &issue("a", one.clone()) }));
+    assert!(
+        !stops(Change::Create { new: &issue("a", two.clone()) })
+            && !stops(Change::Create { new: &issue("a", none.clone()) })
+    );
+    let update = |before: &Value, after: &Value| {
+        stops(Change::Update { old: &issue("a", before.clone()), new: &issue("b", after.clone()) })
+    };
+    assert!(update(&one, &one) && update(&one, &two) && update(&one, &none) && update(&two, &one));
+    assert!(!update(&two, &two) && !update(&two, &none) && !update(&none, &none));
+    assert!(stops(Change::Delete { old: &issue("a", one) }) && !stops(Change::Delete { old: &issue("a", two) }));
+}
