@@ -13,7 +13,7 @@ use krate_model::{ClosedSet, Kind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Change, Write, text};
+use super::{Write, text};
 use crate::approval::may_add;
 use crate::command::Command;
 use crate::host::HostPattern;
@@ -295,7 +295,7 @@ impl<'a> Look<'a> {
     /// An answer that wouldn't count isn't taken (P29, P30, P32).
     fn approval(&mut self) {
         use krate_model::kinds::policy::AgentApproval;
-        if self.request.action.verb != Verb::Decide || !matches!(self.write.change, Change::Update { .. }) {
+        if self.request.action.verb != Verb::Decide {
             return;
         }
         let (Some(old), Some(new)) = (self.stored::<AgentApproval>(), self.wanted::<AgentApproval>()) else { return };

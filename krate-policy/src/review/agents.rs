@@ -78,7 +78,8 @@ pub(super) fn identify(review: &mut Review<'_>) {
     let Some(stack) = found.filter(|stack| stack.metadata.uid.as_deref() == Some(uid)) else {
         return review.deny(Code::UnknownSubject, "actorChain", "names a subject that is not known");
     };
-    if request.agent_stack.as_ref().is_some_and(|named| &*named.name != name || &*named.uid != uid) {
+    // Its uid was compared in step 2.
+    if request.agent_stack.as_ref().is_some_and(|named| &*named.name != name) {
         return review.deny(Code::BrokenActorChain, "agentStack", "is another stack than the one that acts");
     }
     if stack.status.as_ref().is_none_or(|status| status.phase != AgentStackPhase::Ready) {

@@ -485,6 +485,13 @@ fn p51_what_is_asked_for_and_found_is_judged_once() {
         document["needs"] = json!([{"type": "mcp-server", "name": "docs"}]);
     });
     assert_eq!(needs_of(&decision), ["mcp-server docs Allowed"]);
+    // Its own organization may be named, too.
+    let decision = asked(&world, |document| {
+        document["action"] = json!({"verb": "use", "kind": "AgentMcpServer"});
+        document["object"] = json!({"kind": "AgentMcpServer", "name": "docs", "uid": "u-docs", "organization": "a"});
+        document["needs"] = json!([]);
+    });
+    assert_eq!(needs_of(&decision), ["mcp-server docs Allowed"]);
 }
 
 #[test]
