@@ -220,7 +220,8 @@ impl World {
         let (wire, hook) = Self::forge_for(seed, Faults::none());
         let (strikes, journal) = (Arc::clone(strikes), Arc::clone(journal));
         let store = Arc::new(MortalStore::struck_by(Arc::clone(&strikes)));
-        let way = Arc::new(Way { plain: wire.clone(), strikes, journal, peer: OnceLock::new() });
+        let way =
+            Arc::new(Way { plain: wire.clone(), strikes, journal, store: Arc::clone(&store), peer: OnceLock::new() });
         let world = Self::over(wire, Arc::clone(&way) as Arc<dyn Http>, store, hook);
         let world = world.configured("bidirectional", Some(PAGE_SIZE));
         // In one history of four the log of deliveries is watched; in the others what is lost stays lost until a list shows it.

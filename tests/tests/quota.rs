@@ -8,7 +8,7 @@ use krate_model::kinds::external::{
 };
 use krate_model::kinds::sets::ActorKind;
 use krate_model::kinds::shared::{Actor, ObjectRef};
-use krate_model::kinds::work::Issue;
+use krate_model::kinds::work::{Issue, IssueSpec};
 use krate_providers::simulator::{Limits, NewIssue, NewPullRequest};
 use krate_sync::driver::Basis;
 use krate_sync::local::Local;
@@ -176,4 +176,23 @@ fn s44_no_delivery_is_given_up_for_a_limit() {
     world.settle().expect("all is read");
     assert_eq!(world.all::<ExternalWebhookDelivery>().pop().expect("it is there").phase(), "Succeeded");
     assert!(world.shown().iter().any(|line| line.contains("A remark")), "{:?}", world.shown());
+}
+
+#[test]
+fn s44_a_limit_holds_although_the_clock_was_set_back_since_the_budget_was_known() {
+    let world = world(2, 5_000);
+    work(&world, 30);
+    // By this clock the window ends later now than it did, so that each answer looks like one of a window before.
+    world.clock.set_by(TimeDelta::seconds(-300));
+    let now = world.forge_now();
+    world.forge().forge.exhaust_quota("krate-bot", now);
+    let actor = Actor::new(ActorKind::User, "alice");
+    for number in 0..6 {
+        let mut spec = IssueSpec::new("acme", format!("Made {number}"));
+        spec.repository = Some("site".to_owned());
+        let issue = Local::Issue(Issue::at(NAMESPACE, format!("made-{number}"), spec));
+        block_on(world.driver.create(issue, &actor)).expect("it is taken in");
+    }
+    let asked = work(&world, 20);
+    assert_eq!(asked, 1, "one call meets the limit, and no other one");
 }

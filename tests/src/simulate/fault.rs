@@ -124,6 +124,8 @@ faults! {
         CacheStale = "cache-stale": "the store answers with the state before the last change",
         TwoLeaders = "two-leaders": "another process works in the middle of a call",
         StalledBeforeSend = "stalled-before-send": "the process stands still before it sends, and another one takes its work over",
+        SlowBeforeSend = "slow-before-send": "the process takes ten seconds before it sends, and another one looks twice meanwhile",
+        StalledInRead = "stalled-in-read": "the process stands still while it reads, and another one takes its work over",
         StalledAfterSend = "stalled-after-send": "the process stands still after it sent, and another one takes its work over",
         ClockBack = "clock-back": "the process's clock is set back",
         ClockForward = "clock-forward": "the process's clock is set forward",

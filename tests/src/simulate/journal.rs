@@ -15,6 +15,17 @@ pub struct Edit {
     pub text: String,
 }
 
+/// A decision about a conflict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The conflict's name.
+    pub conflict: String,
+    /// Whether krate's value is to stand.
+    pub for_krate: bool,
+    /// How many texts had been written before it.
+    pub edits: usize,
+}
+
 /// What happened.
 #[derive(Debug, Clone, Default)]
 pub struct Journal {
@@ -22,6 +33,11 @@ pub struct Journal {
     pub edits: Vec<Edit>,
     /// The labels that each issue has to have, by its number.
     pub labels: BTreeMap<u64, BTreeSet<String>>,
+    /// What people decided about titles, in order.
+    pub decisions: Vec<Decision>,
+    /// Calls that were refused for a limit in one moment, at most.
+    pub most_refused: usize,
+    refused: (DateTime<Utc>, usize),
     /// Whether a webhook got lost: nobody took it in, and nobody sends it again.
     pub lost: bool,
     next: u64,
@@ -38,6 +54,13 @@ impl Journal {
     pub fn fresh(&mut self) -> u64 {
         self.next = self.next.saturating_add(1);
         self.next
+    }
+
+    /// Notes a call that was refused for a limit.
+    pub fn limited(&mut self, at: DateTime<Utc>) {
+        let (second, count) = self.refused;
+        self.refused = (at, if second == at { count.saturating_add(1) } else { 1 });
+        self.most_refused = self.most_refused.max(self.refused.1);
     }
 
     /// Notes a text.

@@ -12,7 +12,7 @@ use krate_providers::simulator::{Forge, IssueEdit, NewIssue, Refusal, Rng};
 use krate_sync::driver::DriverError;
 use krate_sync::local::Local;
 
-use super::journal::Journal;
+use super::journal::{Decision, Journal};
 use super::small::Field;
 use crate::world::{NAMESPACE, World, block_on};
 
@@ -374,8 +374,12 @@ pub fn decide(world: &World, journal: &mut Journal, rng: &mut Rng) {
         format!("alice decides for {strategy} about {} of {}", conflict.spec.field_path, conflict.spec.resource.name)
     });
     let seen_versions = conflict.spec.versions.clone();
+    let for_krate = strategy == ResolutionStrategy::PreferKrate;
     let resolution = Resolution { strategy, value: None, seen_versions, comment: None };
-    let _ = block_on(world.driver.resolve(NAMESPACE, conflict.name(), resolution, &alice()));
+    if block_on(world.driver.resolve(NAMESPACE, conflict.name(), resolution, &alice())).is_ok() {
+        let (conflict, edits) = (conflict.name().to_owned(), journal.edits.len());
+        journal.decisions.push(Decision { conflict, for_krate, edits });
+    }
 }
 
 /// One of them.

@@ -1,27 +1,35 @@
 //! The engine's way to the forge, with everything that can go wrong on it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::TimeDelta;
+use futures::FutureExt as _;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use krate_model::Digest;
+use krate_model::kinds::external::ExternalObjectLink;
+use krate_model::store::Query;
+use krate_model::{Digest, Kind};
 use krate_providers::contract::SendOutcome;
 use krate_providers::simulator::{Network, Reply, Rng};
 use krate_sync::driver::{Config, Driver, Http, SendError};
+use krate_sync::records::list;
 use serde_json::Value;
 
 use super::fault::Fault;
 use super::journal::Journal;
 use super::people;
 use super::strikes::Strikes;
+use crate::mortal::MortalStore;
 use crate::world::{ManualClock, Wire, bound_repository, lock};
 
 /// How long a slow answer takes, and how long one that is waited for in vain.
 const SLOW: TimeDelta = TimeDelta::minutes(3);
 /// How long a process stands still: longer than any lease.
 const STALL: TimeDelta = TimeDelta::minutes(20);
+/// How long a process is slow that holds its lease all the same, in two parts: longer together than what a look for an effect waits.
+const SLOW_PART: TimeDelta = TimeDelta::seconds(5);
 /// The longest that reads lag behind, in seconds: within what verification waits for (docs/limits.md).
 const LAG_SECONDS: u64 = 4;
 
@@ -30,6 +38,7 @@ pub struct Way {
     pub(crate) plain: Wire,
     pub(crate) strikes: Arc<Mutex<Strikes>>,
     pub(crate) journal: Arc<Mutex<Journal>>,
+    pub(crate) store: Arc<MortalStore>,
     /// Another process on the same store, whose own way is without faults.
     pub(crate) peer: OnceLock<Driver>,
 }
@@ -137,6 +146,14 @@ impl Way {
     fn carried(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, SendError> {
         let unknown = |message: &str| Err(SendError { outcome: SendOutcome::Unknown, message: message.to_owned() });
         let now = self.clock().truth();
+        if self.is_armed(Fault::ReplicaBehind) && !self.network().is_behind(now) {
+            self.take(Fault::ReplicaBehind);
+            let lag = self.draw(LAG_SECONDS).saturating_add(1);
+            let until = now + TimeDelta::seconds(i64::try_from(lag).unwrap_or(1));
+            self.network().freeze_reads(until);
+            // The forge's times are whole seconds: what comes after it is told apart (docs/limits.md).
+            self.clock().advance(TimeDelta::seconds(1));
+        }
         if is_write(request) {
             if is_edit(request) && self.take(Fault::EditBeforeWrite) {
                 self.edited_by_somebody(request);
@@ -147,13 +164,6 @@ impl Way {
                 self.plain.carry(&part);
                 return Ok(refusal(StatusCode::BAD_GATEWAY));
             }
-        } else if self.is_armed(Fault::ReplicaBehind) && !self.network().is_behind(now) {
-            self.take(Fault::ReplicaBehind);
-            let lag = self.draw(LAG_SECONDS).saturating_add(1);
-            let until = now + TimeDelta::seconds(i64::try_from(lag).unwrap_or(1));
-            self.network().freeze_reads(until);
-            // The forge's times are whole seconds: what comes after it is told apart (docs/limits.md).
-            self.clock().advance(TimeDelta::seconds(1));
         }
         let Reply::Response(mut response) = self.plain.carry(request) else { return unknown("the connection broke") };
         if !response.status().is_success() {
@@ -196,16 +206,15 @@ impl Way {
         let has_next = next_link(response).is_some();
         let count = rows.len();
         if !rows.is_empty() {
-            // A list that lacks what krate has just made makes it anew (docs/limits.md).
-            let old: Vec<usize> = rows
-                .iter()
-                .enumerate()
-                .filter(|(_, row)| !row.to_string().contains("<!-- krate:"))
-                .map(|(at, _)| at)
-                .collect();
+            // A list that lacks what krate has just made makes it anew, unless something has shown it already (docs/limits.md).
+            let is_marked = |row: &Value| row.to_string().contains("<!-- krate:");
+            let old: Vec<usize> =
+                rows.iter().enumerate().filter(|(_, row)| !is_marked(row)).map(|(at, _)| at).collect();
             let place = |bound: usize| usize::try_from(self.draw(bound as u64)).unwrap_or(0);
-            if !old.is_empty() && self.take(Fault::RowMissing) {
-                let at = old.get(place(old.len())).copied().unwrap_or(0);
+            let known = if self.is_armed(Fault::RowMissing) { self.linked(&rows) } else { Vec::new() };
+            let may_lack = [&old[..], &known[..]].concat();
+            if !may_lack.is_empty() && self.take(Fault::RowMissing) {
+                let at = may_lack.get(place(may_lack.len())).copied().unwrap_or(0);
                 rows.remove(at);
             } else if self.take(Fault::RowTwice) {
                 let row = rows.get(place(rows.len())).cloned();
@@ -249,6 +258,18 @@ impl Way {
         }
     }
 
+    /// The places of rows with krate's marker whose objects the store knows.
+    fn linked(&self, rows: &[Value]) -> Vec<usize> {
+        let links = list::<ExternalObjectLink>(&self.store.inner, Query::new(Kind::ExternalObjectLink)).now_or_never();
+        let links = links.and_then(Result::ok).unwrap_or_default();
+        let known: BTreeSet<&str> = links.iter().map(|link| link.object.spec.external.native_id.as_str()).collect();
+        let is_known = |row: &Value| {
+            row.to_string().contains("<!-- krate:")
+                && row["id"].as_u64().is_some_and(|id| known.contains(&*id.to_string()))
+        };
+        rows.iter().enumerate().filter(|(_, row)| is_known(row)).map(|(at, _)| at).collect()
+    }
+
     /// Somebody edits the issue that a request is about to change.
     fn edited_by_somebody(&self, request: &Request<Bytes>) {
         let Some(number) = issue_of(request) else { return };
@@ -267,7 +288,14 @@ impl Http for Way {
         if self.take(Fault::TwoLeaders) {
             self.peer_works(false).await;
         }
-        if is_write(&request) && self.take(Fault::StalledBeforeSend) {
+        if is_write(&request) && self.take(Fault::SlowBeforeSend) {
+            for _ in 0..2 {
+                self.clock().advance(SLOW_PART);
+                self.peer_works(true).await;
+            }
+        }
+        let stalls = if is_write(&request) { Fault::StalledBeforeSend } else { Fault::StalledInRead };
+        if self.take(stalls) {
             self.clock().advance(STALL);
             self.peer_works(true).await;
         }
@@ -276,8 +304,12 @@ impl Http for Way {
             None => self.carried(&request),
         };
         {
+            let now = self.clock().truth();
             let mut journal = lock(&self.journal);
-            journal.tell(self.clock().truth(), || told(&request, &answer));
+            journal.tell(now, || told(&request, &answer));
+            if answer.as_ref().is_ok_and(is_limit) {
+                journal.limited(now);
+            }
         }
         if is_write(&request) {
             if self.take(Fault::EchoBeforeAnswer) {
@@ -305,6 +337,13 @@ fn told(request: &Request<Bytes>, answer: &Result<Response<Bytes>, SendError>) -
     };
     let place = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
     format!("  krate: {} {place}{body} -> {answer}", request.method())
+}
+
+/// Whether the forge refuses for a limit.
+fn is_limit(response: &Response<Bytes>) -> bool {
+    let spent = response.headers().get("x-ratelimit-remaining").is_some_and(|left| left == "0");
+    let waits = response.headers().contains_key(http::header::RETRY_AFTER);
+    matches!(response.status(), StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) && (spent || waits)
 }
 
 fn is_write(request: &Request<Bytes>) -> bool {

@@ -65,13 +65,13 @@ pub(super) fn after(call: &Call<'_>, next: Option<Cursor>, rows: &[CanonicalEven
     let window = counted.as_ref().map(|counted| Window::behind(counted.covered, page_size(call)));
     if let (Some(counted), Some(window), Some(from)) = (&counted, window, &from)
         && window.overlaps
-        && !rows.iter().any(|row| id_of(row).as_ref() == Some(&counted.anchor))
+        && !rows.iter().any(|row| id_of(row).as_ref() == Some(&counted.anchor) && second_of(row).as_ref() == Some(from))
     {
-        // Something before it is gone from there, and what moved up was never shown: the second is read again.
+        // Something before it is gone from there, or it is itself, and what moved up was never shown: the second is read again.
         return Some(by_time(from));
     }
     let next = next?;
-    let last = rows.last().and_then(|row| Some((since_text(row.observed_version.updated_at?), id_of(row))));
+    let last = rows.last().and_then(|row| Some((second_of(row)?, id_of(row))));
     match (last, from) {
         (Some((last, _)), from) if from.as_deref() != Some(&*last) => Some(by_time(&last)),
         // A whole page of one second: only its count leads on.
@@ -85,6 +85,11 @@ pub(super) fn after(call: &Call<'_>, next: Option<Cursor>, rows: &[CanonicalEven
         }
         (_, None) => Some(next),
     }
+}
+
+/// The second that a row was last changed in.
+fn second_of(row: &CanonicalEvent<'_>) -> Option<String> {
+    row.observed_version.updated_at.map(since_text)
 }
 
 /// What a row is told by: its id, or its number where a pull request among the issues has no id of its own there (S8).
@@ -244,6 +249,10 @@ mod tests {
 
     /// Where a page goes on, of rows with these ids, all of the second `at`.
     fn goes_on(cursor: Option<&str>, next: Option<&str>, ids: &[usize], at: i64) -> Option<String> {
+        goes_on_from(cursor, next, &ids.iter().map(|id| row(*id, at)).collect::<Vec<_>>())
+    }
+
+    fn goes_on_from(cursor: Option<&str>, next: Option<&str>, rows: &[CanonicalEvent<'_>]) -> Option<String> {
         let cursor = cursor.map(|text| Cursor(text.to_owned()));
         let target = NativeTarget {
             native_kind: "repository".to_owned(),
@@ -254,8 +263,7 @@ mod tests {
         let mut call = Call::new(Operation::ListIssues, &target);
         (call.cursor, call.page_size) = (cursor.as_ref(), Some(4));
         call.since = DateTime::from_timestamp(1_780_000_000, 0);
-        let rows: Vec<_> = ids.iter().map(|id| row(*id, at)).collect();
-        after(&call, next.map(|next| Cursor(next.to_owned())), &rows).map(|cursor| cursor.0)
+        after(&call, next.map(|next| Cursor(next.to_owned())), rows).map(|cursor| cursor.0)
     }
 
     fn row(id: usize, at: i64) -> CanonicalEvent<'static> {
@@ -300,11 +308,16 @@ mod tests {
         let more = goes_on(Some(&counted), Some("page=3"), &[4, 5, 6], 1_780_000_000);
         assert_eq!(more, Some(format!("{FROM}&covered=6&anchor=6")));
         assert_eq!(goes_on(Some(&counted), None, &[4, 5], 1_780_000_000), None);
-        let later = goes_on(Some(&counted), Some("page=3"), &[4, 5, 6], 1_780_000_009);
+        let rows = [row(4, 1_780_000_000), row(5, 1_780_000_000), row(6, 1_780_000_009)];
+        let later = goes_on_from(Some(&counted), Some("page=3"), &rows);
         assert_eq!(later.as_deref(), Some("since=2026-05-28T20%3A26%3A49Z"));
         // One of the first four has changed since: the fifth moved up, and nobody was shown it.
         for next in [Some("page=3"), None] {
             assert_eq!(goes_on(Some(&counted), next, &[6, 7], 1_780_000_000).as_deref(), Some(FROM), "{next:?}");
+        }
+        // The fourth itself has, and stands further behind in the same page: that isn't where it was.
+        for next in [Some("page=3"), None] {
+            assert_eq!(goes_on(Some(&counted), next, &[8, 9, 4], 1_780_000_009).as_deref(), Some(FROM), "{next:?}");
         }
     }
 
