@@ -460,6 +460,22 @@ fn p11_the_budgets_of_a_day_hold_in_each_scope_that_the_request_is_in() {
     assert_eq!(told(&with(day(99, 2, 50), 0)), spent("person"));
     assert_eq!(told(&with(day(99, 2, 40), 11)), spent("person"));
     assert_eq!(told(&with(day(99, 2, 40), 10)), [""; 0]);
+    let by_repository = json!([{"scope": "repository", "runsPerDay": 1}]);
+    let profile = item(
+        "PolicyProfile",
+        "strict",
+        json!({"organizationRef": "a", "displayName": "Strict", "mode": "enforce", "budgets": by_repository}),
+        json!({"phase": "Synced"}),
+    );
+    let here = world.with(9, [profile]);
+    let used = |runs: u64| {
+        told(&asked(&here, |document| document["usage"] = json!({"today": [{"scope": "repository", "runs": runs}]})))
+    };
+    assert_eq!((used(0), used(1)), (vec![], spent("repository")));
+    let nowhere = asked(&here, |document| {
+        document.as_object_mut().unwrap().remove("repository");
+    });
+    assert_eq!(told(&nowhere), [""; 0], "it is in no repository");
     let unknown =
         |scope: &str| format!("what was used today of the budget of the {scope} isn't told, and counts as used up");
     assert_eq!(told(&asked(&world, |_| ())), [unknown("organization"), unknown("person")]);

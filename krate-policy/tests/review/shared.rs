@@ -315,3 +315,41 @@ fn p8_each_part_of_a_sharing_policy_counts_for_a_person_who_reads_too() {
         assert!(reads(&later, "get"));
     }
 }
+
+#[test]
+fn r4_a_stack_names_owner_kind_and_name_of_what_it_shares() {
+    let named = |refs: Value| world(&both()).with(9, [stack(|spec, _| spec["sharedRefs"] = refs)]);
+    let own = |organization: &str, kind: &str, name: &str| json!([{"organization": organization, "kind": kind, "name": name}]);
+    let uses = |world: &Snapshot, needs: Value| {
+        let decision = asked(world, |document| {
+            document["subject"] = json!({"kind": "agent-stack", "name": "repair", "uid": "u-repair"});
+            document["actorChain"] = json!([
+                {"kind": "agent-stack", "name": "repair", "uid": "u-repair", "by": "delegation"},
+                {"kind": "user", "name": "ada", "uid": "u-ada"},
+            ]);
+            document["action"] = json!({"verb": "get", "kind": "Issue"});
+            document["needs"] = needs;
+        });
+        let policies = decision.versions.iter().filter(|it| it.name.starts_with("OrgSharingPolicy")).count();
+        (decision.outcome == Outcome::Allowed, policies)
+    };
+    let (server, skill) =
+        (json!([{"type": "mcp-server", "name": "b/docs"}]), json!([{"type": "skill", "name": "b/triage"}]));
+    // Each by itself names both sides' policies.
+    assert_eq!(uses(&named(own("b", "AgentMcpServer", "docs")), server.clone()), (true, 2));
+    assert_eq!(uses(&named(own("b", "AgentSkill", "triage")), skill.clone()), (true, 2));
+    for other in
+        [own("c", "AgentMcpServer", "docs"), own("b", "AgentSkill", "docs"), own("b", "AgentMcpServer", "other")]
+    {
+        assert_eq!(uses(&named(other.clone()), server.clone()), (false, 0), "{other}");
+    }
+    assert_eq!(uses(&named(own("b", "AgentMcpServer", "triage")), skill), (false, 0));
+    // A tool of a shared server is reviewed like any other.
+    let reviewed = self::server(|spec| {
+        spec["reviewedTools"] = json!([{"name": "find", "schemaDigest": format!("sha256:{}", "0".repeat(64))}]);
+        spec["approvalPolicy"] = json!("allow");
+    });
+    let world = named(own("b", "AgentMcpServer", "docs")).with(10, [reviewed]);
+    let tool = |name: &str| json!([{"type": "tool", "server": "b/docs", "name": name}]);
+    assert_eq!((uses(&world, tool("find")), uses(&world, tool("other"))), ((true, 2), (false, 0)));
+}

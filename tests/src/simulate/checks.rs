@@ -35,9 +35,10 @@ pub fn check(history: &History) -> Vec<String> {
         wrong.push(format!("S44: {} calls in one moment were refused for a limit", journal.most_refused));
     }
     // What was out of sight for a while comes back; what was deleted doesn't.
-    let gone = world.store.revived().into_iter().filter(|key| !is_shown_rightly(world, key));
+    let revived = if struck(history, &LAGGING) { BTreeSet::new() } else { world.store.revived() };
+    let gone = revived.into_iter().filter(|key| !is_shown_rightly(world, key));
     wrong.extend(gone.map(|key| format!("S18: {key} came back after its deletion")));
-    if !struck(history, &[Fault::ReadForbiddenAsMissing, Fault::ReplicaBehind, Fault::NameReused]) {
+    if !struck(history, &[Fault::ReadForbiddenAsMissing, Fault::ReplicaBehind, Fault::WriteUnseen, Fault::NameReused]) {
         // A comment is asked for by the list of its conversation, which may lack it, too.
         let is_asked = |key: &String| !key.starts_with("Comment") || !struck(history, &THIN);
         let buried = world.store.ever_deleted().into_iter().filter(is_asked).filter(|key| is_shown_rightly(world, key));
@@ -65,12 +66,16 @@ pub(super) fn shown_by_webhooks(history: &History) -> Vec<String> {
     }
     let wrong = converged(&history.world, &journal, &Told::of(&history.world));
     // A comment is asked for by the list of its conversation: one that lacks it, too, takes it away until the next list shows it (docs/limits.md).
-    let thin = struck(history, &THIN);
-    wrong.into_iter().filter(|wrong| !(thin && wrong.starts_with("S5: comment"))).collect()
+    let (thin, lagging) = (struck(history, &THIN), struck(history, &LAGGING));
+    let waits = |wrong: &String| thin && wrong.starts_with("S5: comment") || lagging && wrong.starts_with("S18");
+    wrong.into_iter().filter(|wrong| !waits(wrong)).collect()
 }
 
 /// A list tells less than it seems to.
-const THIN: [Fault; 4] = [Fault::RowMissing, Fault::PageCutShort, Fault::PageEmpty, Fault::ReplicaBehind];
+const THIN: [Fault; 5] =
+    [Fault::RowMissing, Fault::PageCutShort, Fault::PageEmpty, Fault::ReplicaBehind, Fault::WriteUnseen];
+/// Reads show what was there before, so that what was deleted meanwhile looks as if it were back until a complete run (docs/limits.md).
+const LAGGING: [Fault; 2] = [Fault::ReplicaBehind, Fault::WriteUnseen];
 
 /// S21 of what incremental lists have told: whatever got lost, all that is there is shown, unless a list told less than it seemed to. Deletions and what
 /// is late by the clock wait for a complete run.
@@ -239,7 +244,7 @@ fn no_hidden_edit(history: &History, journal: &Journal, wrong: &mut Vec<String>)
     let world = &history.world;
     let blind = |fault: &Fault| lock(&history.strikes).struck().contains_key(fault);
     // Written over before anybody looked, and nobody was told: no read can tell (docs/limits.md).
-    let unheard = [Fault::EditBeforeWrite, Fault::ReplicaBehind].iter().any(blind);
+    let unheard = [Fault::EditBeforeWrite, Fault::ReplicaBehind, Fault::WriteUnseen].iter().any(blind);
     let mut seen: BTreeSet<String> = BTreeSet::new();
     // A text is a line of what it was written into.
     let mut see = |text: &str| seen.extend(text.lines().map(str::to_owned));

@@ -28,8 +28,8 @@ use crate::world::{ManualClock, Wire, bound_repository, lock};
 const SLOW: TimeDelta = TimeDelta::minutes(3);
 /// How long a process stands still: longer than any lease.
 const STALL: TimeDelta = TimeDelta::minutes(20);
-/// How long a process is slow that holds its lease all the same, in two parts: longer together than what a look for an effect waits.
-const SLOW_PART: TimeDelta = TimeDelta::seconds(5);
+/// How a process is slow that holds its lease all the same, two minutes long: so many times so long, between which another one looks.
+const SLOW_PARTS: (usize, TimeDelta) = (6, TimeDelta::seconds(15));
 /// The longest that reads lag behind, in seconds: within what verification waits for (docs/limits.md).
 const LAG_SECONDS: u64 = 4;
 
@@ -165,6 +165,15 @@ impl Way {
                 return Ok(refusal(StatusCode::BAD_GATEWAY));
             }
         }
+        if is_write(request) && self.take(Fault::WriteUnseen) {
+            if !self.network().is_behind(now) {
+                self.network().freeze_reads(now + TimeDelta::seconds(i64::try_from(LAG_SECONDS).unwrap_or(0)));
+                // The forge's times are whole seconds: what comes after it is told apart (docs/limits.md).
+                self.clock().advance(TimeDelta::seconds(1));
+            }
+            self.plain.carry(request);
+            return unknown("the connection broke");
+        }
         let Reply::Response(mut response) = self.plain.carry(request) else { return unknown("the connection broke") };
         if !response.status().is_success() {
             return Ok(response);
@@ -289,8 +298,9 @@ impl Http for Way {
             self.peer_works(false).await;
         }
         if is_write(&request) && self.take(Fault::SlowBeforeSend) {
-            for _ in 0..2 {
-                self.clock().advance(SLOW_PART);
+            let (parts, part) = SLOW_PARTS;
+            for _ in 0..parts {
+                self.clock().advance(part);
                 self.peer_works(true).await;
             }
         }
