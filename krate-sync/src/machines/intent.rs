@@ -315,7 +315,8 @@ pub fn step(intent: &ExternalWriteIntent, event: Event, ctx: &Ctx<'_>) -> Result
             this.require(attempts < max, || Why::Attempts { attempts, max })?;
             status.attempts = attempts.saturating_add(1);
             status.sent_at = Some(ctx.now);
-            status.not_before = Some(later(ctx.now, ctx.policy.lease));
+            let lease = if made(Mistake::RecoveredAlive) { TimeDelta::zero() } else { ctx.policy.lease };
+            status.not_before = Some(later(ctx.now, lease));
             status.phase = Phase::Sending;
         }
         Event::Accepted { response } => {
@@ -471,7 +472,6 @@ pub fn due(intent: &ExternalWriteIntent, policy: &Policy, now: Time) -> Due<Effe
         Phase::PendingApproval | Phase::ReadyToSend if cancelled => Due::Now(Effect::Cancel),
         // Without a time nobody's answer is waited for: an older record, whose approval ends by itself.
         Phase::PendingApproval if not_before.is_some() => Due::after(not_before, now, Effect::Expire),
-        Phase::Sending if made(Mistake::RecoveredAlive) => Due::Now(Effect::Recover),
         Phase::Sending if made(Mistake::RecoverForgotten) => Due::Idle,
         Phase::Sending => Due::after(not_before, now, Effect::Recover),
         Phase::Retrying if status.is_some_and(|status| status.attempts >= attempts_for(status, policy)) => {
