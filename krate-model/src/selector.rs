@@ -8,13 +8,17 @@ use kube::core::{Selector as Parsed, SelectorExt as _};
 /// A label selector that was read: which objects it is about, by their labels.
 ///
 /// ```
-/// use std::collections::BTreeMap;
-/// use krate_model::Selector;
-/// let read = |json| Selector::new(&serde_json::from_value(json).unwrap());
-/// let selector = read(serde_json::json!({"matchExpressions": [{"key": "tier", "operator": "In", "values": ["shared"]}]})).unwrap();
+/// # use std::collections::BTreeMap;
+/// # use krate_model::Selector;
+/// # use serde_json::json;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let written = json!({"matchExpressions": [{"key": "tier", "operator": "In", "values": ["shared"]}]});
+/// let selector = Selector::new(&serde_json::from_value(written)?)?;
 /// assert!(selector.matches(&BTreeMap::from([("tier".to_owned(), "shared".to_owned())])));
 /// assert!(!selector.matches(&BTreeMap::new()));
-/// assert!(read(serde_json::json!({"matchExpressions": [{"key": "tier", "operator": "Like"}]})).is_err());
+/// let unknown = json!({"matchExpressions": [{"key": "tier", "operator": "Like"}]});
+/// assert!(Selector::new(&serde_json::from_value(unknown)?).is_err());
+/// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector(Parsed);

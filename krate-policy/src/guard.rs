@@ -94,7 +94,7 @@ impl Guard {
                 .labels
                 .as_ref()
                 .map(Selector::new)
-                .filter(|labels| labels.as_ref().map_or(true, |labels| !labels.is_empty())),
+                .filter(|labels| !labels.as_ref().is_ok_and(Selector::is_empty)),
             repositories: Names::of(&scope.repositories),
             environments: Names::of(&scope.environments),
             pools: Names::of(&scope.runner_pools),

@@ -242,6 +242,12 @@ impl Ledger {
         Some(self.budgets.get(self.paid_from.get(operation)?)?.limit)
     }
 
+    /// Whether the budget that an operation is paid from is known to be spent: then a refusal is no news.
+    pub(crate) fn is_spent(&self, operation: &Operation, now: Time) -> bool {
+        let budget = self.paid_from.get(operation).and_then(|name| self.budgets.get(name));
+        budget.is_some_and(|budget| !budget.is_over(now) && budget.remaining <= 0)
+    }
+
     /// The provider asked for a pause (S44).
     pub fn pause(&mut self, until: Time) {
         self.paused_until = self.paused_until.max(Some(until));
@@ -442,6 +448,18 @@ mod tests {
         assert!(!allowed(&restarted, Purpose::Write, 59));
         assert_eq!(restarted.shown(), ledger.shown());
         assert_eq!(with(0).limited_until(at(0)), Some(at(3600)), "a spent budget is a limit, too");
+    }
+
+    #[test]
+    fn s44_a_budget_is_spent_by_what_is_known_of_its_own_window_and_by_no_pause() {
+        let spent = |ledger: &Ledger, now| ledger.is_spent(&Operation::ListIssues, at(now));
+        assert!(spent(&with(0), 3599) && !spent(&with(0), 3600) && !spent(&with(1), 0));
+        assert!(!with(0).is_spent(&Operation::GetIssue, at(0)), "nobody knows what that is paid from");
+        // A longer pause is taken in while a shorter one lasts; and a reading that looks like one of a window before shows nothing.
+        let mut ledger = with(1);
+        ledger.pause(at(60));
+        ledger.read(&Operation::ListIssues, &reading(1000, 0, 3300));
+        assert!(!spent(&ledger, 0));
     }
 
     #[test]

@@ -380,6 +380,16 @@ fn waits_for_a_person(world: &World, journal: &Mutex<Journal>) {
     assert!(world.all::<ExternalSyncConflict>().iter().any(open), "{lost}: {:#?}", world.all::<ExternalSyncConflict>());
 }
 
+/// Every webhook arrives by itself, and the engine comes to rest.
+fn told_one_by_one(world: &World, newest_first: bool) {
+    let mut told = told(world);
+    if newest_first {
+        told.reverse();
+    }
+    told.iter().for_each(|one| deliver(world, std::slice::from_ref(one)));
+    world.settle().expect("quiet");
+}
+
 #[test]
 fn s27_an_edit_that_was_written_over_is_told_though_the_write_was_edited_again_before_anybody_saw_it() {
     for newest_first in [true, false] {
@@ -392,12 +402,7 @@ fn s27_an_edit_that_was_written_over_is_told_though_the_write_was_edited_again_b
         world.pass_time(1);
         let (now, there) = (world.forge_now(), IssueEdit::new().body("There\nHere\nThree"));
         world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, there).expect("edited");
-        let mut told = told(&world);
-        if newest_first {
-            told.reverse();
-        }
-        told.iter().for_each(|one| deliver(&world, std::slice::from_ref(one)));
-        world.settle().expect("quiet");
+        told_one_by_one(&world, newest_first);
         waits_for_a_person(&world, &journal);
     }
 }
@@ -409,12 +414,7 @@ fn s27_an_edit_that_was_written_over_is_told_though_somebody_here_edited_again_b
         edit(&world, |spec| "Here".clone_into(&mut spec.title));
         let _ = world.pass();
         edit(&world, |spec| "Here again".clone_into(&mut spec.title));
-        let mut told = told(&world);
-        if newest_first {
-            told.reverse();
-        }
-        told.iter().for_each(|one| deliver(&world, std::slice::from_ref(one)));
-        world.settle().expect("quiet");
+        told_one_by_one(&world, newest_first);
         waits_for_a_person(&world, &journal);
     }
 }

@@ -4,6 +4,7 @@ use krate_model::kinds::enforcement::{BudgetScope, PolicyProfile};
 
 use super::{Review, agents};
 use crate::reason::{Code, Reason};
+use crate::request::Usage;
 use crate::snapshot::Known;
 
 pub(super) fn step(review: &mut Review<'_>) {
@@ -36,15 +37,17 @@ pub(super) fn step(review: &mut Review<'_>) {
         review.deny(Code::RateLimited, "usage.runsOfRule", "the rule has started as many runs as it may in this time");
     }
     if let Some(profile) = super::profile(review) {
-        of_day(review, profile);
+        of_day(review, profile, &usage);
     }
 }
 
 /// The budgets that the organization has for a day, of each scope that the request is in.
-fn of_day(review: &mut Review<'_>, profile: Known<'_, PolicyProfile>) {
-    let Some(agent) = &review.agent else { return };
-    let (by_rule, starts, request) = (agent.rule.is_some(), agents::is_dispatch(review), review.request);
-    let usage = request.usage.clone().unwrap_or_default();
+fn of_day(review: &mut Review<'_>, profile: Known<'_, PolicyProfile>, usage: &Usage) {
+    let by_rule = review.agent.as_ref().is_some_and(|agent| agent.rule.is_some());
+    let (starts, request) = (agents::is_dispatch(review), review.request);
+    let over = |most: Option<i64>, used: u64, asked: u64| {
+        most.is_some_and(|most| used.saturating_add(asked.max(1)) > u64::try_from(most).unwrap_or(0))
+    };
     for budget in &profile.object.spec.budgets {
         let is_in = match budget.scope {
             BudgetScope::Rule => by_rule,
@@ -55,15 +58,12 @@ fn of_day(review: &mut Review<'_>, profile: Known<'_, PolicyProfile>) {
             continue;
         }
         review.used(profile.version, None);
-        let over = |most: Option<i64>, used: u64| most.is_some_and(|most| used > u64::try_from(most).unwrap_or(0));
         let text = match usage.today.iter().find(|used| used.scope == budget.scope) {
             None => "isn't told, and counts as used up",
             Some(used)
-                if over(
-                    budget.cost_micros_per_day,
-                    used.cost_micros.saturating_add(usage.asked_cost_micros.max(1)),
-                ) || over(budget.tokens_per_day, used.tokens.saturating_add(usage.asked_tokens.max(1)))
-                    || starts && over(budget.runs_per_day, used.runs.saturating_add(1)) =>
+                if over(budget.cost_micros_per_day, used.cost_micros, usage.asked_cost_micros)
+                    || over(budget.tokens_per_day, used.tokens, usage.asked_tokens)
+                    || starts && over(budget.runs_per_day, used.runs, 1) =>
             {
                 "leaves nothing for it"
             }

@@ -22,7 +22,7 @@ pub(super) struct Part<'a, R> {
     is_shared: bool,
 }
 
-/// What other organizations share for their needs of a Secret or ConfigMap, they don't get: secrets are never shared (R4).
+/// Why a part of another organization isn't given although it is shared: its secrets stay where they are (R4).
 const NEEDS_ITS_OWN: &str = "needs a Secret or a ConfigMap of its own organization, and those are never shared";
 
 /// Looks a part up: whether it acts for this agent is another question.

@@ -9,7 +9,7 @@ use krate_policy::snapshot::{Item, Snapshot};
 use krate_policy::who::{self, Place};
 use serde_json::{Value, json};
 
-use super::world::{NS, item, mapping, permission, snapshot, user};
+use super::world::{NS, item, mapping, permission, role, snapshot, user};
 
 fn by(snapshot: &Snapshot, person: &str) -> Request {
     let place = Place::new("a", "2026-06-01T00:00:00Z".parse().unwrap());
@@ -20,15 +20,7 @@ fn by(snapshot: &Snapshot, person: &str) -> Request {
 fn world() -> Snapshot {
     let mut root = user("root").document();
     root["spec"]["admin"] = json!(true);
-    let grants = item(
-        "AgentRoleBinding",
-        "eve-grants",
-        json!({
-            "organizationRef": "a", "subject": {"kind": "user", "name": "eve"},
-            "roleRef": {"kind": "RoleTemplate", "name": "krate-secret-grant-admin"}, "scope": {"kind": "organization"},
-        }),
-        json!({"phase": "Synced", "subjectUid": "u-eve"}),
-    );
+    let grants = role("eve", "krate-secret-grant-admin");
     let binding = item(
         "ExternalBackendBinding",
         "gh-krate",

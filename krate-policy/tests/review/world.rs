@@ -37,6 +37,19 @@ pub(crate) fn permission(user: &str, permission: &str) -> Item {
     )
 }
 
+/// A role template for a person, in the whole organization.
+pub(crate) fn role(user: &str, template: &str) -> Item {
+    item(
+        "AgentRoleBinding",
+        &format!("{user}-{template}"),
+        json!({
+            "organizationRef": "a", "subject": {"kind": "user", "name": user},
+            "roleRef": {"kind": "RoleTemplate", "name": template}, "scope": {"kind": "organization"},
+        }),
+        json!({"phase": "Synced", "subjectUid": format!("u-{user}")}),
+    )
+}
+
 pub(crate) fn mapping(user: &str, account: &str) -> Item {
     item(
         "IdentityMapping",

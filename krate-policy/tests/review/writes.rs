@@ -10,7 +10,7 @@ use krate_policy::snapshot::{Item, Snapshot};
 use krate_policy::who::{self, Place};
 use serde_json::{Value, json};
 
-use super::world::{NS, item, permission, snapshot, user};
+use super::world::{NS, item, permission, role, snapshot, user};
 
 /// Root administers the organization; the repository is bound with all interfaces, and its policy denies one operation.
 fn denying(operation: &str) -> Snapshot {
@@ -132,15 +132,7 @@ fn may_create(world: &Snapshot, person: &str, new: &Value) -> bool {
 
 #[test]
 fn r19_records_that_persons_make_are_made_with_the_verb_that_they_stand_for() {
-    let steward = item(
-        "AgentRoleBinding",
-        "sam-memory",
-        json!({
-            "organizationRef": "a", "subject": {"kind": "user", "name": "sam"},
-            "roleRef": {"kind": "RoleTemplate", "name": "krate-memory-steward"}, "scope": {"kind": "organization"},
-        }),
-        json!({"phase": "Synced", "subjectUid": "u-sam"}),
-    );
+    let steward = role("sam", "krate-memory-steward");
     let world = denying("").with(9, [user("sam"), user("cyd"), permission("cyd", "write"), steward]);
     let made = |kind: &str| document(kind, json!({}));
     // A maintainer dispatches; a contributor doesn't, and a steward of memory neither.

@@ -16,7 +16,7 @@ use crate::observe::{Applied, Observation, Shows, observe};
 use crate::observed::actor_of;
 use crate::order::Origin;
 use crate::plan::{Wish, plan};
-use crate::quota::{Denied, Purpose, Shares};
+use crate::quota::{Denied, Shares};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -107,8 +107,7 @@ impl Driver {
                 }
                 // A limit that no budget shows: one of the whole account, or one whose window ends earlier than was known, which is how a clock that was set back
                 // makes it look (S44).
-                let shares = Shares::of(scope.backend.object.spec.rate_limit.as_ref());
-                let is_known = seen.ledger.allow(&call.operation, 1, Purpose::Write, &shares, now).is_err();
+                let is_known = seen.ledger.is_spent(&call.operation, now);
                 if limited.is_some() && !is_known && !made(Mistake::LimitHammered) {
                     let until = limited.and_then(|error| error.until).unwrap_or(now);
                     seen.ledger.pause(until.max(later(now, LIMIT_PAUSE)));

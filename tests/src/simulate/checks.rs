@@ -381,7 +381,7 @@ fn is_echo(written: &serde_json::Value, field: &str, decided: &str) -> bool {
 /// processes.
 const MOST_REFUSED: usize = 24;
 
-/// S29: what a person decided about a title stands on both sides, where nobody wrote another one since, and nothing else is told.
+/// S29: what a person decided about a title is shown here (S19 compares it with the forge), where nobody wrote another one since, and nothing else is told.
 fn decided(world: &World, journal: &Journal, told: &Told, wrong: &mut Vec<String>) {
     for (at, decision) in journal.decisions.iter().enumerate() {
         // Who decides again before it was acted on means the last word.

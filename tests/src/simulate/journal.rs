@@ -33,7 +33,7 @@ pub struct Journal {
     pub edits: Vec<Edit>,
     /// The labels that each issue has to have, by its number.
     pub labels: BTreeMap<u64, BTreeSet<String>>,
-    /// What people decided about titles, in order.
+    /// What people decided about conflicts, in order.
     pub decisions: Vec<Decision>,
     /// Calls that were refused for a limit in one moment, at most.
     pub most_refused: usize,

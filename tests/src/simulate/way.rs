@@ -148,11 +148,7 @@ impl Way {
         let now = self.clock().truth();
         if self.is_armed(Fault::ReplicaBehind) && !self.network().is_behind(now) {
             self.take(Fault::ReplicaBehind);
-            let lag = self.draw(LAG_SECONDS).saturating_add(1);
-            let until = now + TimeDelta::seconds(i64::try_from(lag).unwrap_or(1));
-            self.network().freeze_reads(until);
-            // The forge's times are whole seconds: what comes after it is told apart (docs/limits.md).
-            self.clock().advance(TimeDelta::seconds(1));
+            self.lag(self.draw(LAG_SECONDS).saturating_add(1));
         }
         if is_write(request) {
             if is_edit(request) && self.take(Fault::EditBeforeWrite) {
@@ -167,9 +163,7 @@ impl Way {
         }
         if is_write(request) && self.take(Fault::WriteUnseen) {
             if !self.network().is_behind(now) {
-                self.network().freeze_reads(now + TimeDelta::seconds(i64::try_from(LAG_SECONDS).unwrap_or(0)));
-                // The forge's times are whole seconds: what comes after it is told apart (docs/limits.md).
-                self.clock().advance(TimeDelta::seconds(1));
+                self.lag(LAG_SECONDS);
             }
             self.plain.carry(request);
             return unknown("the connection broke");
@@ -209,6 +203,14 @@ impl Way {
         Ok(response)
     }
 
+    /// Reads show for so many seconds what is there now.
+    fn lag(&self, seconds: u64) {
+        let until = self.clock().truth() + TimeDelta::seconds(i64::try_from(seconds).unwrap_or(1));
+        self.network().freeze_reads(until);
+        // The forge's times are whole seconds: what comes after it is told apart (docs/limits.md).
+        self.clock().advance(TimeDelta::seconds(1));
+    }
+
     /// What can be wrong with a page of a list, and what happens before the next one is read.
     fn change_page(&self, request: &Request<Bytes>, response: &mut Response<Bytes>) {
         let Ok(Value::Array(mut rows)) = serde_json::from_slice(response.body()) else { return };
@@ -216,7 +218,6 @@ impl Way {
         let count = rows.len();
         if !rows.is_empty() {
             // A list that lacks what krate has just made makes it anew, unless something has shown it already (docs/limits.md).
-            let is_marked = |row: &Value| row.to_string().contains("<!-- krate:");
             let old: Vec<usize> =
                 rows.iter().enumerate().filter(|(_, row)| !is_marked(row)).map(|(at, _)| at).collect();
             let place = |bound: usize| usize::try_from(self.draw(bound as u64)).unwrap_or(0);
@@ -241,7 +242,7 @@ impl Way {
             }
         }
         if has_next {
-            let marked = rows.iter().any(|row| row.to_string().contains("<!-- krate:"));
+            let marked = rows.iter().any(is_marked);
             if !marked && self.take(Fault::PageCutShort) {
                 response.headers_mut().remove(http::header::LINK);
             } else if self.is_armed(Fault::PageTwice) && leads_back(request, response) {
@@ -272,10 +273,8 @@ impl Way {
         let links = list::<ExternalObjectLink>(&self.store.inner, Query::new(Kind::ExternalObjectLink)).now_or_never();
         let links = links.and_then(Result::ok).unwrap_or_default();
         let known: BTreeSet<&str> = links.iter().map(|link| link.object.spec.external.native_id.as_str()).collect();
-        let is_known = |row: &Value| {
-            row.to_string().contains("<!-- krate:")
-                && row["id"].as_u64().is_some_and(|id| known.contains(&*id.to_string()))
-        };
+        let is_known =
+            |row: &Value| is_marked(row) && row["id"].as_u64().is_some_and(|id| known.contains(&*id.to_string()));
         rows.iter().enumerate().filter(|(_, row)| is_known(row)).map(|(at, _)| at).collect()
     }
 
@@ -347,6 +346,11 @@ fn told(request: &Request<Bytes>, answer: &Result<Response<Bytes>, SendError>) -
     };
     let place = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
     format!("  krate: {} {place}{body} -> {answer}", request.method())
+}
+
+/// Whether a row is of something that krate made.
+fn is_marked(row: &Value) -> bool {
+    row.to_string().contains("<!-- krate:")
 }
 
 /// Whether the forge refuses for a limit.
