@@ -299,7 +299,7 @@ impl AuditEventSpec {
         event_name(self.sequence)
     }
 
-    /// The event in an object that [`to_object`](Self::to_object) made.
+    /// The event in an object that [`to_body`](Self::to_body) made.
     pub(crate) fn from_object(body: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Object {
@@ -308,21 +308,37 @@ impl AuditEventSpec {
         serde_json::from_slice::<Object>(body).ok().map(|object| object.spec)
     }
 
-    /// The event as the object that a store keeps.
-    pub(crate) fn to_object(&self, namespace: &str) -> serde_json::Value {
-        json!({
-            "apiVersion": API_VERSION,
-            "kind": Kind::AuditEvent.info().name,
-            "metadata": {
-                "name": self.name(),
-                "namespace": namespace,
-                "uid": uid_of(&self.digest),
-                "generation": 1,
-                "creationTimestamp": self.at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-            },
-            "spec": self,
-            "status": {"phase": "Recorded"},
-        })
+    /// The event as the body of the object that a store keeps. Every commit makes some, so it is written at once, not built first.
+    pub(crate) fn to_body(&self, namespace: &str) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Object<'a> {
+            api_version: &'a str,
+            kind: &'a str,
+            metadata: Metadata<'a>,
+            spec: &'a AuditEventSpec,
+            status: AuditEventStatus,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Metadata<'a> {
+            name: String,
+            namespace: &'a str,
+            uid: String,
+            generation: i64,
+            creation_timestamp: String,
+        }
+        let metadata = Metadata {
+            name: self.name(),
+            namespace,
+            uid: uid_of(&self.digest),
+            generation: 1,
+            creation_timestamp: self.at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        };
+        let (api_version, kind) = (API_VERSION, Kind::AuditEvent.info().name);
+        let object = Object { api_version, kind, metadata, spec: self, status: AuditEventStatus::default() };
+        // What has a digest has been written as JSON before.
+        serde_json::to_vec(&object).unwrap_or_default()
     }
 
     /// What the event is found by.
@@ -606,7 +622,7 @@ mod tests {
     #[test]
     fn r44_an_event_reads_back_under_the_same_digest() {
         let (_, events, _) = chain(1);
-        let object = events[0].to_object(NAMESPACE);
+        let object: serde_json::Value = serde_json::from_slice(&events[0].to_body(NAMESPACE)).unwrap();
         let read: AuditEventSpec = serde_json::from_value(object["spec"].clone()).unwrap();
         assert_eq!(read, events[0]);
         assert_eq!(read.computed_digest().unwrap(), events[0].digest);

@@ -1,7 +1,12 @@
 //! What stays of a payload once it was processed (`storage.rawPayload` of the sync policy, S47).
 
+use std::borrow::Cow;
+use std::fmt;
+
 use krate_model::kinds::external::RawPayload;
 use krate_model::validate::credential_in_member;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 /// What stands in place of a credential.
@@ -23,34 +28,108 @@ pub(crate) fn kept(policy: &RawPayload, body: &[u8]) -> Kept {
     if *policy != RawPayload::Redacted {
         return Kept::Nothing;
     }
-    let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return Kept::Nothing };
-    if redact("", &mut value) { Kept::Redacted(value.to_string().into_bytes()) } else { Kept::AsItIs }
+    // Few payloads hold one: most are looked through, and never built.
+    match holds_credential(body) {
+        Ok(false) => Kept::AsItIs,
+        Ok(true) => {
+            let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return Kept::Nothing };
+            redact("", &mut value);
+            Kept::Redacted(value.to_string().into_bytes())
+        }
+        Err(_) => Kept::Nothing,
+    }
 }
 
-/// Takes every text that looks like a credential out; whether there was one.
-fn redact(name: &str, value: &mut Value) -> bool {
+/// Whether there is something for [`redact`] to take out.
+fn holds_credential(body: &[u8]) -> serde_json::Result<bool> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let found = Look { name: "" }.deserialize(&mut json)?;
+    json.end()?;
+    Ok(found)
+}
+
+/// A look at one value, the member of that name.
+struct Look<'a> {
+    name: &'a str,
+}
+
+/// A member's name, which mostly stands in the body as it is.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> DeserializeSeed<'de> for Look<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Look<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<bool, E> {
+        Ok(credential_in_member(self.name, text).is_some())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
+        let mut found = false;
+        while let Some(item) = items.next_element_seed(Look { name: self.name })? {
+            found |= item;
+        }
+        Ok(found)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<bool, A::Error> {
+        let mut found = false;
+        while let Some(Name(name)) = members.next_key()? {
+            found |= credential_in_member("", &name).is_some();
+            found |= members.next_value_seed(Look { name: &name })?;
+        }
+        Ok(found)
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<bool, E> {
+        Ok(false)
+    }
+}
+
+/// Takes every text that looks like a credential out.
+fn redact(name: &str, value: &mut Value) {
     match value {
-        Value::String(text) if credential_in_member(name, text).is_some() => {
-            REDACTED.clone_into(text);
-            true
-        }
-        Value::Array(items) => items.iter_mut().fold(false, |found, item| redact(name, item) | found),
+        Value::String(text) if credential_in_member(name, text).is_some() => REDACTED.clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact(name, item)),
         Value::Object(members) => {
-            let mut found = false;
-            let suspect: Vec<String> =
-                members.keys().filter(|name| credential_in_member("", name).is_some()).cloned().collect();
-            for name in suspect {
-                members.remove(&name);
-                found = true;
-            }
-            members.iter_mut().fold(found, |found, (name, member)| redact(name, member) | found)
+            members.retain(|name, _| credential_in_member("", name).is_none());
+            members.iter_mut().for_each(|(name, member)| redact(name, member));
         }
-        _ => false,
+        _ => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -72,6 +151,22 @@ mod tests {
             "config": {"secret": REDACTED, "url": "https://ci.example"},
         });
         assert_eq!(left, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn s47_a_look_finds_what_would_be_taken_out(
+            depth in 0..4_usize, name in "[a-z]{1,6}|password|token",
+            text in "[a-z ]{0,20}|[a-zA-Z0-9]{20,30}", with in any::<bool>(), other in any::<i32>(),
+        ) {
+            let mut value = json!({name: if with { format!("{text}\n{TOKEN}") } else { text }, "other": other, "none": null});
+            for level in 0..depth {
+                value = if level % 2 == 0 { json!([1.5, value]) } else { json!({"é\"inner": value, "is": true}) };
+            }
+            let body = value.to_string();
+            redact("", &mut value);
+            prop_assert_eq!(holds_credential(body.as_bytes()).unwrap(), value.to_string() != body);
+        }
     }
 
     #[test]

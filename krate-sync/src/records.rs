@@ -116,13 +116,16 @@ pub async fn get<T: Resource>(
 ///
 /// # Errors
 /// As [`get`].
-pub async fn list<T: Resource>(store: &dyn Store, mut query: Query) -> Result<Vec<Loaded<T>>, RecordError> {
+pub async fn list<T: Resource>(store: &dyn Store, query: Query) -> Result<Vec<Loaded<T>>, RecordError> {
+    list_stored(store, query).await?.iter().map(parse).collect()
+}
+
+/// The same, not parsed.
+pub(crate) async fn list_stored(store: &dyn Store, mut query: Query) -> Result<Vec<Stored>, StoreError> {
     let mut all = Vec::new();
     loop {
         let page = store.list(&query).await?;
-        for stored in &page.items {
-            all.push(parse(stored)?);
-        }
+        all.extend(page.items);
         match page.next {
             Some(next) => query.after = Some(next),
             None => return Ok(all),

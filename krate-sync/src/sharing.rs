@@ -4,6 +4,7 @@
 //! Secrets have no way out: a provider that is shared is used, and its credentials stay where they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use krate_model::kinds::external::{BindingTargetKind, ExternalBackendBinding, ExternalBackendProvider};
 use krate_model::kinds::identity::{OrgSharingPolicy, OrgSharingPolicySpec, Organization, SharedVerb, SharingSide};
@@ -88,15 +89,14 @@ impl<'a> Found<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Sharing {
     namespaces: BTreeMap<String, String>,
-    policies: Vec<(String, OrgSharingPolicySpec)>,
+    policies: Vec<Arc<OrgSharingPolicy>>,
 }
 
 impl Sharing {
     /// What these objects say.
-    pub fn new(organizations: &[Organization], policies: impl IntoIterator<Item = OrgSharingPolicy>) -> Self {
+    pub fn new(organizations: &[Arc<Organization>], policies: Vec<Arc<OrgSharingPolicy>>) -> Self {
         let namespaces =
             organizations.iter().map(|it| (it.name().to_owned(), it.spec.namespace_name.clone())).collect();
-        let policies = policies.into_iter().map(|it| (it.namespace().to_owned(), it.spec)).collect();
         Self { namespaces, policies }
     }
 
@@ -117,9 +117,10 @@ impl Sharing {
         let source = found.organization;
         let consents = |side: SharingSide, home: &str| {
             let Some(home) = self.namespace(home) else { return false };
-            self.policies.iter().any(|(namespace, policy)| {
+            self.policies.iter().any(|object| {
+                let policy = &object.spec;
                 policy.side == side
-                    && namespace == home
+                    && object.namespace() == home
                     && policy.source_org == source
                     && policy.target_org == target
                     && !policy.revoked

@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use krate_model::Resource;
 use krate_model::kinds::external::{
     ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy, ExternalObjectLink,
     ExternalSyncConflict, ExternalSyncState, ExternalWebhookDelivery, ExternalWriteIntent,
@@ -17,10 +16,11 @@ use krate_model::kinds::external::{
 use krate_model::kinds::forge::Repository;
 use krate_model::kinds::sets::AuthMode;
 use krate_model::kinds::work::{Comment, Issue, PullRequest};
-use krate_model::store::{Query, Store};
+use krate_model::store::{Index, Query, Store, Stored};
+use krate_model::{Kind, Resource};
 use krate_providers::contract::{Credential, SendOutcome, WebhookSecret};
 use krate_providers::simulator::{Delivery, Effect, Faults, Forge, Network, Reply};
-use krate_sync::driver::{Clock, Config, Driver, Http, SecretError, Secrets, SendError};
+use krate_sync::driver::{Clock, Driver, Http, SecretError, Secrets, SendError};
 use krate_sync::records::{Changes, Loaded, list};
 use serde_json::json;
 
@@ -44,6 +44,8 @@ pub const MAX_BODY_BYTES: usize = 1 << 18;
 /// Rows of a page where a history is to have several.
 const PAGE_SIZE: usize = 4;
 
+/// More objects of a kind than any history makes.
+const MAX_LISTED: usize = 10_000;
 /// Passes within which every history comes to rest.
 const MAX_PASSES: usize = 400;
 
@@ -392,7 +394,7 @@ impl World {
     pub fn deliver_one(&self, delivery: &Delivery) -> bool {
         let request = delivery.to_request();
         block_on(async {
-            let Ok(config) = Config::load(self.store.as_ref(), self.clock.now()).await else { return false };
+            let Ok(config) = self.driver.config().await else { return false };
             let accepted = self.driver.accept(&config, "gh", request.headers(), request.body()).await;
             matches!(accepted, Ok(Ok(_)))
         })
@@ -512,6 +514,15 @@ impl World {
         let query = Query::new(T::KIND).in_namespace(NAMESPACE);
         let found = block_on(list::<T>(&self.store.inner, query)).expect("the store can be read");
         found.into_iter().map(|loaded| loaded.object).collect()
+    }
+
+    /// The objects of a kind that are in a phase, by name, as the store keeps them.
+    ///
+    /// # Panics
+    /// When the store can't be read.
+    pub(crate) fn in_phase(&self, kind: Kind, phase: &str) -> Vec<Stored> {
+        let query = Query::new(kind).in_namespace(NAMESPACE).with(Index::Phase, phase).limit(MAX_LISTED);
+        block_on(self.store.inner.list(&query)).expect("the store can be read").items
     }
 
     /// What the projections show of the forge, in a form that two worlds can be compared by.

@@ -157,7 +157,7 @@ fn plan_audit(drafts: Vec<AuditDraft>, current: &dyn Current, planned: &mut Vec<
         let event =
             head.append(draft).map_err(|source| Refusal::Audit { namespace: Arc::clone(&namespace), kind, source })?;
         let key = Key::new(Kind::AuditEvent, Arc::clone(&namespace), event.name());
-        let body = Body::from(event.to_object(&namespace).to_string().into_bytes());
+        let body = Body::from(event.to_body(&namespace));
         let indexes = event.indexes();
         refuse_size(&key, &body)?;
         refuse_long(&key, &indexes)?;

@@ -62,19 +62,17 @@ pub(super) fn looks_like(text: &str, name: &str) -> Option<&'static str> {
     if text.len() < 8 {
         return None;
     }
-    if text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----") {
+    // Every text of every payload comes by here: what needs a rare byte is looked for where that byte is.
+    if text.contains(' ') && text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----") {
         return Some("a private key");
     }
-    if has_token(text) {
-        return Some("a provider's token");
+    if let Some(found) = word_starts(text).find_map(credential_at) {
+        return Some(found);
     }
-    if has_jwt(text) {
-        return Some("a JSON Web Token");
-    }
-    if has_url_with_password(text) {
+    if text.contains('@') && has_url_with_password(text) {
         return Some("an address with a password");
     }
-    (is_secret_name(name) && is_random(text)).then_some("a secret value")
+    (text.len() >= LEAST_RANDOM && is_secret_name(name) && is_random(text)).then_some("a secret value")
 }
 
 /// Which credential free text holds: a token, a key, an address with a password (R9, S38). `None` for text that holds none.
@@ -99,9 +97,12 @@ pub fn credential_in_member(name: &str, text: &str) -> Option<&'static str> {
 
 /// Whether a field or map key is called as secrets are.
 pub(super) fn is_secret_name(name: &str) -> bool {
-    let folded: String =
-        name.chars().filter(char::is_ascii_alphanumeric).map(|char| char.to_ascii_lowercase()).collect();
-    SECRET_WORDS.iter().any(|word| folded.contains(word))
+    let folded = |from: usize| {
+        let letters = name.bytes().skip(from).filter(u8::is_ascii_alphanumeric);
+        letters.map(|byte| byte.to_ascii_lowercase())
+    };
+    let is_at = |from: usize| SECRET_WORDS.iter().any(|word| folded(from).take(word.len()).eq(word.bytes()));
+    (0..name.len()).any(is_at)
 }
 
 /// `text` for a message, or a word for it where it may be secret (R29).
@@ -124,31 +125,52 @@ fn run(bytes: &[u8], is_part: impl Fn(u8) -> bool) -> usize {
 
 /// The places in `text` where a word may begin.
 fn word_starts(text: &str) -> impl Iterator<Item = &str> {
-    let bytes = text.as_bytes();
-    text.char_indices().filter_map(move |(at, _)| {
-        let starts =
-            at.checked_sub(1).and_then(|before| bytes.get(before)).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    let mut before = b' ';
+    text.bytes().enumerate().filter_map(move |(at, byte)| {
+        let starts = !before.is_ascii_alphanumeric();
+        before = byte;
+        // None within a character of several bytes.
         if starts { text.get(at..) } else { None }
     })
 }
 
-fn has_token(text: &str) -> bool {
-    word_starts(text).any(|word| {
-        TOKEN_PREFIXES.iter().any(|(prefix, least)| {
-            word.strip_prefix(prefix).is_some_and(|rest| run(rest.as_bytes(), is_token_char) >= *least)
-        })
-    })
+/// Which bytes a provider's token or a JSON Web Token begins with: few places in a text are worth a longer look.
+const STARTS_TOKEN: [bool; 256] = {
+    let mut starts = [false; 256];
+    let mut at = 0;
+    while at < TOKEN_PREFIXES.len() {
+        starts[TOKEN_PREFIXES[at].0.as_bytes()[0] as usize] = true;
+        at += 1;
+    }
+    starts[b'e' as usize] = true;
+    starts
+};
+
+/// Which credential the text begins with.
+fn credential_at(word: &str) -> Option<&'static str> {
+    let first = word.bytes().next()?;
+    if !STARTS_TOKEN.get(usize::from(first)).is_some_and(|starts| *starts) {
+        return None;
+    }
+    if is_jwt(word) {
+        return Some("a JSON Web Token");
+    }
+    let is_token = |(prefix, least): &(&str, usize)| {
+        word.strip_prefix(prefix).is_some_and(|rest| run(rest.as_bytes(), is_token_char) >= *least)
+    };
+    TOKEN_PREFIXES.iter().any(is_token).then_some("a provider's token")
 }
 
-fn has_jwt(text: &str) -> bool {
+fn is_jwt(word: &str) -> bool {
+    if !word.starts_with("eyJ") {
+        return false;
+    }
     let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    word_starts(text).filter(|word| word.starts_with("eyJ")).any(|word| {
-        let parts: Vec<&str> = word.splitn(4, '.').take(3).collect();
-        matches!(parts.as_slice(), [head, body, signature]
-            if head.len() >= 12 && head.bytes().all(is_base64url)
-                && body.starts_with("eyJ") && body.bytes().all(is_base64url)
-                && run(signature.as_bytes(), is_base64url) >= 16)
-    })
+    let parts: Vec<&str> = word.splitn(4, '.').take(3).collect();
+    matches!(parts.as_slice(), [head, body, signature]
+        if head.len() >= 12 && head.bytes().all(is_base64url)
+            && body.starts_with("eyJ") && body.bytes().all(is_base64url)
+            && run(signature.as_bytes(), is_base64url) >= 16)
 }
 
 fn has_url_with_password(text: &str) -> bool {
@@ -159,9 +181,14 @@ fn has_url_with_password(text: &str) -> bool {
             .map_or(0, |place| place + before.get(place..).and_then(|c| c.chars().next()).map_or(1, char::len_utf8));
         let end = after.find(|char: char| char.is_whitespace() || matches!(char, '"' | '\'' | '<' | '>' | '`' | ')'));
         let address = text.get(start..at + end.unwrap_or(after.len()));
-        address.and_then(|address| Url::parse(address).ok()).is_some_and(|url| url.password().is_some())
+        // An address that names nobody needn't be parsed.
+        let named = address.filter(|address| address.contains('@'));
+        named.and_then(|address| Url::parse(address).ok()).is_some_and(|url| url.password().is_some())
     })
 }
+
+/// Bytes that a generated value has at least.
+const LEAST_RANDOM: usize = 20;
 
 /// Whether `text` reads like a generated value: a UUID, long hex, or a long run of mixed letters and digits.
 fn is_random(text: &str) -> bool {
@@ -173,13 +200,15 @@ fn is_random(text: &str) -> bool {
         return true;
     }
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_');
-    text.split(|char: char| !u8::try_from(char).is_ok_and(is_part)).filter(|part| part.len() >= 20).any(|part| {
-        let has = |is: fn(&u8) -> bool| usize::from(part.as_bytes().iter().any(is));
-        let classes = has(u8::is_ascii_lowercase) + has(u8::is_ascii_uppercase) + has(u8::is_ascii_digit);
-        let distinct = part.bytes().collect::<std::collections::BTreeSet<_>>().len();
-        // A word of prose repeats few letters of one class; a random value spreads over two classes or is long hex.
-        distinct >= 10 && (classes >= 3 || (classes == 2 && part.bytes().any(|byte| byte.is_ascii_digit())))
-    })
+    text.split(|char: char| !u8::try_from(char).is_ok_and(is_part)).filter(|part| part.len() >= LEAST_RANDOM).any(
+        |part| {
+            let has = |is: fn(&u8) -> bool| usize::from(part.as_bytes().iter().any(is));
+            let classes = has(u8::is_ascii_lowercase) + has(u8::is_ascii_uppercase) + has(u8::is_ascii_digit);
+            let distinct = part.bytes().collect::<std::collections::BTreeSet<_>>().len();
+            // A word of prose repeats few letters of one class; a random value spreads over two classes or is long hex.
+            distinct >= 10 && (classes >= 3 || (classes == 2 && part.bytes().any(|byte| byte.is_ascii_digit())))
+        },
+    )
 }
 
 #[cfg(test)]

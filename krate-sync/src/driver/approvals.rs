@@ -5,7 +5,7 @@ use krate_model::kinds::external::{ExternalWriteIntent, IntentApproval};
 use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalDecision};
 use krate_policy::approval::{Tally, may_add, tally};
 
-use super::{Config, Driver, DriverError};
+use super::{Driver, DriverError};
 use crate::machines::intent::Event;
 use crate::records::{self, Changes, Loaded};
 
@@ -22,7 +22,7 @@ impl Driver {
         mut approval: Loaded<AgentApproval>,
         decision: ApprovalDecision,
     ) -> Result<(), DriverError> {
-        let config = Box::pin(Config::load(self.store(), self.clock.now())).await?;
+        let config = self.config().await?;
         let namespace = approval.object.namespace().to_owned();
         let target = approval.object.spec.subject.name.clone();
         let Some(intent) = records::get::<ExternalWriteIntent>(self.store(), &namespace, &target).await? else {

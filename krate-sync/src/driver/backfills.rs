@@ -66,7 +66,7 @@ impl Driver {
     /// [`DriverError`] when the binding isn't there, or a list is running already.
     pub async fn request_backfill(&self, binding: &str, mode: BackfillMode) -> Result<(), DriverError> {
         let now = self.clock.now();
-        let config = Box::pin(Config::load(self.store(), now)).await?;
+        let config = self.config().await?;
         Box::pin(self.ensure_states(&config, now)).await?;
         let scope =
             config.scope(binding).ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;

@@ -1,17 +1,18 @@
 //! Providers, bindings and policies as the store holds them, ready to be asked.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use krate_model::kinds::external::{
     ExternalBackendBinding, ExternalBackendBindingPhase, ExternalBackendProvider, ExternalBackendSyncPolicy,
     ExternalBackendSyncPolicySpec,
 };
-use krate_model::kinds::identity::{OrgSharingPolicy, Organization};
+use krate_model::kinds::identity::Organization;
 use krate_model::kinds::sets::Interface;
 use krate_model::kinds::shared::Time;
 use krate_model::observation::RepositoryIdentity;
-use krate_model::store::{Key, Query, Store};
+use krate_model::store::{Key, Query, Revision, Store};
 use krate_model::{Kind, Resource};
 use krate_providers::registry;
 use serde::Deserialize;
@@ -33,6 +34,12 @@ pub struct Config {
 /// Objects by namespace and name.
 type ByKey<T> = BTreeMap<(String, String), T>;
 
+/// The objects of the configuration as they were read last. They are read far more often than they change, and a revision names one state of one object.
+#[derive(Default)]
+pub(crate) struct Known(Mutex<Objects>);
+
+type Objects = BTreeMap<Key, (Revision, Arc<dyn Any + Send + Sync>)>;
+
 /// What every object says about whose it is.
 #[derive(Deserialize)]
 struct Owned {
@@ -46,15 +53,34 @@ struct OwnedSpec {
     organization_ref: String,
 }
 
-/// The objects of a kind, the oldest first: of two with one name the older one is known by it.
-async fn oldest_first<T: Resource>(store: &dyn Store) -> Result<Vec<T>, RecordError> {
-    let mut all: Vec<T> =
-        records::list::<T>(store, Query::new(T::KIND)).await?.into_iter().map(|loaded| loaded.object).collect();
-    all.sort_by_cached_key(|object| {
-        let made = object.metadata().creation_timestamp.as_ref().map(krate_model::condition::from_kube_time);
-        (made, object.namespace().to_owned())
-    });
-    Ok(all)
+/// Reads a configuration: of what was read before, only what has changed since.
+struct Reader<'a> {
+    store: &'a dyn Store,
+    before: Objects,
+    now: Objects,
+}
+
+impl Reader<'_> {
+    /// The objects of a kind, the oldest first: of two with one name the older one is known by it.
+    async fn oldest_first<T: Resource + Send + Sync + 'static>(&mut self) -> Result<Vec<Arc<T>>, RecordError> {
+        let mut all = Vec::new();
+        for stored in records::list_stored(self.store, Query::new(T::KIND)).await? {
+            let same = |(revision, object): (Revision, Arc<dyn Any + Send + Sync>)| {
+                if revision == stored.revision { object.downcast::<T>().ok() } else { None }
+            };
+            let object = match self.before.remove(&stored.key).and_then(same) {
+                Some(object) => object,
+                None => Arc::new(records::parse::<T>(&stored)?.object),
+            };
+            self.now.insert(stored.key, (stored.revision, Arc::clone(&object) as _));
+            all.push(object);
+        }
+        all.sort_by_cached_key(|object| {
+            let made = object.metadata().creation_timestamp.as_ref().map(krate_model::condition::from_kube_time);
+            (made, object.namespace().to_owned())
+        });
+        Ok(all)
+    }
 }
 
 impl Config {
@@ -63,29 +89,41 @@ impl Config {
     /// # Errors
     /// [`RecordError`] when the store fails or holds something else.
     pub async fn load(store: &dyn Store, now: Time) -> Result<Self, RecordError> {
+        Self::load_again(store, now, &Known::default()).await
+    }
+
+    /// The same, where some of it may be known already.
+    pub(crate) async fn load_again(store: &dyn Store, now: Time, known: &Known) -> Result<Self, RecordError> {
+        let before = std::mem::take(&mut *known.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut reader = Reader { store, before, now: Objects::new() };
+        let config = Self::read(&mut reader, now).await?;
+        *known.0.lock().unwrap_or_else(PoisonError::into_inner) = reader.now;
+        Ok(config)
+    }
+
+    async fn read(reader: &mut Reader<'_>, now: Time) -> Result<Self, RecordError> {
         let mut config = Self::default();
-        let sharing =
-            Sharing::new(&oldest_first::<Organization>(store).await?, oldest_first::<OrgSharingPolicy>(store).await?);
+        let sharing = Sharing::new(&reader.oldest_first::<Organization>().await?, reader.oldest_first().await?);
         let mut providers: ByKey<Backend> = ByKey::new();
-        for object in oldest_first::<ExternalBackendProvider>(store).await? {
+        for object in reader.oldest_first::<ExternalBackendProvider>().await? {
             if config.backends.contains_key(object.name()) {
                 continue;
             }
             if let Some(adapter) = registry::provider(&object.spec.provider_type) {
                 let (namespace, name) = (object.namespace().to_owned(), object.name().to_owned());
-                let backend = Backend { object: Arc::new(object), adapter };
+                let backend = Backend { object, adapter };
                 providers.insert((namespace, name.clone()), backend.clone());
                 config.backends.insert(name, backend);
             }
         }
-        let policies: ByKey<ExternalBackendSyncPolicy> = oldest_first::<ExternalBackendSyncPolicy>(store)
+        let policies: ByKey<Arc<ExternalBackendSyncPolicy>> = reader
+            .oldest_first::<ExternalBackendSyncPolicy>()
             .await?
             .into_iter()
             .map(|policy| ((policy.namespace().to_owned(), policy.name().to_owned()), policy))
             .collect();
-        for binding in oldest_first::<ExternalBackendBinding>(store).await? {
-            let binding = Arc::new(binding);
-            let owner = owner_of_target(store, &binding).await?;
+        for binding in reader.oldest_first::<ExternalBackendBinding>().await? {
+            let owner = owner_of_target(reader.store, &binding).await?;
             let scope = if config.scopes.contains_key(binding.name()) {
                 Err(Refusal::NameTaken { kind: Kind::ExternalBackendBinding, name: binding.name().to_owned() })
             } else {
@@ -189,7 +227,7 @@ fn scope_of(
     binding: &Arc<ExternalBackendBinding>,
     target_owner: Option<&str>,
     providers: &ByKey<Backend>,
-    policies: &ByKey<ExternalBackendSyncPolicy>,
+    policies: &ByKey<Arc<ExternalBackendSyncPolicy>>,
     sharing: &Sharing,
     now: Time,
 ) -> Result<Scope, Refusal> {
@@ -223,7 +261,7 @@ fn scope_of(
         organization,
         labels: None,
     });
-    let found_policy = policy.map(|policy| Found::of(policy, &policy.spec.organization_ref));
+    let found_policy = policy.map(|policy| Found::of(policy.as_ref(), &policy.spec.organization_ref));
     judge(binding, &Parts { target, provider: &backend.object, policy: found_policy }, sharing, now)?;
     let policy =
         policy.map_or_else(|| ExternalBackendSyncPolicySpec::new(&spec.organization_ref), |it| it.spec.clone());

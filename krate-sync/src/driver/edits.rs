@@ -4,7 +4,7 @@ use krate_model::Kind;
 use krate_model::kinds::sets::Interface;
 use krate_model::kinds::shared::{Actor, ObjectRef};
 
-use super::{Config, Driver, DriverError, MAX_RACES};
+use super::{Driver, DriverError, MAX_RACES};
 use crate::local::{Local, each};
 use crate::object::ObjectState;
 use crate::plan::{PlanError, Wish, is_deleted, plan, plan_create, target_of};
@@ -40,7 +40,7 @@ impl Driver {
         edit: &(dyn Fn(&mut Local) + Sync),
     ) -> Result<Local, DriverError> {
         let now = self.clock.now();
-        let config = Box::pin(Config::load(self.store(), now)).await?;
+        let config = self.config().await?;
         let mut state = ObjectState::load_of_local(self.store(), namespace, object).await?;
         let Some(local) = &mut state.local else { return Err(not_there(object)) };
         let before = local.object.clone();
@@ -66,7 +66,7 @@ impl Driver {
     /// As [`Self::edit`]; and a conflict when the name is taken.
     pub async fn create(&self, local: Local, actor: &Actor) -> Result<Local, DriverError> {
         let now = self.clock.now();
-        let config = Box::pin(Config::load(self.store(), now)).await?;
+        let config = self.config().await?;
         let namespace = local.namespace().to_owned();
         let mut subject = None;
         let mut repository = local.repository().map(str::to_owned);

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::backfills::LISTS;
 use super::pages::purpose_of;
-use super::{Config, Driver, DriverError};
+use super::{Driver, DriverError};
 use crate::machines::backfill::is_running;
 use crate::quota::Shares;
 
@@ -68,7 +68,7 @@ impl Driver {
     /// [`DriverError::NotFound`] without such a binding.
     pub async fn forecast(&self, binding: &str) -> Result<Forecast, DriverError> {
         let now = self.clock.now();
-        let config = Box::pin(Config::load(self.store(), now)).await?;
+        let config = self.config().await?;
         let scope =
             config.scope(binding).ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;
         let provider = &scope.backend.object;

@@ -159,6 +159,8 @@ pub struct Driver {
     pub(crate) notes: Arc<Mutex<standing::Notes>>,
     /// What calls are for (S43).
     pub(crate) purpose: Purpose,
+    /// The configuration as it was read last.
+    known: Arc<config::Known>,
 }
 
 impl Driver {
@@ -179,6 +181,7 @@ impl Driver {
             ticks: Arc::new(AtomicI64::new(i64::MIN)),
             notes: Arc::default(),
             purpose: Purpose::default(),
+            known: Arc::default(),
         }
     }
 
@@ -190,6 +193,14 @@ impl Driver {
     /// The store.
     pub fn store(&self) -> &dyn Store {
         self.store.as_ref()
+    }
+
+    /// The configuration, as the store has it now. Cheaper than [`Config::load`] where it was read before.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub async fn config(&self) -> Result<Config, RecordError> {
+        Box::pin(Config::load_again(self.store(), self.clock.now(), &self.known)).await
     }
 
     /// Now, and later than every earlier reading: what was asked after something was seen is known to be newer than it, however coarse the clock (S16).
@@ -239,14 +250,14 @@ impl Driver {
     /// One pass. With `patience`, what is slow stays in `running` when it is over.
     async fn pass(&self, running: &mut Running, patience: Option<TimeDelta>) -> Result<Pass, DriverError> {
         let now = self.clock.now();
-        let mut config = Arc::new(Box::pin(Config::load(self.store.as_ref(), now)).await?);
+        let mut config = Arc::new(self.config().await?);
         Box::pin(self.tell_refusals(&config, now)).await?;
         let before = self.store.revision().await?;
         let mut pass = Pass::default();
         pass.take(running.over());
         pass.take(Box::pin(self.advance_bindings(&config, now, running, patience)).await);
         if self.store.revision().await? != before {
-            config = Arc::new(Box::pin(Config::load(self.store.as_ref(), now)).await?);
+            config = Arc::new(self.config().await?);
         }
         Box::pin(self.ensure_states(&config, now)).await?;
         Box::pin(self.answer_requests(&config, now)).await?;

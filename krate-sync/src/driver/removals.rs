@@ -8,7 +8,7 @@ use krate_model::observation::{CanonicalEvent, CommentObserved, Normalized, Reso
 use krate_model::store::Key;
 
 use super::objects::Cause;
-use super::{Config, Driver, DriverError, MAX_RACES};
+use super::{Driver, DriverError, MAX_RACES};
 use crate::local::each;
 use crate::object::{ObjectState, is_final};
 use crate::observe::{Shows, withdraw_unsent};
@@ -35,7 +35,7 @@ impl Driver {
 
     async fn try_remove(&self, namespace: &str, object: &ObjectRef, actor: &Actor) -> Result<Removal, DriverError> {
         let now = self.clock.now();
-        let config = Box::pin(Config::load(self.store(), now)).await?;
+        let config = self.config().await?;
         let mut state = ObjectState::load_of_local(self.store(), namespace, object).await?;
         let not_there = || DriverError::NotFound { what: "object", name: format!("{}/{}", object.kind, object.name) };
         let Some(local) = &mut state.local else { return Err(not_there()) };

@@ -17,7 +17,7 @@ use crate::machines::{Ctx, Policy};
 use crate::object::controller;
 use crate::quota::Ledger;
 use crate::records::{self, Changes, Loaded};
-use crate::scope::Scope;
+use crate::scope::{Backend, Scope};
 use crate::sharing::Refusal;
 use crate::status::{self, Counts, Seen};
 
@@ -39,6 +39,8 @@ pub(crate) struct Notes {
     turn: String,
     /// What is known about each binding's log of deliveries.
     pub(super) logs: BTreeMap<String, super::gaps::Watch>,
+    /// The manifests of the providers' adapters, which never change while the process lives.
+    manifests: BTreeMap<String, ManifestRef>,
     /// How far the removal of what is over has come.
     pub(super) round: super::retention::Round,
 }
@@ -152,8 +154,7 @@ impl Driver {
             let loaded: Option<Loaded<ExternalBackendProvider>> =
                 records::get(self.store(), backend.object.namespace(), name).await?;
             if let Some(mut loaded) = loaded {
-                let known = backend.adapter.manifest();
-                let manifest = ManifestRef { name: known.provider_type.clone(), digest: canonical_digest(known)? };
+                let manifest = self.manifest_of(backend)?;
                 let (actor, policy) = (controller(), Policy::default());
                 let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
                 let (next, audit) =
@@ -166,6 +167,18 @@ impl Driver {
             }
         }
         Ok((self.store.revision().await? != revision).then(|| now + BETWEEN_LOOKS))
+    }
+
+    fn manifest_of(&self, backend: &Backend) -> Result<ManifestRef, DriverError> {
+        let manifest = backend.adapter.manifest();
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = notes.manifests.get(&manifest.provider_type) {
+            return Ok(known.clone());
+        }
+        let name = manifest.provider_type.clone();
+        let found = ManifestRef { name: name.clone(), digest: canonical_digest(manifest)? };
+        notes.manifests.insert(name, found.clone());
+        Ok(found)
     }
 
     async fn show_binding(

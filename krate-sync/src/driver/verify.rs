@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 
 use super::backfills::LISTS;
 use super::pages::{is_listed, list_target};
-use super::{Config, Driver, DriverError};
+use super::{Driver, DriverError};
 use crate::local::local_kind;
 use crate::merge::{Base, FieldOutcome, FieldRule, FieldValue, merge_field};
 use crate::object::{ObjectState, is_final, link_name};
@@ -103,7 +103,7 @@ impl Driver {
     /// # Errors
     /// [`DriverError::NotFound`] without such a binding; the provider's error where a list can't be read: then nothing is said about any of it.
     pub async fn verify(&self, binding: &str) -> Result<Verification, DriverError> {
-        let config = Box::pin(Config::load(self.store(), self.clock.now())).await?;
+        let config = self.config().await?;
         let scope =
             config.scope(binding).ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;
         let mut found = Verification::default();

@@ -206,7 +206,7 @@ impl Driver {
     /// [`DriverError::NotFound`] where it isn't there.
     pub async fn why(&self, kind: Kind, namespace: &str, name: &str) -> Result<Why, DriverError> {
         let now = self.clock.now();
-        let config = Box::pin(Config::load(self.store(), now)).await?;
+        let config = self.config().await?;
         let around = Box::pin(self.around(kind, namespace, name)).await?;
         let object = ObjectRef::new(kind.as_str(), name);
         let events = self.newest_events(namespace, &object, &around).await?;

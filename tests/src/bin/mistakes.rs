@@ -1,5 +1,10 @@
 //! Makes each deliberate mistake in turn, and says which history finds it. `scripts/mistakes` builds and runs it.
 
+/// Histories are made of small objects that live for a moment.
+#[cfg(krate_mistakes)]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Histories that each mistake is looked for in.
 #[cfg(krate_mistakes)]
 const MOST: u64 = 10_000;

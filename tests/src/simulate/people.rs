@@ -11,6 +11,7 @@ use krate_model::{Kind, Resource};
 use krate_providers::simulator::{Forge, IssueEdit, NewIssue, Refusal, Rng};
 use krate_sync::driver::DriverError;
 use krate_sync::local::Local;
+use krate_sync::records::parse;
 
 use super::journal::{Decision, Journal};
 use super::small::Field;
@@ -235,9 +236,7 @@ pub fn here(world: &World, journal: &mut Journal, rng: &mut Rng) {
         }
         return;
     }
-    let issues = world.all::<Issue>();
-    let known: Vec<&Issue> = issues.iter().filter(|issue| issue.phase() == "Open").collect();
-    let Some(issue) = pick(rng, &known) else { return };
+    let Some(issue) = any_open::<Issue>(world, rng) else { return };
     let about = ObjectRef::new(Kind::Issue.as_str(), issue.name());
     let number = issue.status.as_ref().and_then(|s| s.external.as_ref()).and_then(|external| external.native_number);
     let place = number.map_or_else(|| issue.name().to_owned(), |number| format!("issue/{number}"));
@@ -363,11 +362,14 @@ fn again<T>(world: &World, act: &dyn Fn() -> Result<T, DriverError>) -> Result<T
     last
 }
 
+/// One of the open objects of a kind.
+fn any_open<T: Resource>(world: &World, rng: &mut Rng) -> Option<T> {
+    parse(pick(rng, &world.in_phase(T::KIND, "Open"))?).ok().map(|loaded| loaded.object)
+}
+
 /// A person decides about a conflict.
 pub fn decide(world: &World, journal: &mut Journal, rng: &mut Rng) {
-    let conflicts = world.all::<ExternalSyncConflict>();
-    let open: Vec<&ExternalSyncConflict> = conflicts.iter().filter(|conflict| conflict.phase() == "Open").collect();
-    let Some(conflict) = pick(rng, &open) else { return };
+    let Some(conflict) = any_open::<ExternalSyncConflict>(world, rng) else { return };
     let strategies = [ResolutionStrategy::PreferKrate, ResolutionStrategy::PreferExternal];
     let Some(strategy) = pick(rng, &strategies).cloned() else { return };
     journal.tell(world.forge_now(), || {

@@ -13,7 +13,7 @@ use krate_model::store::Query;
 use krate_model::{Digest, Kind};
 use krate_providers::contract::SendOutcome;
 use krate_providers::simulator::{Network, Reply, Rng};
-use krate_sync::driver::{Config, Driver, Http, SendError};
+use krate_sync::driver::{Driver, Http, SendError};
 use krate_sync::records::list;
 use serde_json::Value;
 
@@ -75,8 +75,7 @@ impl Way {
             let arrived = self.network().arrivals(self.clock().truth());
             for delivery in arrived {
                 let request = delivery.to_request();
-                let now = krate_sync::driver::Clock::now(self.clock());
-                let Ok(config) = Config::load(peer.store(), now).await else {
+                let Ok(config) = peer.config().await else {
                     lock(&self.journal).lost = true;
                     return;
                 };
