@@ -8,6 +8,7 @@ use super::references::{cross_organization, cross_organizations};
 use super::rules::Rule;
 use super::work::exactly_when;
 use super::{Subject, Writer};
+use crate::pattern::Domain;
 use crate::{Digest, Kind};
 
 /// Members of a trigger rule's `match`, each with the sources that it needs one of.
@@ -73,8 +74,9 @@ fn trigger_rule(subject: &Subject<'_>, findings: &mut Findings) {
         let message = "secrets are always taken out of what a run is told";
         findings.fail("spec.contextBundleTemplate.redactSecrets", Rule::r(18), Code::Forbidden, message);
     }
-    super::pattern::check_filter(subject.spec, "match.refs", true, findings);
-    super::pattern::check_filter(subject.spec, "match.paths", false, findings);
+    super::pattern::check_filter(subject.spec, "match.refs", Domain::Ref, findings);
+    super::pattern::check_filter(subject.spec, "match.paths", Domain::Path, findings);
+    super::pattern::check_filter(subject.spec, "match.actors", Domain::Name, findings);
 }
 
 /// R4: one memory, of this organization or of another; and a source that nobody reads says nothing.
@@ -105,7 +107,7 @@ fn memory_source(subject: &Subject<'_>, findings: &mut Findings) {
     }
     for filter in ["include", "exclude"] {
         let at = format!("{filter}.paths");
-        super::pattern::check_list(get(subject.spec, &at), &format!("spec.{at}"), false, findings);
+        super::pattern::check_list(get(subject.spec, &at), &format!("spec.{at}"), Domain::Path, findings);
     }
 }
 

@@ -5,6 +5,7 @@ use super::path::{text, texts};
 use super::rules::Rule;
 use super::ssh::SshPublicKey;
 use super::{Subject, Writer};
+use crate::pattern::Domain;
 use crate::{Kind, is_dns_label};
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
@@ -19,11 +20,11 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         }
         Kind::BranchProtection => {
             principals(subject, "restrictPushTo", true, findings);
-            super::pattern::check_filter(subject.spec, "refs", true, findings);
+            super::pattern::check_filter(subject.spec, "refs", Domain::Ref, findings);
         }
         Kind::RefPolicy => {
-            super::pattern::check_filter(subject.spec, "refs", true, findings);
-            super::pattern::check_list(subject.spec.get("deny"), "spec.deny", true, findings);
+            super::pattern::check_filter(subject.spec, "refs", Domain::Ref, findings);
+            super::pattern::check_list(subject.spec.get("deny"), "spec.deny", Domain::Ref, findings);
         }
         Kind::Comment => comment(subject, findings),
         _ => {}

@@ -255,10 +255,10 @@ fn started_by<'a>(review: &mut Review<'a>, agent: &mut Agent<'a>, name: &str) {
     agent.rule = Some(rule);
 }
 
-/// Step 5 for agents: the rule takes causes of this level, and what runs for others shares nothing with those who are trusted (section 7).
+/// Step 5 for agents: they change nothing that says what agents may do, and what runs for others shares nothing with those who are trusted (section 7).
 pub(super) fn cause(review: &mut Review<'_>) {
     let Some(agent) = &review.agent else { return };
-    let (stack, rule) = (agent.stack, agent.rule);
+    let stack = agent.stack;
     let verb = &review.request.action.verb;
     let reads =
         matches!(verb, Verb::Get | Verb::List | Verb::Watch | Verb::Use | Verb::Query | Verb::Dispatch | Verb::Cancel);
@@ -270,23 +270,7 @@ pub(super) fn cause(review: &mut Review<'_>) {
         let text = "an agent never changes policies, grants, rules or stacks, whoever it acts for";
         review.deny(Code::UntrustedCause, "action", text);
     }
-    let (gate, is_fork, is_untrusted) = (review.trust.gate, review.trust.is_fork, review.trust.is_untrusted());
-    if let Some(rule) = rule
-        && is_dispatch(review)
-    {
-        let actors = &rule.spec.matches.actors;
-        let by = &rule.version.name;
-        let least = crate::trust::Level::ALL.into_iter().find(|level| level.as_str() == actors.min_level);
-        if least.is_none_or(|least| gate < least) {
-            let text = format!("was started by somebody below {}, which the rule asks for", actors.min_level);
-            review.say(crate::reason::Reason::new(Code::UntrustedCause, "causeChain", text).by(by.clone()));
-        }
-        if is_fork && !rule.spec.matches.fork.admits() {
-            let text = "comes from a fork, which the rule doesn't take";
-            review.say(crate::reason::Reason::new(Code::UntrustedCause, "causeChain", text).by(by.clone()));
-        }
-    }
-    if !is_untrusted || !is_dispatch(review) {
+    if !review.trust.is_untrusted() || !is_dispatch(review) {
         return;
     }
     let found = stack.spec.workspace_policy_ref.as_deref();

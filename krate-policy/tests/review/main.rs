@@ -12,6 +12,7 @@ mod lint;
 mod policies;
 mod reference;
 mod shared;
+mod started;
 mod steps;
 mod who;
 mod world;
