@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{
-    agents, ci, enforcement, external, forge, grants, hooks, identity, members, policy, pools, tools, triggers, work,
+    agents, ci, enforcement, external, forge, grants, hooks, identity, labels, members, policy, pools, tools, triggers,
+    work,
 };
 use crate::store::IndexEntry;
 use crate::{Kind, Resource};
@@ -84,5 +85,6 @@ defined! {
     agents::AgentServiceAccount, grants::AgentRoleBinding, grants::AgentSecretGrant, grants::AgentConfigGrant,
     policy::AgentApproval,
     agents::AgentStack, agents::AgentSubagent, tools::AgentToolProfile, tools::AgentMcpServer, tools::AgentSkill, triggers::AgentTriggerRule,
+    labels::AgentContextLabel,
     agents::AgentWorkspacePolicy, agents::AgentProviderConfig, tools::AgentMemorySource,
 }

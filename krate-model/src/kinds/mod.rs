@@ -18,6 +18,7 @@ pub mod forge;
 pub mod grants;
 pub mod hooks;
 pub mod identity;
+pub mod labels;
 pub mod members;
 mod payload;
 pub mod policy;

@@ -118,8 +118,8 @@ fn mcp_server(subject: &Subject<'_>, findings: &mut Findings) {
     exactly_when(subject, "command", is_local, Rule::r(61), "for the transport stdio", findings);
 }
 
-/// R62: a review is a person's, of the fragment as it stands, and comes in a write of its own. Whether that person is another one than the last editor
-/// the request's authentication tells, not the document (P43).
+/// R62: a review is a person's, of the fragment as it stands, and comes in a write of its own. Whether that person is another one than `spec.editor` is for
+/// admission to say, which knows who writes (P43).
 fn context_label(subject: &Subject<'_>, findings: &mut Findings) {
     let Some(review) = subject.spec.get("review") else { return };
     let fragment = text(subject.spec, "promptFragment").unwrap_or_default();

@@ -64,6 +64,7 @@ const WITHOUT_MACHINE: &[(Kind, &str)] = &[
     (Kind::AgentMcpServer, "Pending Ready Blocked Error"),
     (Kind::AgentSkill, "Pending Ready Blocked Error"),
     (Kind::AgentTriggerRule, "Draft Active Paused Disabled Archived Blocked"),
+    (Kind::AgentContextLabel, "PendingReview Reviewed Drifted"),
     (Kind::AgentWorkspacePolicy, "Pending Ready Error"),
     (Kind::AgentProviderConfig, "Pending Ready Error"),
     (Kind::AgentMemorySource, "Pending Ready Error"),

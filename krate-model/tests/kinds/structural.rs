@@ -234,6 +234,7 @@ fn columns_are_those_of_the_spec_then_phase_and_age() {
         ("AgentMcpServer", &[]),
         ("AgentSkill", &[]),
         ("AgentTriggerRule", &["Stack", "State", "Last triggered"]),
+        ("AgentContextLabel", &[]),
         ("AgentWorkspacePolicy", &[]),
         ("AgentProviderConfig", &[]),
         ("AgentMemorySource", &[]),

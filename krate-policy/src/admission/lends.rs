@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use krate_model::kinds::agents::AgentStack;
 use krate_model::kinds::external::{ExternalBackendSyncPolicy, WritePolicy};
 use krate_model::kinds::grants::{AgentRoleBinding, RoleKind, ScopeKind};
+use krate_model::kinds::labels::AgentContextLabel;
 use krate_model::kinds::members::{Permission, RepositoryPermission, Team, User, UserState};
 use krate_model::kinds::sets::Operation;
 use krate_model::kinds::triggers::{AgentTriggerRule, LifecycleState};
@@ -14,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Write, text};
-use crate::approval::may_add;
+use crate::approval::{acts_in, may_add};
 use crate::command::Command;
 use crate::host::HostPattern;
 use crate::reason::{Code, Reason};
@@ -42,6 +43,7 @@ pub(super) fn look(kind: Kind, write: &Write<'_>, request: &Request, snapshot: &
         Kind::AgentToolProfile => look.profile(),
         Kind::AgentTriggerRule => look.rule(),
         Kind::AgentApproval => look.approval(),
+        Kind::AgentContextLabel => look.label(),
         _ => {}
     }
     look.found
@@ -289,6 +291,28 @@ impl<'a> Look<'a> {
                     self.found.push(Reason::new(Code::EscalationDenied, "spec.writeBackPolicy.allowedTargets", text));
                 }
             }
+        }
+    }
+
+    /// R62: who reviews a label is another one than who wrote its fragment, or had it written.
+    fn label(&mut self) {
+        if self.request.action.verb != Verb::Decide {
+            return;
+        }
+        let editor = self.stored::<AgentContextLabel>().and_then(|label| label.spec.editor);
+        match editor {
+            None => {
+                let text = "is of a fragment of which nobody knows who wrote it: whoever writes the label next stands for it, and somebody else reviews it then (R62)";
+                self.say(Code::ApproverNotAllowed, "spec.review", text);
+            }
+            Some(editor) if acts_in(&editor, &super::actor(self.request)) => {
+                let text = format!(
+                    "{} wrote the fragment as it stands, so that somebody else has to review it (R62)",
+                    self.giver
+                );
+                self.say(Code::SelfApproval, "spec.review", text);
+            }
+            Some(_) => {}
         }
     }
 

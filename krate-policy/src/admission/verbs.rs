@@ -37,7 +37,9 @@ pub(super) fn of(kind: Kind, write: &Write<'_>) -> Vec<Verb> {
             for field in asked(kind, &before, &after) {
                 all.push(command(kind, field).unwrap_or(Verb::Update));
             }
-            let is_command = |name: &str| commands(kind).any(|command| command.field == name);
+            // A command that is taken out is a change like any other.
+            let is_command =
+                |name: &str| after.contains_key(name) && commands(kind).any(|command| command.field == name);
             let names = before.keys().chain(after.keys());
             let others = names.filter(|name| !is_command(name)).any(|name| before.get(name) != after.get(name));
             let labels = ["labels", "annotations", "ownerReferences", "finalizers"];

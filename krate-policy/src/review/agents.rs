@@ -9,6 +9,7 @@ use krate_model::kinds::agents::{
     AgentSubagentPhase, AgentWorkspacePolicy, WorkspaceCache, WorkspaceMode,
 };
 use krate_model::kinds::grants::{AgentRoleBindingPhase, ConfigPurpose, GrantSubjectKind, SecretPurpose};
+use krate_model::kinds::labels::AgentContextLabel;
 use krate_model::kinds::pools::{RunnerPool, RunnerPoolPhase};
 use krate_model::kinds::registry::{Context, StorageClass};
 use krate_model::kinds::sets::TrustTier;
@@ -258,7 +259,7 @@ fn started_by<'a>(review: &mut Review<'a>, agent: &mut Agent<'a>, name: &str) {
 /// Step 5 for agents: they change nothing that says what agents may do, and what runs for others shares nothing with those who are trusted (section 7).
 pub(super) fn cause(review: &mut Review<'_>) {
     let Some(agent) = &review.agent else { return };
-    let stack = agent.stack;
+    let (stack, rule) = (agent.stack, agent.rule);
     let verb = &review.request.action.verb;
     let reads =
         matches!(verb, Verb::Get | Verb::List | Verb::Watch | Verb::Use | Verb::Query | Verb::Dispatch | Verb::Cancel);
@@ -270,7 +271,14 @@ pub(super) fn cause(review: &mut Review<'_>) {
         let text = "an agent never changes policies, grants, rules or stacks, whoever it acts for";
         review.deny(Code::UntrustedCause, "action", text);
     }
-    if !review.trust.is_untrusted() || !is_dispatch(review) {
+    if !is_dispatch(review) {
+        return;
+    }
+    let of_rule = rule.map(|rule| &rule.object.spec.context_labels);
+    for name in stack.spec.context_label_refs.iter().chain(of_rule.into_iter().flatten()) {
+        label(review, name);
+    }
+    if !review.trust.is_untrusted() {
         return;
     }
     let found = stack.spec.workspace_policy_ref.as_deref();
@@ -284,6 +292,25 @@ pub(super) fn cause(review: &mut Review<'_>) {
         let text = "isn't trusted, and the stack's workspaces are, or share something";
         review.deny(Code::UntrustedCause, "causeChain", text);
     }
+}
+
+/// R62: what tells an agent what to do was reviewed as it stands, by admission's word by somebody else than who wrote it; or it is for trusted causes alone.
+fn label(review: &mut Review<'_>, name: &str) {
+    let Some(label) = review.snapshot.get::<AgentContextLabel>(review.namespace, name) else {
+        return review.deny(Code::StackNotReady, "agentStack", "a context label that it is told isn't there (P51)");
+    };
+    review.used(label.version, None);
+    let problem = match (label.spec.requires_review, label.spec.is_reviewed()) {
+        (true, false) => (Code::StackNotReady, "agentStack", "a context label was not reviewed as it stands"),
+        (false, _) if review.trust.is_untrusted() => (
+            Code::UntrustedCause,
+            "causeChain",
+            "isn't trusted, and a context label that needs no review is for trusted causes only",
+        ),
+        _ => return,
+    };
+    let (code, field, text) = problem;
+    review.say(crate::reason::Reason::new(code, field, format!("{text} (R62)")).by(label.version.name.clone()));
 }
 
 /// Whether the pool may be used, by whom is asked (P24, section 7).

@@ -3,7 +3,7 @@
 use krate_policy::snapshot::{Item, Snapshot};
 use serde_json::{Value, json};
 
-use super::world::{asked, codes, item, mapping, snapshot, user};
+use super::world::{asked, codes, item, mapping, snapshot, stack, user};
 
 fn rule(change: impl FnOnce(&mut Value, &mut Value)) -> Item {
     let mut spec = json!({
@@ -261,4 +261,44 @@ fn p61_what_a_rule_takes_is_asked_of_starts_alone() {
     let reads = |document: &mut Value| document["action"] = json!({"verb": "get", "kind": "Issue"});
     assert_eq!(taken(&only, reads), [""; 0]);
     assert_eq!(taken(&only, |_| ()), ["UntrustedCause"; 3]);
+}
+
+#[test]
+fn r62_a_context_label_is_used_as_it_was_reviewed_or_from_trusted_causes() {
+    let fragment = "Be careful.";
+    let label = |requires: bool, reviewed: Option<&str>| {
+        let mut spec = json!({
+            "organizationRef": "a", "promptFragment": fragment, "allowedSources": ["issue"], "requiresReview": requires,
+        });
+        if let Some(text) = reviewed {
+            spec["review"] = json!({"digest": krate_model::Digest::of(text.as_bytes()).to_string()});
+        }
+        item("AgentContextLabel", "careful", spec, json!({}))
+    };
+    let of_rule = rule(|spec, _| spec["contextLabels"] = json!(["careful"]));
+    let of_stack = stack(|spec, _| spec["contextLabelRefs"] = json!(["careful"]));
+    let by = |world: &Snapshot, account: &str| {
+        started(world, |document| {
+            document["causeChain"][0]["event"] = json!("issue");
+            document["causeChain"][0]["gate"]["account"]["id"] = json!(account);
+        })
+    };
+    // The label, and what a member's cause and a stranger's come to.
+    let cases = [
+        (Some(label(true, Some(fragment))), [None, None]),
+        (Some(label(true, None)), [Some("StackNotReady"); 2]),
+        (Some(label(true, Some("Be bold."))), [Some("StackNotReady"); 2]),
+        (Some(label(false, None)), [None, Some("UntrustedCause")]),
+        (Some(label(false, Some(fragment))), [None, Some("UntrustedCause")]),
+        (None, [Some("StackNotReady"); 2]),
+    ];
+    for (label, expected) in cases {
+        for world in [snapshot().with(9, [of_rule.clone()]), snapshot().with(9, [rule(|_, _| ()), of_stack.clone()])] {
+            let world = world.with(10, label.clone());
+            assert_eq!([by(&world, "1"), by(&world, "99")], expected.map(Vec::from_iter), "{label:?}");
+        }
+    }
+    // A label that nothing names is no matter.
+    let world = snapshot().with(9, [rule(|_, _| ()), label(true, None)]);
+    assert_eq!(by(&world, "1"), [""; 0]);
 }
