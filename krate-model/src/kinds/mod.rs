@@ -23,6 +23,7 @@ pub mod members;
 mod payload;
 pub mod policy;
 pub mod pools;
+pub mod protection;
 pub mod registry;
 pub mod sets;
 pub mod shared;

@@ -62,6 +62,18 @@ fn ssh_key(subject: &Subject<'_>, findings: &mut Findings) {
     }
 }
 
+/// R14: what a key is called and of which type it is, is computed from it and taken from nobody, not even its controller.
+pub(super) fn check_status(subject: &Subject<'_>, findings: &mut Findings) {
+    let key = text(subject.spec, "key").filter(|_| subject.kind == Kind::SSHKey).map(str::parse::<SshPublicKey>);
+    let Some(Ok(key)) = key else { return };
+    for (field, computed) in [("fingerprint", key.fingerprint), ("keyType", key.key_type)] {
+        let at = format!("status.{field}");
+        if text(subject.document, &at).is_some_and(|found| found != computed) {
+            findings.fail_near(at, Rule::r(14), Code::Invalid, "is that of another key", Some(computed));
+        }
+    }
+}
+
 /// R54: a principal is a User's name, or `ext:` and an account id; with `teams`, `team/` and a Team's name too.
 fn principals(subject: &Subject<'_>, field: &str, teams: bool, findings: &mut Findings) {
     for (at, principal) in texts(subject.spec, field) {
