@@ -82,6 +82,11 @@ pub(super) fn repository(kind: Kind, document: &Value) -> Option<&str> {
     (!named.is_empty()).then_some(named)
 }
 
+/// Whether an object that names no repository is of all of them, whatever its writer is at.
+pub(super) const fn is_everywhere(kind: Kind) -> bool {
+    matches!(kind, Kind::RefPolicy | Kind::SSHKey)
+}
+
 /// What the provider will be asked to do, for the kinds that are synced (P58).
 pub(super) fn operation(kind: Kind, verb: &Verb, write: &Write<'_>) -> Option<Operation> {
     if write.part == Part::Status {

@@ -48,6 +48,16 @@ impl Agent<'_> {
     }
 }
 
+/// Kinds beside those of policies and agents that grant, or loosen what holds people off (section 1, section 9).
+const GRANTS: [Kind; 6] = [
+    Kind::Team,
+    Kind::SSHKey,
+    Kind::RepositoryPermission,
+    Kind::RefPolicy,
+    Kind::BranchProtection,
+    Kind::ExternalBackendSyncPolicy,
+];
+
 /// Whether anything but a person acts in the chain.
 pub(super) fn is_agents(review: &Review<'_>) -> bool {
     review.request.actor_chain.iter().any(|link| link.kind != SubjectKind::User && link.kind != SubjectKind::Controller)
@@ -266,7 +276,7 @@ pub(super) fn cause(review: &mut Review<'_>) {
     let kind = review.kind.map(Kind::info);
     let judges = kind.is_some_and(|kind| {
         kind.context == Context::Policy || (kind.context == Context::Agents && kind.class == StorageClass::Config)
-    });
+    }) || review.kind.is_some_and(|kind| GRANTS.contains(&kind));
     if is_agents(review) && judges && !reads && *verb != Verb::Decide {
         let text = "an agent never changes policies, grants, rules or stacks, whoever it acts for";
         review.deny(Code::UntrustedCause, "action", text);

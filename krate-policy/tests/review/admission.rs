@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::world::{NS, item, mapping, permission, role, snapshot, user};
 
-fn by(snapshot: &Snapshot, person: &str) -> Request {
+pub(crate) fn by(snapshot: &Snapshot, person: &str) -> Request {
     let place = Place::new("a", "2026-06-01T00:00:00Z".parse().unwrap());
     who::request(snapshot, &place, person, &Verb::Update, Kind::Issue)
 }
@@ -39,7 +39,7 @@ fn world() -> Snapshot {
 
 // Callers write the values in place.
 #[allow(clippy::needless_pass_by_value)]
-fn document(kind: &str, name: &str, spec: Value) -> Value {
+pub(crate) fn document(kind: &str, name: &str, spec: Value) -> Value {
     let mut all = json!({"organizationRef": "a"});
     for (field, value) in spec.as_object().unwrap() {
         all[field] = value.clone();
@@ -50,7 +50,7 @@ fn document(kind: &str, name: &str, spec: Value) -> Value {
     })
 }
 
-fn codes(admission: &Admission) -> Vec<&'static str> {
+pub(crate) fn codes(admission: &Admission) -> Vec<&'static str> {
     admission
         .decision
         .iter()
@@ -59,23 +59,23 @@ fn codes(admission: &Admission) -> Vec<&'static str> {
         .collect()
 }
 
-fn write_by(request: &Request, change: Change<'_>, part: Part, world: &Snapshot) -> Admission {
+pub(crate) fn write_by(request: &Request, change: Change<'_>, part: Part, world: &Snapshot) -> Admission {
     admit(&Write { by: request, change, part }, &View::partial([]), world)
 }
 
-fn create(person: &str, new: &Value, world: &Snapshot) -> Admission {
+pub(crate) fn create(person: &str, new: &Value, world: &Snapshot) -> Admission {
     write_by(&by(world, person), Change::Create { new }, Part::Main, world)
 }
 
-fn update(person: &str, old: &Value, new: &Value, world: &Snapshot) -> Admission {
+pub(crate) fn update(person: &str, old: &Value, new: &Value, world: &Snapshot) -> Admission {
     write_by(&by(world, person), Change::Update { old, new }, Part::Main, world)
 }
 
-fn delete(person: &str, old: &Value, world: &Snapshot) -> Admission {
+pub(crate) fn delete(person: &str, old: &Value, world: &Snapshot) -> Admission {
     write_by(&by(world, person), Change::Delete { old }, Part::Main, world)
 }
 
-fn with(document: &Value, pointer: &str, value: Value) -> Value {
+pub(crate) fn with(document: &Value, pointer: &str, value: Value) -> Value {
     let mut changed = document.clone();
     let (parent, field) = pointer.rsplit_once('/').unwrap();
     changed.pointer_mut(parent).unwrap()[field] = value;

@@ -324,7 +324,20 @@ fn p61_an_agent_writes_no_policy_and_nothing_that_says_what_agents_do() {
         });
         codes(&decision).contains(&"UntrustedCause")
     };
-    for kind in ["AgentStack", "AgentTriggerRule", "AgentToolProfile", "PolicyBinding", "AgentContextLabel"] {
+    let kinds = [
+        "AgentStack",
+        "AgentTriggerRule",
+        "AgentToolProfile",
+        "PolicyBinding",
+        "AgentContextLabel",
+        "Team",
+        "SSHKey",
+        "RepositoryPermission",
+        "RefPolicy",
+        "BranchProtection",
+        "ExternalBackendSyncPolicy",
+    ];
+    for kind in kinds {
         assert!(writes("update", kind) && writes("delete", kind) && writes("create", kind), "{kind}");
         assert!(!writes("get", kind), "{kind} is read");
     }

@@ -10,6 +10,7 @@ mod grants;
 mod laws;
 mod lint;
 mod policies;
+mod protection;
 mod reference;
 mod shared;
 mod started;
