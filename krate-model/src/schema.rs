@@ -36,7 +36,7 @@ const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// let issue = schema(Kind::Issue).unwrap();
 /// assert_eq!(issue["properties"]["spec"]["properties"]["title"]["maxLength"], 512);
 /// assert_eq!(issue["properties"]["spec"]["properties"]["organizationRef"]["x-krate-immutable"], true);
-/// assert!(schema(Kind::SSHKey).is_none());
+/// assert!(schema(Kind::View).is_none());
 /// ```
 pub fn schema(kind: Kind) -> Option<&'static Value> {
     static SCHEMAS: OnceLock<Vec<(Kind, Value)>> = OnceLock::new();

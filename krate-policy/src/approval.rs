@@ -96,8 +96,7 @@ pub fn may_answer(approval: &AgentApprovalSpec, by: &Actor, verdict: &ApprovalVe
         return Err(Refusal::ApproverNotAllowed { name: by.name.clone() });
     }
     let separate = approval.policy.as_ref().is_none_or(|terms| terms.separation);
-    let mut chain = std::iter::successors(Some(&approval.requested_by), |actor| actor.on_behalf_of.as_deref());
-    if separate && *verdict == ApprovalVerdict::Approved && chain.any(|actor| is_same(actor, by)) {
+    if separate && *verdict == ApprovalVerdict::Approved && acts_in(&approval.requested_by, by) {
         return Err(Refusal::SelfApproval { name: by.name.clone() });
     }
     Ok(())
@@ -142,6 +141,11 @@ pub fn tally(approval: &AgentApprovalSpec, answers: &[ApprovalDecision], now: Ti
         return Tally::Waiting { have: yes.len(), need };
     }
     Tally::Approved { by: yes.into_values().cloned().collect() }
+}
+
+/// Whether `by` is the actor, or one of those for whom it acts.
+pub(crate) fn acts_in(actor: &Actor, by: &Actor) -> bool {
+    std::iter::successors(Some(actor), |actor| actor.on_behalf_of.as_deref()).any(|actor| is_same(actor, by))
 }
 
 /// Whether two actors are one person: by uid where both have one, by provider account, or by the name that sign-in gave (P64). Names alone

@@ -24,6 +24,7 @@ use krate_model::kinds::external::{
 use krate_model::kinds::forge::Repository;
 use krate_model::kinds::grants::{AgentConfigGrant, AgentRoleBinding, AgentSecretGrant};
 use krate_model::kinds::identity::{OrgNamespaceBinding, OrgSharingPolicy, Organization};
+use krate_model::kinds::labels::AgentContextLabel;
 use krate_model::kinds::members::{IdentityMapping, IdentityMappingPhase, RepositoryPermission, Team, User};
 use krate_model::kinds::policy::AgentApproval;
 use krate_model::kinds::pools::RunnerPool;
@@ -141,7 +142,7 @@ items! {
     Organization, OrgNamespaceBinding, OrgSharingPolicy, User, Team, IdentityMapping, Repository, RepositoryPermission, AgentRoleBinding, AgentSecretGrant,
     AgentConfigGrant, AgentApproval, PolicyProfile, PolicyTemplate, PolicyBinding, PolicyExceptionRequest, ExternalBackendProvider, ExternalBackendBinding,
     ExternalBackendSyncPolicy, ExternalProviderCapabilityManifest, RunnerPool, AgentServiceAccount, AgentStack, AgentSubagent, AgentToolProfile,
-    AgentMcpServer, AgentSkill, AgentTriggerRule, AgentWorkspacePolicy, AgentProviderConfig, AgentMemorySource,
+    AgentMcpServer, AgentSkill, AgentTriggerRule, AgentWorkspacePolicy, AgentProviderConfig, AgentMemorySource, AgentContextLabel,
 }
 
 /// Why a document can't be taken in.
@@ -489,6 +490,7 @@ impl Snapshot {
             | Item::AgentWorkspacePolicy(_)
             | Item::AgentProviderConfig(_)
             | Item::AgentMemorySource(_)
+            | Item::AgentContextLabel(_)
             | Item::PolicyProfile(_)
             | Item::PolicyTemplate(_)
             | Item::ExternalBackendProvider(_)

@@ -346,8 +346,7 @@ pub fn assess(causes: &[Cause<'_>], standing: impl Fn(Account<'_>) -> Standing) 
         found.push(Because::NoCause);
     }
     let steering = found.iter().map(level_because).min().unwrap_or(Level::External);
-    let newest = causes.iter().find(|cause| cause.source != Source::Automation);
-    let gate = newest.map_or(Level::External, |cause| {
+    let gate = starter(causes).map_or(Level::External, |cause| {
         let level = level_of(&cause.gate, cause, &standing);
         if cause.verified { level } else { level.min(Level::External) }
     });
@@ -359,6 +358,11 @@ pub fn assess(causes: &[Cause<'_>], standing: impl Fn(Account<'_>) -> Standing) 
         is_loop: is_loop(causes),
         because: found,
     }
+}
+
+/// The cause whose gate counts: the newest that isn't automation, behind whose gate a machine stands.
+pub(crate) fn starter<'c, 'a>(causes: &'c [Cause<'a>]) -> Option<&'c Cause<'a>> {
+    causes.iter().find(|cause| cause.source != Source::Automation)
 }
 
 /// Whether the one who starts also decides what is done. A label's applier, a reviewer or whoever triggered a CI run says only *that* it is

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{
-    agents, ci, enforcement, external, forge, grants, hooks, identity, members, policy, pools, tools, triggers, work,
+    agents, ci, enforcement, external, forge, grants, hooks, identity, labels, members, policy, pools, protection,
+    tools, triggers, work,
 };
 use crate::store::IndexEntry;
 use crate::{Kind, Resource};
@@ -72,7 +73,7 @@ macro_rules! defined {
 
 defined! {
     identity::Organization, identity::OrgNamespaceBinding, identity::OrgSharingPolicy, members::User, members::Team, members::IdentityMapping,
-    forge::Repository, members::RepositoryPermission,
+    forge::Repository, protection::SSHKey, members::RepositoryPermission, protection::RefPolicy, protection::BranchProtection,
     work::Issue, work::PullRequest, work::Review, work::Comment,
     ci::Pipeline, ci::Job, pools::RunnerPool,
     hooks::AuditEvent,
@@ -84,5 +85,6 @@ defined! {
     agents::AgentServiceAccount, grants::AgentRoleBinding, grants::AgentSecretGrant, grants::AgentConfigGrant,
     policy::AgentApproval,
     agents::AgentStack, agents::AgentSubagent, tools::AgentToolProfile, tools::AgentMcpServer, tools::AgentSkill, triggers::AgentTriggerRule,
+    labels::AgentContextLabel,
     agents::AgentWorkspacePolicy, agents::AgentProviderConfig, tools::AgentMemorySource,
 }

@@ -42,9 +42,14 @@ crate::closed_set! {
 }
 
 impl Admittance {
-    /// Whether such a thing may start an agent.
-    pub const fn admits(&self) -> bool {
-        matches!(self, Self::Only | Self::Any)
+    /// Whether something may start an agent that is such a thing, or isn't. A word that this version doesn't know takes nothing (R26).
+    pub const fn takes(&self, is_such: bool) -> bool {
+        match self {
+            Self::Never => !is_such,
+            Self::Only => is_such,
+            Self::Any => true,
+            Self::Unknown(_) => false,
+        }
     }
 }
 
@@ -100,11 +105,11 @@ const fn three() -> i64 {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActorMatch {
-    /// Persons; none: everybody at or above the level.
+    /// Patterns of principals (R54), such as `ada` or `ext:4711`; none: everybody at or above the level.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
     pub include: Vec<String>,
-    /// Persons whose events it doesn't take.
+    /// Patterns of principals whose events it doesn't take.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
     pub exclude: Vec<String>,
@@ -116,7 +121,7 @@ pub struct ActorMatch {
     #[serde(default = "member")]
     #[schemars(length(max = 253))]
     pub min_level: String,
-    /// Whether events of agents and bots count.
+    /// Whether events of agents, of runs and of krate's own accounts count. A schedule counts wherever `sources` hold it.
     #[serde(default = "never")]
     pub automation: Admittance,
 }

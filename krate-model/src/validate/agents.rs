@@ -8,6 +8,7 @@ use super::references::{cross_organization, cross_organizations};
 use super::rules::Rule;
 use super::work::exactly_when;
 use super::{Subject, Writer};
+use crate::pattern::Domain;
 use crate::{Digest, Kind};
 
 /// Members of a trigger rule's `match`, each with the sources that it needs one of.
@@ -73,8 +74,9 @@ fn trigger_rule(subject: &Subject<'_>, findings: &mut Findings) {
         let message = "secrets are always taken out of what a run is told";
         findings.fail("spec.contextBundleTemplate.redactSecrets", Rule::r(18), Code::Forbidden, message);
     }
-    super::pattern::check_filter(subject.spec, "match.refs", true, findings);
-    super::pattern::check_filter(subject.spec, "match.paths", false, findings);
+    super::pattern::check_filter(subject.spec, "match.refs", Domain::Ref, findings);
+    super::pattern::check_filter(subject.spec, "match.paths", Domain::Path, findings);
+    super::pattern::check_filter(subject.spec, "match.actors", Domain::Name, findings);
 }
 
 /// R4: one memory, of this organization or of another; and a source that nobody reads says nothing.
@@ -105,7 +107,7 @@ fn memory_source(subject: &Subject<'_>, findings: &mut Findings) {
     }
     for filter in ["include", "exclude"] {
         let at = format!("{filter}.paths");
-        super::pattern::check_list(get(subject.spec, &at), &format!("spec.{at}"), false, findings);
+        super::pattern::check_list(get(subject.spec, &at), &format!("spec.{at}"), Domain::Path, findings);
     }
 }
 
@@ -116,8 +118,8 @@ fn mcp_server(subject: &Subject<'_>, findings: &mut Findings) {
     exactly_when(subject, "command", is_local, Rule::r(61), "for the transport stdio", findings);
 }
 
-/// R62: a review is a person's, of the fragment as it stands, and comes in a write of its own. Whether that person is another one than the last editor
-/// the request's authentication tells, not the document (P43).
+/// R62: a review is a person's, of the fragment as it stands, and comes in a write of its own. Whether that person is another one than `spec.editor` is for
+/// admission to say, which knows who writes (P43).
 fn context_label(subject: &Subject<'_>, findings: &mut Findings) {
     let Some(review) = subject.spec.get("review") else { return };
     let fragment = text(subject.spec, "promptFragment").unwrap_or_default();

@@ -253,6 +253,7 @@ pub(super) fn check_status(subject: &Subject<'_>, findings: &mut Findings) {
         let rule = if subject.kind.info().class == StorageClass::Record { Rule::r(19) } else { Rule::r(20) };
         findings.fail("status", rule, Code::Forbidden, "a status is written by its controller only");
     }
+    super::work::check_status(subject, findings);
     let Some(old) = subject.old else { return };
     let (before, now) = (int(old, "status.observedGeneration"), int(subject.document, "status.observedGeneration"));
     if before.is_some() && now < before {

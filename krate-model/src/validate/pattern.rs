@@ -7,15 +7,15 @@ use crate::pattern::{Domain, MAX_PATTERNS, Pattern, PatternError};
 use serde_json::Value;
 
 /// Checks the patterns of a filter `{include[], exclude[]}`; those of refs must name the full ref (P12).
-pub(super) fn check_filter(spec: &Value, at: &str, are_refs: bool, findings: &mut Findings) {
+pub(super) fn check_filter(spec: &Value, at: &str, domain: Domain, findings: &mut Findings) {
     for list in ["include", "exclude"] {
         let at = format!("{at}.{list}");
-        check_list(path::get(spec, &at), &format!("spec.{at}"), are_refs, findings);
+        check_list(path::get(spec, &at), &format!("spec.{at}"), domain, findings);
     }
 }
 
 /// Checks a list of patterns.
-pub(super) fn check_list(patterns: Option<&Value>, at: &str, are_refs: bool, findings: &mut Findings) {
+pub(super) fn check_list(patterns: Option<&Value>, at: &str, domain: Domain, findings: &mut Findings) {
     let Some(patterns) = patterns.and_then(Value::as_array) else { return };
     if patterns.len() > MAX_PATTERNS {
         findings.fail(at, Rule::p(14), Code::TooMany, format!("holds more than {MAX_PATTERNS} patterns"));
@@ -23,7 +23,6 @@ pub(super) fn check_list(patterns: Option<&Value>, at: &str, are_refs: bool, fin
     for (index, pattern) in patterns.iter().enumerate() {
         let Some(pattern) = pattern.as_str() else { continue };
         let at = format!("{at}[{index}]");
-        let domain = if are_refs { Domain::Ref } else { Domain::Path };
         match Pattern::parse(pattern, domain) {
             Ok(_) => {}
             Err(error @ PatternError::ShortRef) => {
@@ -69,7 +68,7 @@ mod tests {
     #[test]
     fn p12_a_short_ref_is_refused_with_both_readings() {
         let mut findings = Findings::default();
-        check_filter(&json!({"refs": {"include": ["refs/tags/v*", "main"]}}), "refs", true, &mut findings);
+        check_filter(&json!({"refs": {"include": ["refs/tags/v*", "main"]}}), "refs", Domain::Ref, &mut findings);
         let [failure] = findings.report.failures.as_slice() else { panic!("{findings:?}") };
         assert_eq!((failure.path.as_str(), failure.rule), ("spec.refs.include[1]", Rule::p(12)));
         assert!(failure.message.contains("refs/heads/main") && failure.message.contains("refs/tags/main"));

@@ -12,6 +12,7 @@ use super::scalars::duration;
 use super::work::exactly_when;
 use super::{Subject, Writer};
 use crate::kinds::shared::{MAX_ACTOR_CHAIN, Time, parse_time};
+use crate::pattern::Domain;
 use crate::{Kind, is_dns_label};
 
 /// Fields that hold an actor.
@@ -99,7 +100,7 @@ fn grant(subject: &Subject<'_>, reference: &str, lent: &str, findings: &mut Find
             findings.fail("spec.purpose", Rule::r(16), Code::Invalid, format!("does not fit a subject of kind {kind}"));
         }
     }
-    super::pattern::check_filter(spec, "allowedRefs", true, findings);
+    super::pattern::check_filter(spec, "allowedRefs", Domain::Ref, findings);
     let Some(namespace) = text(spec, &format!("{reference}.namespace")).filter(|space| *space != subject.namespace())
     else {
         return;

@@ -5,6 +5,7 @@ use super::path::{text, texts};
 use super::rules::Rule;
 use super::ssh::SshPublicKey;
 use super::{Subject, Writer};
+use crate::pattern::Domain;
 use crate::{Kind, is_dns_label};
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
@@ -19,11 +20,11 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         }
         Kind::BranchProtection => {
             principals(subject, "restrictPushTo", true, findings);
-            super::pattern::check_filter(subject.spec, "refs", true, findings);
+            super::pattern::check_filter(subject.spec, "refs", Domain::Ref, findings);
         }
         Kind::RefPolicy => {
-            super::pattern::check_filter(subject.spec, "refs", true, findings);
-            super::pattern::check_list(subject.spec.get("deny"), "spec.deny", true, findings);
+            super::pattern::check_filter(subject.spec, "refs", Domain::Ref, findings);
+            super::pattern::check_list(subject.spec.get("deny"), "spec.deny", Domain::Ref, findings);
         }
         Kind::Comment => comment(subject, findings),
         _ => {}
@@ -58,6 +59,18 @@ fn ssh_key(subject: &Subject<'_>, findings: &mut Findings) {
     exactly_when(subject, "repository", scope == Some("deploy"), Rule::r(71), "where scope is deploy", findings);
     if let Some(Err(problem)) = text(subject.spec, "key").map(str::parse::<SshPublicKey>) {
         findings.fail("spec.key", Rule::r(14), Code::Invalid, problem.to_string());
+    }
+}
+
+/// R14: what a key is called and of which type it is, is computed from it and taken from nobody, not even its controller.
+pub(super) fn check_status(subject: &Subject<'_>, findings: &mut Findings) {
+    let key = text(subject.spec, "key").filter(|_| subject.kind == Kind::SSHKey).map(str::parse::<SshPublicKey>);
+    let Some(Ok(key)) = key else { return };
+    for (field, computed) in [("fingerprint", key.fingerprint), ("keyType", key.key_type)] {
+        let at = format!("status.{field}");
+        if text(subject.document, &at).is_some_and(|found| found != computed) {
+            findings.fail_near(at, Rule::r(14), Code::Invalid, "is that of another key", Some(computed));
+        }
     }
 }
 

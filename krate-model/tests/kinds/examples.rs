@@ -9,7 +9,8 @@ use krate_model::{apply_defaults, normalize_sets};
 use serde_json::Value;
 
 /// Fields that can't stand beside another one of the same object.
-const EXCLUDED: [(&str, &str); 11] = [
+const EXCLUDED: [(&str, &str); 12] = [
+    ("SSHKey", "spec.repository"),
     ("ExternalBackendProvider", "spec.adapterRef"),
     ("ExternalBackendBinding", "spec.sharedProviderRef"),
     ("ExternalBackendBinding", "spec.sharedSyncPolicyRef"),

@@ -3,5 +3,6 @@
 
 mod cases;
 mod laws;
+mod protection;
 mod rules;
 mod support;

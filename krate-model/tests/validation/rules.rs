@@ -848,3 +848,12 @@ fn r18_secrets_are_always_taken_out_of_what_a_run_is_told() {
     let found: Vec<_> = report.failures.iter().map(|it| format!("{} {}", it.path, it.rule)).collect();
     assert_eq!(found, ["spec.contextBundleTemplate.redactSecrets R18"]);
 }
+
+#[test]
+fn p14_patterns_of_a_rules_actors_are_read_when_they_are_written() {
+    let mut rule = valid_documents().into_iter().find(|it| it["kind"] == "AgentTriggerRule").unwrap();
+    rule["spec"]["match"]["actors"] = json!({"include": ["ada", "ext:4711", "{ada"], "exclude": ["a**", "**"]});
+    let report = validate(&rule, None, &store(), &request(Writer::Person));
+    let found: Vec<_> = report.failures.iter().map(|it| format!("{} {}", it.path, it.rule)).collect();
+    assert_eq!(found, ["spec.match.actors.exclude[0] P14", "spec.match.actors.include[2] P14"]);
+}

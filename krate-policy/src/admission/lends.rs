@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use krate_model::kinds::agents::AgentStack;
 use krate_model::kinds::external::{ExternalBackendSyncPolicy, WritePolicy};
 use krate_model::kinds::grants::{AgentRoleBinding, RoleKind, ScopeKind};
+use krate_model::kinds::labels::AgentContextLabel;
 use krate_model::kinds::members::{Permission, RepositoryPermission, Team, User, UserState};
 use krate_model::kinds::sets::Operation;
 use krate_model::kinds::triggers::{AgentTriggerRule, LifecycleState};
@@ -13,8 +14,8 @@ use krate_model::{ClosedSet, Kind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Write, text};
-use crate::approval::may_add;
+use super::{Write, loosens, text};
+use crate::approval::{acts_in, may_add};
 use crate::command::Command;
 use crate::host::HostPattern;
 use crate::reason::{Code, Reason};
@@ -42,9 +43,17 @@ pub(super) fn look(kind: Kind, write: &Write<'_>, request: &Request, snapshot: &
         Kind::AgentToolProfile => look.profile(),
         Kind::AgentTriggerRule => look.rule(),
         Kind::AgentApproval => look.approval(),
+        Kind::AgentContextLabel => look.label(),
+        Kind::SSHKey | Kind::RefPolicy | Kind::BranchProtection => look.loosens(kind),
         _ => {}
     }
     look.found
+}
+
+/// All that a template gives.
+fn rights_of(template: &Template) -> impl Iterator<Item = (&'static Verb, Kind)> {
+    let all = Kind::ALL.iter().flat_map(|kind| Verb::ALL.iter().map(move |verb| (verb, *kind)));
+    all.filter(|(verb, kind)| template.allows(verb, *kind))
 }
 
 struct Look<'a> {
@@ -145,14 +154,10 @@ impl<'a> Look<'a> {
         };
         let lacks = if role.kind == RoleKind::RoleTemplate {
             let template = Template::from_text(&role.name);
-            let all = Kind::ALL.iter().flat_map(|kind| Verb::ALL.iter().map(move |verb| (verb, *kind)));
-            let mut given = all.filter(|(verb, kind)| template.allows(verb, *kind)).peekable();
-            if given.peek().is_none() {
+            if rights_of(&template).next().is_none() {
                 Some(format!("{} is no role template of persons", role.name))
             } else {
-                let rights = self.rights.in_repository(repository);
-                given
-                    .find(|(verb, kind)| !rights.may(self.giver, verb, *kind))
+                self.lacks(&template, repository)
                     .map(|(verb, kind)| format!("gives {verb} on {kind}, which {} hasn't there", self.giver))
             }
         } else {
@@ -164,6 +169,35 @@ impl<'a> Look<'a> {
         };
         if let Some(text) = lacks {
             self.say(Code::EscalationDenied, field, text);
+        }
+    }
+
+    /// The first right of a template that the giver hasn't in that repository, or in the whole organization.
+    fn lacks(&self, template: &Template, repository: Option<Named>) -> Option<(&'static Verb, Kind)> {
+        let rights = self.rights.in_repository(repository);
+        rights_of(template).find(|(verb, kind)| !rights.may(self.giver, verb, *kind))
+    }
+
+    /// Who loosens what holds people off grants it, and so administers each repository that it is about, or the organization where it is about all (P44, P61).
+    fn loosens(&mut self, kind: Kind) {
+        let (old, new) = (self.write.change.stored(), self.write.change.wanted());
+        let fields = loosens::looser(kind, old, new);
+        if fields.is_empty() {
+            return;
+        }
+        let repository = |document: &'a Value| super::verbs::repository(kind, document);
+        let places: BTreeSet<Option<&str>> = old.into_iter().chain(new).map(repository).collect();
+        for place in places {
+            let named = place.map(|name| self.snapshot.named_repository(self.namespace(), name));
+            let Some((verb, lacked)) = self.lacks(&Template::RepositoryAdmin, named) else { continue };
+            let (place, giver) = (place.unwrap_or("the whole organization"), self.giver);
+            for field in &fields {
+                let text = format!(
+                    "grants what it kept from others in {place}: that takes {}, and {giver} may not even {verb} {lacked} there",
+                    Template::RepositoryAdmin
+                );
+                self.say(Code::EscalationDenied, field, text);
+            }
         }
     }
 
@@ -289,6 +323,28 @@ impl<'a> Look<'a> {
                     self.found.push(Reason::new(Code::EscalationDenied, "spec.writeBackPolicy.allowedTargets", text));
                 }
             }
+        }
+    }
+
+    /// R62: who reviews a label is another one than who wrote its fragment, or had it written.
+    fn label(&mut self) {
+        if self.request.action.verb != Verb::Decide {
+            return;
+        }
+        let editor = self.stored::<AgentContextLabel>().and_then(|label| label.spec.editor);
+        match editor {
+            None => {
+                let text = "is of a fragment of which nobody knows who wrote it: whoever writes the label next stands for it, and somebody else reviews it then (R62)";
+                self.say(Code::ApproverNotAllowed, "spec.review", text);
+            }
+            Some(editor) if acts_in(&editor, &super::actor(self.request)) => {
+                let text = format!(
+                    "{} wrote the fragment as it stands, so that somebody else has to review it (R62)",
+                    self.giver
+                );
+                self.say(Code::SelfApproval, "spec.review", text);
+            }
+            Some(_) => {}
         }
     }
 

@@ -25,6 +25,7 @@
 //! ```
 
 mod lends;
+mod loosens;
 mod stamp;
 mod verbs;
 
@@ -252,8 +253,11 @@ fn of_organization(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decisi
             labels_after: write.change.wanted().map(labels),
         });
         // Where the document doesn't tell, who asks has looked it up: a comment's is that of what it is on.
-        let told = verbs::repository(kind, document).or_else(|| snapshot.repository_of(namespace, document));
-        let told = told.or_else(|| write.by.repository.as_ref().map(|named| &*named.name));
+        let asked = || write.by.repository.as_ref().map(|named| &*named.name);
+        let told = match verbs::repository(kind, document).or_else(|| snapshot.repository_of(namespace, document)) {
+            None if verbs::is_everywhere(kind) => None,
+            told => told.or_else(asked),
+        };
         request.repository = told.map(|name| snapshot.named_repository(namespace, name));
         let bound =
             request.repository.as_ref().is_some_and(|it| snapshot.bindings(namespace, &it.name).next().is_some());

@@ -1,4 +1,4 @@
-//! What is stored: defaults, and what is taken from who writes and never from the object (P43, R37, R60, A54).
+//! What is stored: defaults, and what is taken from who writes and never from the object (P43, R37, R60, R62, A54).
 
 use krate_model::validate::{Part, admitted};
 use krate_model::{Kind, apply_defaults, normalize_sets};
@@ -47,6 +47,16 @@ fn stamp(kind: Kind, write: &Write<'_>, document: &mut Value) {
                 && before.get("lifecycleState").and_then(Value::as_str) != Some("active");
             let owner = if is_new || changes || starts { Some(me) } else { before.get("owner").cloned() };
             put(spec, "owner", owner);
+        }
+        // R62: who changes the fragment is its editor, and its old review is void. A label of which nobody knows the editor gets one with its next write.
+        Kind::AgentContextLabel => {
+            let same = |name: &str| before.get(name) == spec.get(name);
+            let is_edited = is_new || !same("promptFragment");
+            if is_edited && !is_new && same("review") {
+                spec.remove("review");
+            }
+            let editor = if is_edited { None } else { before.get("editor").cloned() };
+            put(spec, "editor", editor.or(Some(me)));
         }
         Kind::PolicyExceptionRequest => {
             let asked = if is_new { Some(me) } else { before.get("requestedBy").cloned() };

@@ -37,7 +37,9 @@ pub(super) fn of(kind: Kind, write: &Write<'_>) -> Vec<Verb> {
             for field in asked(kind, &before, &after) {
                 all.push(command(kind, field).unwrap_or(Verb::Update));
             }
-            let is_command = |name: &str| commands(kind).any(|command| command.field == name);
+            // A command that is taken out is a change like any other.
+            let is_command =
+                |name: &str| after.contains_key(name) && commands(kind).any(|command| command.field == name);
             let names = before.keys().chain(after.keys());
             let others = names.filter(|name| !is_command(name)).any(|name| before.get(name) != after.get(name));
             let labels = ["labels", "annotations", "ownerReferences", "finalizers"];
@@ -78,6 +80,11 @@ pub(super) fn repository(kind: Kind, document: &Value) -> Option<&str> {
         _ => text(document, "/spec/repository"),
     };
     (!named.is_empty()).then_some(named)
+}
+
+/// Whether an object that names no repository is of all of them, whatever its writer is at.
+pub(super) const fn is_everywhere(kind: Kind) -> bool {
+    matches!(kind, Kind::RefPolicy | Kind::SSHKey)
 }
 
 /// What the provider will be asked to do, for the kinds that are synced (P58).

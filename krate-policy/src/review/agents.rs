@@ -9,6 +9,7 @@ use krate_model::kinds::agents::{
     AgentSubagentPhase, AgentWorkspacePolicy, WorkspaceCache, WorkspaceMode,
 };
 use krate_model::kinds::grants::{AgentRoleBindingPhase, ConfigPurpose, GrantSubjectKind, SecretPurpose};
+use krate_model::kinds::labels::AgentContextLabel;
 use krate_model::kinds::pools::{RunnerPool, RunnerPoolPhase};
 use krate_model::kinds::registry::{Context, StorageClass};
 use krate_model::kinds::sets::TrustTier;
@@ -46,6 +47,16 @@ impl Agent<'_> {
         self.stack.metadata.name.as_deref().unwrap_or_default()
     }
 }
+
+/// Kinds beside those of policies and agents that grant, or loosen what holds people off (section 1, section 9).
+const GRANTS: [Kind; 6] = [
+    Kind::Team,
+    Kind::SSHKey,
+    Kind::RepositoryPermission,
+    Kind::RefPolicy,
+    Kind::BranchProtection,
+    Kind::ExternalBackendSyncPolicy,
+];
 
 /// Whether anything but a person acts in the chain.
 pub(super) fn is_agents(review: &Review<'_>) -> bool {
@@ -255,7 +266,7 @@ fn started_by<'a>(review: &mut Review<'a>, agent: &mut Agent<'a>, name: &str) {
     agent.rule = Some(rule);
 }
 
-/// Step 5 for agents: the rule takes causes of this level, and what runs for others shares nothing with those who are trusted (section 7).
+/// Step 5 for agents: they change nothing that says what agents may do, and what runs for others shares nothing with those who are trusted (section 7).
 pub(super) fn cause(review: &mut Review<'_>) {
     let Some(agent) = &review.agent else { return };
     let (stack, rule) = (agent.stack, agent.rule);
@@ -265,28 +276,19 @@ pub(super) fn cause(review: &mut Review<'_>) {
     let kind = review.kind.map(Kind::info);
     let judges = kind.is_some_and(|kind| {
         kind.context == Context::Policy || (kind.context == Context::Agents && kind.class == StorageClass::Config)
-    });
+    }) || review.kind.is_some_and(|kind| GRANTS.contains(&kind));
     if is_agents(review) && judges && !reads && *verb != Verb::Decide {
         let text = "an agent never changes policies, grants, rules or stacks, whoever it acts for";
         review.deny(Code::UntrustedCause, "action", text);
     }
-    let (gate, is_fork, is_untrusted) = (review.trust.gate, review.trust.is_fork, review.trust.is_untrusted());
-    if let Some(rule) = rule
-        && is_dispatch(review)
-    {
-        let actors = &rule.spec.matches.actors;
-        let by = &rule.version.name;
-        let least = crate::trust::Level::ALL.into_iter().find(|level| level.as_str() == actors.min_level);
-        if least.is_none_or(|least| gate < least) {
-            let text = format!("was started by somebody below {}, which the rule asks for", actors.min_level);
-            review.say(crate::reason::Reason::new(Code::UntrustedCause, "causeChain", text).by(by.clone()));
-        }
-        if is_fork && !rule.spec.matches.fork.admits() {
-            let text = "comes from a fork, which the rule doesn't take";
-            review.say(crate::reason::Reason::new(Code::UntrustedCause, "causeChain", text).by(by.clone()));
-        }
+    if !is_dispatch(review) {
+        return;
     }
-    if !is_untrusted || !is_dispatch(review) {
+    let of_rule = rule.map(|rule| &rule.object.spec.context_labels);
+    for name in stack.spec.context_label_refs.iter().chain(of_rule.into_iter().flatten()) {
+        label(review, name);
+    }
+    if !review.trust.is_untrusted() {
         return;
     }
     let found = stack.spec.workspace_policy_ref.as_deref();
@@ -300,6 +302,25 @@ pub(super) fn cause(review: &mut Review<'_>) {
         let text = "isn't trusted, and the stack's workspaces are, or share something";
         review.deny(Code::UntrustedCause, "causeChain", text);
     }
+}
+
+/// R62: what tells an agent what to do was reviewed as it stands, by admission's word by somebody else than who wrote it; or it is for trusted causes alone.
+fn label(review: &mut Review<'_>, name: &str) {
+    let Some(label) = review.snapshot.get::<AgentContextLabel>(review.namespace, name) else {
+        return review.deny(Code::StackNotReady, "agentStack", "a context label that it is told isn't there (P51)");
+    };
+    review.used(label.version, None);
+    let problem = match (label.spec.requires_review, label.spec.is_reviewed()) {
+        (true, false) => (Code::StackNotReady, "agentStack", "a context label was not reviewed as it stands"),
+        (false, _) if review.trust.is_untrusted() => (
+            Code::UntrustedCause,
+            "causeChain",
+            "isn't trusted, and a context label that needs no review is for trusted causes only",
+        ),
+        _ => return,
+    };
+    let (code, field, text) = problem;
+    review.say(crate::reason::Reason::new(code, field, format!("{text} (R62)")).by(label.version.name.clone()));
 }
 
 /// Whether the pool may be used, by whom is asked (P24, section 7).

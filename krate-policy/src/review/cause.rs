@@ -45,6 +45,7 @@ pub(super) fn step(review: &mut Review<'_>) {
         review.deny(Code::CauseGone, "preconditions.causePresent", text);
     }
     super::agents::cause(review);
+    super::rule::takes(review, &causes);
 }
 
 fn source(event: &str) -> Option<Source> {

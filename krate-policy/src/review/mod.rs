@@ -13,6 +13,7 @@ mod needs;
 mod parts;
 mod policies;
 mod role;
+mod rule;
 mod scope;
 mod shape;
 mod tools;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::world::{NS, item, mapping, permission, role, snapshot, user};
 
-fn by(snapshot: &Snapshot, person: &str) -> Request {
+pub(crate) fn by(snapshot: &Snapshot, person: &str) -> Request {
     let place = Place::new("a", "2026-06-01T00:00:00Z".parse().unwrap());
     who::request(snapshot, &place, person, &Verb::Update, Kind::Issue)
 }
@@ -39,7 +39,7 @@ fn world() -> Snapshot {
 
 // Callers write the values in place.
 #[allow(clippy::needless_pass_by_value)]
-fn document(kind: &str, name: &str, spec: Value) -> Value {
+pub(crate) fn document(kind: &str, name: &str, spec: Value) -> Value {
     let mut all = json!({"organizationRef": "a"});
     for (field, value) in spec.as_object().unwrap() {
         all[field] = value.clone();
@@ -50,7 +50,7 @@ fn document(kind: &str, name: &str, spec: Value) -> Value {
     })
 }
 
-fn codes(admission: &Admission) -> Vec<&'static str> {
+pub(crate) fn codes(admission: &Admission) -> Vec<&'static str> {
     admission
         .decision
         .iter()
@@ -59,23 +59,23 @@ fn codes(admission: &Admission) -> Vec<&'static str> {
         .collect()
 }
 
-fn write_by(request: &Request, change: Change<'_>, part: Part, world: &Snapshot) -> Admission {
+pub(crate) fn write_by(request: &Request, change: Change<'_>, part: Part, world: &Snapshot) -> Admission {
     admit(&Write { by: request, change, part }, &View::partial([]), world)
 }
 
-fn create(person: &str, new: &Value, world: &Snapshot) -> Admission {
+pub(crate) fn create(person: &str, new: &Value, world: &Snapshot) -> Admission {
     write_by(&by(world, person), Change::Create { new }, Part::Main, world)
 }
 
-fn update(person: &str, old: &Value, new: &Value, world: &Snapshot) -> Admission {
+pub(crate) fn update(person: &str, old: &Value, new: &Value, world: &Snapshot) -> Admission {
     write_by(&by(world, person), Change::Update { old, new }, Part::Main, world)
 }
 
-fn delete(person: &str, old: &Value, world: &Snapshot) -> Admission {
+pub(crate) fn delete(person: &str, old: &Value, world: &Snapshot) -> Admission {
     write_by(&by(world, person), Change::Delete { old }, Part::Main, world)
 }
 
-fn with(document: &Value, pointer: &str, value: Value) -> Value {
+pub(crate) fn with(document: &Value, pointer: &str, value: Value) -> Value {
     let mut changed = document.clone();
     let (parent, field) = pointer.rsplit_once('/').unwrap();
     changed.pointer_mut(parent).unwrap()[field] = value;
@@ -738,4 +738,138 @@ fn p9_what_may_stand_in_either_place_is_the_platforms_where_it_stands_there() {
     template["spec"].as_object_mut().unwrap().remove("organizationRef");
     assert_eq!(codes(&create("root", &template, &world)), [""; 0], "the platform's, by its administrator");
     assert_eq!(codes(&create("ada", &template, &world)), ["MissingRole"]);
+}
+
+fn digest(text: &str) -> Value {
+    json!({"digest": krate_model::Digest::of(text.as_bytes()).to_string()})
+}
+
+/// Two maintainers of the whole organization, and somebody who may write labels and review none.
+fn reviewers() -> Snapshot {
+    let writer = item(
+        "AgentRoleBinding",
+        "cyd-labels",
+        json!({
+            "organizationRef": "a", "subject": {"kind": "user", "name": "cyd"}, "roleRef": {"kind": "Role", "name": "labels"},
+            "scope": {"kind": "organization"},
+            "resourceRules": [{"apiGroups": ["krate.a5c.ai"], "resources": ["agentcontextlabels"], "verbs": ["create", "update"]}],
+        }),
+        json!({"phase": "Synced", "subjectUid": "u-cyd"}),
+    );
+    world().with(9, [role("ada", "krate-maintainer"), role("bob", "krate-maintainer"), writer])
+}
+
+#[test]
+fn r62_a_reviewer_is_not_the_last_editor() {
+    let world = reviewers();
+    let label =
+        document("AgentContextLabel", "careful", json!({"promptFragment": "Be careful.", "allowedSources": ["issue"]}));
+    let written = |person: &str, old: Option<&Value>, new: &Value| {
+        let admission = match old {
+            Some(old) => update(person, old, new, &world),
+            None => create(person, new, &world),
+        };
+        assert!(admission.is_allowed(), "{person}: {admission:?}");
+        admission.document.unwrap()
+    };
+    let review = |person: &str, label: &Value, text: &str| {
+        let admission = update(person, label, &with(label, "/spec/review", digest(text)), &world);
+        (codes(&admission), admission.report.failures.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let fine = (vec![], vec![]);
+    // Who made it is its editor, whatever the document says (P43).
+    let forged = with(&label, "/spec/editor", json!({"kind": "user", "name": "bob", "uid": "u-bob"}));
+    let first = written("ada", None, &forged);
+    assert_eq!(first["spec"]["editor"], json!({"kind": "user", "name": "ada", "uid": "u-ada"}));
+    assert_eq!(review("ada", &first, "Be careful."), (vec!["SelfApproval"], vec![]));
+    assert_eq!(review("bob", &first, "Be careful."), fine);
+    // Who changes anything else is no editor, and forges none.
+    let renamed = with(
+        &with(&first, "/spec/displayName", json!("Careful")),
+        "/spec/editor",
+        json!({"kind": "user", "name": "eve"}),
+    );
+    let second = written("bob", Some(&first), &renamed);
+    assert_eq!(second["spec"]["editor"], first["spec"]["editor"]);
+    assert_eq!(review("bob", &second, "Be careful."), fine);
+    // Who changes the fragment is.
+    let third = written("bob", Some(&second), &with(&second, "/spec/promptFragment", json!("Be bold.")));
+    assert_eq!(third["spec"]["editor"]["name"], "bob");
+    assert_eq!(review("bob", &third, "Be bold."), (vec!["SelfApproval"], vec![]));
+    assert_eq!(review("ada", &third, "Be bold."), fine);
+    // Nor does root, who may do everything, review what root wrote.
+    let fourth = written("root", Some(&third), &with(&third, "/spec/promptFragment", json!("Be brave.")));
+    assert_eq!(review("root", &fourth, "Be brave."), (vec!["SelfApproval"], vec![]));
+    // Reviewing is another right than writing.
+    assert_eq!(review("cyd", &fourth, "Be brave."), (vec!["MissingRole"], vec![]));
+    let (_, failures) = review("ada", &fourth, "Be bold.");
+    assert!(
+        failures.len() == 1 && failures[0].starts_with("spec.review.digest: ") && failures[0].contains("R62"),
+        "{failures:?}"
+    );
+}
+
+#[test]
+fn r62_who_had_the_fragment_written_is_its_editor_and_of_nobody_nobody_is_another_one() {
+    let world = reviewers();
+    let label = |editor: Value| {
+        let spec = json!({"promptFragment": "Be careful.", "allowedSources": ["issue"], "editor": editor});
+        document("AgentContextLabel", "careful", spec)
+    };
+    let review = |person: &str, label: &Value| {
+        codes(&update(person, label, &with(label, "/spec/review", digest("Be careful.")), &world))
+    };
+    let ada = json!({"kind": "user", "name": "ada", "uid": "u-ada"});
+    let by_agent = label(json!({"kind": "agent", "name": "repair", "uid": "u-repair", "onBehalfOf": ada}));
+    assert_eq!((review("ada", &by_agent), review("bob", &by_agent)), (vec!["SelfApproval"], vec![]));
+    // One person under another name, or made anew under the same one, is no second person (P64).
+    assert_eq!(review("ada", &label(json!({"kind": "user", "name": "ada-l", "uid": "u-ada"}))), ["SelfApproval"]);
+    assert_eq!(review("ada", &label(json!({"kind": "user", "name": "ada", "uid": "u-before"}))), ["SelfApproval"]);
+    // Where nobody knows the editor, nobody reviews; the next write makes one known, and that can't be the review.
+    let mut unknown = label(json!(null));
+    unknown["spec"].as_object_mut().unwrap().remove("editor");
+    assert_eq!(
+        (review("ada", &unknown), review("bob", &unknown)),
+        (vec!["ApproverNotAllowed"], vec!["ApproverNotAllowed"])
+    );
+    let named = update("ada", &unknown, &with(&unknown, "/spec/displayName", json!("Careful")), &world);
+    let named = named.document.unwrap();
+    assert_eq!((review("ada", &named), review("bob", &named)), (vec!["SelfApproval"], vec![]));
+}
+
+#[test]
+fn r62_an_edit_clears_the_review() {
+    let world = reviewers();
+    let spec = json!({
+        "promptFragment": "Be careful.", "allowedSources": ["issue"], "review": digest("Be careful."),
+        "editor": {"kind": "user", "name": "ada", "uid": "u-ada"},
+    });
+    let reviewed = document("AgentContextLabel", "careful", spec);
+    let bold = with(&reviewed, "/spec/promptFragment", json!("Be bold."));
+    let edited = update("cyd", &reviewed, &bold, &world);
+    assert!(edited.is_allowed(), "{edited:?}");
+    let stored = edited.document.unwrap();
+    assert_eq!((stored["spec"].get("review"), &stored["spec"]["editor"]["name"]), (None, &json!("cyd")));
+    // Nobody edits and reviews in one breath.
+    let both = update("bob", &reviewed, &with(&bold, "/spec/review", digest("Be bold.")), &world);
+    assert!(!both.report.is_valid(), "{both:?}");
+    // Anything else leaves it.
+    let renamed = update("cyd", &reviewed, &with(&reviewed, "/spec/displayName", json!("Careful")), &world);
+    assert_eq!(renamed.document.unwrap()["spec"]["review"], digest("Be careful."));
+}
+
+#[test]
+fn r37_a_command_that_is_taken_out_is_a_change() {
+    let world = reviewers();
+    let spec = json!({
+        "promptFragment": "Be careful.", "allowedSources": ["issue"], "review": digest("Be careful."),
+        "editor": {"kind": "user", "name": "ada", "uid": "u-ada"},
+    });
+    let reviewed = document("AgentContextLabel", "careful", spec);
+    let mut without = reviewed.clone();
+    without["spec"].as_object_mut().unwrap().remove("review");
+    let viewer = world.with(10, [role("eve", "krate-viewer")]);
+    assert_eq!(codes(&update("eve", &reviewed, &reviewed, &viewer)), [""; 0], "who reads may write nothing");
+    assert_eq!(codes(&update("eve", &reviewed, &without, &viewer)), ["MissingRole"]);
+    assert_eq!(codes(&update("cyd", &reviewed, &without, &viewer)), [""; 0]);
 }

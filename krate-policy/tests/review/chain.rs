@@ -312,85 +312,6 @@ fn p51_the_stack_that_is_named_is_the_one_that_acts_as_it_was_seen() {
     assert_eq!(named(json!({"name": "second", "uid": "u-second"})), ["BrokenActorChain"]);
 }
 
-fn rule(change: impl FnOnce(&mut Value, &mut Value)) -> Item {
-    let mut spec = json!({
-        "organizationRef": "a", "lifecycleState": "active", "sources": ["push"], "agentStack": "repair", "taskKind": "fix",
-        "owner": {"kind": "user", "name": "ada", "uid": "u-ada"}, "match": {"actors": {"minLevel": "external"}},
-    });
-    let mut status = json!({"phase": "Active"});
-    change(&mut spec, &mut status);
-    item("AgentTriggerRule", "fix", spec, status)
-}
-
-/// Ada's rule starts the stack by itself.
-fn started(world: &Snapshot, change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
-    let decision = asked(world, |document| {
-        document["subject"] = json!({"kind": "agent-stack", "name": "repair", "uid": "u-repair"});
-        document["actorChain"] = json!([
-            {"kind": "agent-stack", "name": "repair", "uid": "u-repair", "by": "rule"},
-            {"kind": "user", "name": "ada", "uid": "u-ada"},
-        ]);
-        document["causeChain"][0]["rule"] = json!("fix");
-        document["causeChain"][0]["event"] = json!("push");
-        document["needs"] = json!([]);
-        change(document);
-    });
-    codes(&decision)
-}
-
-#[test]
-fn p61_a_rule_starts_what_it_is_for_while_it_is_in_force_and_for_its_owner() {
-    let plain = snapshot();
-    let with = |change: &dyn Fn(&mut Value, &mut Value)| started(&plain.with(9, [rule(change)]), |_| ());
-    assert_eq!(with(&|_, _| ()), [""; 0]);
-    let denied = ["DelegationDenied"];
-    assert_eq!(with(&|spec, _| spec["lifecycleState"] = json!("paused")), denied);
-    assert_eq!(with(&|_, status| status["phase"] = json!("Blocked")), denied);
-    assert_eq!(with(&|spec, _| spec["agentStack"] = json!("other")), denied);
-    assert_eq!(with(&|spec, _| spec["owner"] = json!({"kind": "user", "name": "bob", "uid": "u-bob"})), denied);
-    assert_eq!(with(&|spec, _| spec["owner"] = json!({"kind": "user", "name": "ada", "uid": "u-old"})), denied);
-    assert_eq!(with(&|spec, _| spec["owner"] = json!({"kind": "user", "name": "eve", "uid": "u-ada"})), denied);
-    assert_eq!(with(&|spec, _| spec["owner"] = json!({"kind": "user", "name": "ada"})), [""; 0]);
-    let ruled = plain.with(9, [rule(|_, _| ())]);
-    assert_eq!(started(&ruled, |document| document["actorChain"][0]["by"] = json!("token")), denied);
-    let unnamed = started(&ruled, |document| {
-        document["causeChain"][0].as_object_mut().unwrap().remove("rule");
-    });
-    assert_eq!(unnamed, denied);
-    // What is already running goes on though its rule was paused since.
-    let paused = plain.with(9, [rule(|spec, _| spec["lifecycleState"] = json!("paused"))]);
-    let goes_on = started(&paused, |document| document["action"] = json!({"verb": "get", "kind": "Issue"}));
-    assert_eq!(goes_on, [""; 0]);
-    // Who only reads for themselves is asked for no rule, whatever the cause names.
-    let reads = asked(&plain, |document| {
-        document["causeChain"][0]["rule"] = json!("gone");
-        document["action"] = json!({"verb": "get", "kind": "Issue"});
-        document["needs"] = json!([]);
-    });
-    assert_eq!(codes(&reads), [""; 0]);
-}
-
-#[test]
-fn p23_a_rule_takes_forks_only_where_it_says_so() {
-    let fork = |document: &mut Value| {
-        document["causeChain"][0]["event"] = json!("pull-request");
-        document["causeChain"][0]["head"] = json!({"repositoryId": "99", "sha": "a".repeat(40)});
-        document["causeChain"][0]["base"] = json!({"repositoryId": "9"});
-    };
-    let with = |takes: Option<&str>| {
-        let rule = rule(|spec, _| {
-            spec["sources"] = json!(["pull-request"]);
-            if let Some(takes) = takes {
-                spec["match"]["fork"] = json!(takes);
-            }
-        });
-        started(&snapshot().with(9, [rule]), fork)
-    };
-    assert_eq!(with(None), ["UntrustedCause"]);
-    assert_eq!(with(Some("never")), ["UntrustedCause"]);
-    assert_eq!((with(Some("any")), with(Some("only"))), (vec![], vec![]));
-}
-
 #[test]
 fn p61_an_agent_writes_no_policy_and_nothing_that_says_what_agents_do() {
     let world = world().with(9, [permission("ada", "admin")]);
@@ -403,7 +324,20 @@ fn p61_an_agent_writes_no_policy_and_nothing_that_says_what_agents_do() {
         });
         codes(&decision).contains(&"UntrustedCause")
     };
-    for kind in ["AgentStack", "AgentTriggerRule", "AgentToolProfile", "PolicyBinding", "AgentContextLabel"] {
+    let kinds = [
+        "AgentStack",
+        "AgentTriggerRule",
+        "AgentToolProfile",
+        "PolicyBinding",
+        "AgentContextLabel",
+        "Team",
+        "SSHKey",
+        "RepositoryPermission",
+        "RefPolicy",
+        "BranchProtection",
+        "ExternalBackendSyncPolicy",
+    ];
+    for kind in kinds {
         assert!(writes("update", kind) && writes("delete", kind) && writes("create", kind), "{kind}");
         assert!(!writes("get", kind), "{kind} is read");
     }

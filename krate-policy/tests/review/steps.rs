@@ -143,7 +143,7 @@ fn p38_a_cause_that_meets_itself_is_a_loop() {
         "fix",
         json!({
             "organizationRef": "a", "lifecycleState": "active", "sources": ["agent"], "agentStack": "repair", "taskKind": "fix",
-            "owner": {"kind": "user", "name": "ada"},
+            "owner": {"kind": "user", "name": "ada"}, "match": {"actors": {"automation": "any"}},
         }),
         json!({"phase": "Active"}),
     );
