@@ -12,6 +12,7 @@ mod lint;
 mod policies;
 mod reference;
 mod shared;
+mod stacks;
 mod steps;
 mod who;
 mod world;
