@@ -315,7 +315,8 @@ impl ObjectState {
         }
     }
 
-    /// Lets a binding have an object that is nobody's.
+    /// Lets a binding have an object that is nobody's. What it reads first is news, also where it was read before: what was changed here meanwhile is compared with it, and
+    /// written where the mode says so.
     pub(crate) fn take_up(&mut self, scope: &Scope) {
         let Some(link) = self.link.as_mut().filter(|link| is_nobodys(&link.object)) else { return };
         let link = link.change();
@@ -324,6 +325,7 @@ impl ObjectState {
         if status.phase == ExternalObjectLinkPhase::Orphaned {
             status.phase = ExternalObjectLinkPhase::Linked;
         }
+        status.observed_digest = None;
         if let Some(external) = &mut status.external {
             scope.binding_name().clone_into(&mut external.binding_ref);
         }
@@ -331,6 +333,7 @@ impl ObjectState {
             let annotations = each!(local.change(), object => object.metadata_mut().annotations.as_mut());
             annotations.map(|annotations| annotations.remove(ORPHANED_FROM));
         }
+        self.replan = true;
     }
 
     /// The base of a field.

@@ -341,6 +341,24 @@ fn r21_a_list_in_the_middle_is_not_read_on() {
     assert!(world.all::<Issue>().iter().all(is_orphaned));
 }
 
+#[test]
+fn r21_s46_a_pass_lets_so_many_objects_go_and_others_have_their_turn() {
+    let world = World::new(1, Faults::none(), "read-only");
+    for number in 0..300 {
+        let new = NewIssue::titled(format!("Number {number}"));
+        world.forge().forge.by("ada", start()).open_issue(REPOSITORY, new).expect("opened");
+    }
+    world.settle().expect("quiet");
+    assert_eq!(world.all::<Issue>().len(), 300);
+    delete(&world);
+    let pass = world.pass().expect("the store is there");
+    let gone = world.all::<Issue>().iter().filter(|issue| is_orphaned(*issue)).count();
+    assert!((1..300).contains(&gone), "{gone}");
+    assert!(binding(&world).is_some() && pass.next.is_some_and(|at| at <= world.forge_now()), "it goes on at once");
+    world.pass().expect("the store is there");
+    assert!(binding(&world).is_none() && world.all::<Issue>().iter().all(is_orphaned));
+}
+
 /// A store at which the binding is deleted, and gone, right before the first commit.
 struct Beaten {
     store: Arc<MortalStore>,
@@ -472,11 +490,72 @@ fn r21_another_binding_takes_up_what_is_nobodys() {
 }
 
 #[test]
+fn r21_what_was_changed_while_it_was_nobodys_is_compared_when_it_is_taken_up() {
+    // What the title is at the forge, here, and whether somebody has to decide.
+    let expected = [
+        ("bidirectional", false, ("Slow here", "Slow here", 0)),
+        ("bidirectional", true, ("Theirs", "Slow here", 1)),
+        ("krate-owned", true, ("Slow here", "Slow here", 0)),
+        ("read-only", false, ("Slow", "Slow", 0)),
+        ("read-only", true, ("Theirs", "Theirs", 0)),
+    ];
+    for (mode, both, (there, here, conflicts)) in expected {
+        let world = world();
+        let mut old = binding(&world).expect("there");
+        delete(&world);
+        world.settle().expect("quiet");
+        let name = titled(&world, "Slow").name().to_owned();
+        rename(&world, "Slow", "Slow here").expect("accepted");
+        if both {
+            let now = world.forge_now();
+            let theirs = IssueEdit::new().title("Theirs");
+            world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 2, theirs).expect("edited");
+            world.forge().forge.take_deliveries();
+        }
+        for interface in &mut old.spec.interfaces {
+            interface.mode = krate_model::kinds::sets::Mode::from_text(mode);
+        }
+        bind_again(&world, "site", &old);
+        world.settle().expect("quiet");
+        world.deliver();
+        world.settle().expect("quiet");
+        let case = format!("{mode}, both: {both}");
+        let title = world.forge().forge.issue(REPOSITORY, 2).map(|issue| issue.title.clone());
+        let issue = world.all::<Issue>().into_iter().find(|issue| issue.name() == name).expect("there");
+        assert_eq!((title.as_deref(), issue.spec.title.as_str()), (Some(there), here), "{case}");
+        let open = world.all::<ExternalSyncConflict>().iter().filter(|found| found.phase() == "Open").count();
+        assert_eq!(open, conflicts, "{case}");
+    }
+}
+
+#[test]
+fn r21_a_wish_that_no_binding_can_carry_keeps_nothing_from_being_taken_up() {
+    let world = world();
+    let old = binding(&world).expect("there");
+    delete(&world);
+    world.settle().expect("quiet");
+    let object = ObjectRef::new(Kind::Issue.as_str(), titled(&world, "Slow").name());
+    let lock = |local: &mut Local| {
+        if let Local::Issue(issue) = local {
+            issue.spec.locked = true;
+        }
+    };
+    block_on(world.driver.edit(NAMESPACE, &object, &alice(), &lock)).expect("accepted");
+    bind_again(&world, "site", &old);
+    world.settle().expect("quiet");
+    let issue = titled(&world, "Slow");
+    assert!(issue.spec.locked && !is_orphaned(&issue));
+    assert!(world.all::<ExternalWriteIntent>().is_empty());
+    assert!(binding(&world).is_some_and(|it| it.phase() == "Ready"));
+}
+
+#[test]
 fn r21_what_is_nobodys_goes_here_when_somebody_removes_it() {
     let world = world();
     delete(&world);
     world.settle().expect("quiet");
     let object = ObjectRef::new(Kind::Issue.as_str(), titled(&world, "Slow").name());
+    block_on(world.driver.why(Kind::Issue, NAMESPACE, &object.name)).expect("it can be asked about");
     assert_eq!(block_on(world.driver.remove(NAMESPACE, &object, &alice())).expect("accepted"), Removal::Removed);
     assert_eq!((world.all::<Issue>().len(), world.all::<ExternalObjectLink>().len()), (1, 2));
     assert!(world.written().is_empty(), "S4");

@@ -132,11 +132,11 @@ impl Driver {
 
     async fn end_binding(&self, namespace: &str, name: &str, now: Time) -> Result<bool, DriverError> {
         let Some(going) = self.going(namespace, name).await? else { return Ok(false) };
-        let forced = force_reason(&going.object).map(str::to_owned);
+        let forced = force_reason(&going.object).is_some();
         let deletes = going.object.spec.deletion_policy == DeletionPolicy::Delete;
         self.tell_ending(going, None, now).await?;
         self.let_lists_go(namespace, name, now).await?;
-        let in_flight = self.let_writes_go(namespace, name, forced.is_some(), now).await?;
+        let in_flight = self.let_writes_go(namespace, name, forced, now).await?;
         if !in_flight.is_empty() {
             if let Some(going) = self.going(namespace, name).await? {
                 let waits =

@@ -150,10 +150,16 @@ impl Driver {
         let seen = Observation { event, origin, shows, received_at: now };
         // What is being made in its name is no news to a binding.
         let is_news = state.is_unbound() && !state.intents.iter().any(|intent| is_in_flight(&intent.object));
+        let was_nobodys = state.link.is_some() && state.is_unbound();
         let applied = observe(&mut state, seen, scope)?;
         if state.replan {
+            let unplanned = was_nobodys.then(|| state.clone());
             state.wish_anew();
-            plan(&mut state, scope, &Wish::reconcile(now))?;
+            match (plan(&mut state, scope, &Wish::reconcile(now)), unplanned) {
+                // Nobody was there to refuse it when it was wished for: it stays here alone.
+                (Err(_), Some(unplanned)) => state = unplanned,
+                (planned, _) => planned?,
+            }
         }
         let mut changes = Changes::at(now);
         if is_news && state.link.is_some() {
