@@ -26,7 +26,8 @@ pub use closed::{ClosedSet, NotInSet};
 pub use defaults::{apply_defaults, normalize_sets};
 pub use digest::{Digest, NotADigest};
 pub use kinds::registry::{
-    API_VERSION, BACKFILL_REQUESTED, Context, GROUP, Home, Kind, KindInfo, NotAKind, Priority, StorageClass, VERSION,
+    API_VERSION, BACKFILL_REQUESTED, Context, FORCE_DELETE, GROUP, Home, Kind, KindInfo, MIN_FORCE_REASON, NotAKind,
+    ORPHANED_FROM, Priority, SYNC_FINALIZER, StorageClass, VERSION, is_force_reason,
 };
 pub use names::{MAX_LABEL_BYTES, MAX_SUBDOMAIN_BYTES, derived_name, is_dns_label, is_dns_subdomain, named_by_digest};
 pub use resource::{Resource, native_index};

@@ -6,7 +6,7 @@ use krate_model::kinds::external::{
     ConfirmedBy, ExternalSyncConflict, ExternalWriteIntent, Resolution, SupersededReason,
 };
 use krate_model::kinds::sets::ResolutionStrategy;
-use krate_model::kinds::shared::{Actor, Time};
+use krate_model::kinds::shared::{Actor, ErrorInfo, Time};
 
 use crate::machines::{Ctx, Policy, Refused, Step, conflict, intent};
 use crate::object::controller;
@@ -47,6 +47,17 @@ pub(crate) fn withdraw_intent(
     Ok(take(intent, step))
 }
 
+/// An intent that nobody waits for any more.
+pub(crate) fn leave_behind(
+    intent: &mut Loaded<ExternalWriteIntent>,
+    error: ErrorInfo,
+    now: Time,
+) -> Result<Vec<AuditDraft>, Refused> {
+    let event = intent::Event::LeftBehind { error };
+    let step = as_controller(&Policy::default(), now, |ctx| intent::step(&intent.object, event, ctx))?;
+    Ok(take(intent, step))
+}
+
 /// An intent whose effect was seen.
 pub(crate) fn confirm_intent(
     intent: &mut Loaded<ExternalWriteIntent>,
@@ -70,6 +81,16 @@ pub(crate) fn supersede(
         (SupersededReason::Newer, Some(by)) => conflict::Event::Diverged { by },
         _ => conflict::Event::Converged,
     };
+    let step = as_controller(&Policy::default(), now, |ctx| conflict::step(&conflict.object, event, ctx))?;
+    Ok(take(conflict, step))
+}
+
+/// A conflict whose binding is deleted.
+pub(crate) fn let_conflict_go(
+    conflict: &mut Loaded<ExternalSyncConflict>,
+    now: Time,
+) -> Result<Vec<AuditDraft>, Refused> {
+    let event = conflict::Event::BindingDeleted;
     let step = as_controller(&Policy::default(), now, |ctx| conflict::step(&conflict.object, event, ctx))?;
     Ok(take(conflict, step))
 }

@@ -13,7 +13,7 @@ use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalSubj
 use krate_model::kinds::sets::{ActorKind, Interface};
 use krate_model::kinds::shared::{Actor, ObjectRef, SyncSummary, Time, Value};
 use krate_model::store::{Expect, Index, Key, Private, Query, Store};
-use krate_model::{Digest, Kind, NotCanonical, Resource, derived_name};
+use krate_model::{Digest, Kind, NotCanonical, ORPHANED_FROM, Resource, derived_name};
 
 use crate::local::{Local, each};
 use crate::merge::{Base, FieldRule, FieldValue};
@@ -290,6 +290,52 @@ impl ObjectState {
         }))
     }
 
+    /// Whether no binding has the object: nobody has seen it yet, or the binding that had is gone.
+    pub(crate) fn is_unbound(&self) -> bool {
+        self.link.as_ref().is_none_or(|link| is_nobodys(&link.object))
+    }
+
+    /// The object stays when its binding goes, as nobody's: nothing is read or written of it until another binding sees it (R21).
+    pub(crate) fn orphan(&mut self, binding: &str) {
+        let Some(link) = &mut self.link else { return };
+        let link = link.change();
+        // Another binding may have the same name and be about something else.
+        link.spec.binding_ref.clear();
+        let status = link.status_mut();
+        status.needs_hydration = false;
+        status.not_before = None;
+        status.hydration_attempts = 0;
+        if status.phase == ExternalObjectLinkPhase::Linked {
+            status.phase = ExternalObjectLinkPhase::Orphaned;
+        }
+        if let Some(local) = &mut self.local {
+            let annotations =
+                each!(local.change(), object => object.metadata_mut().annotations.get_or_insert_default());
+            annotations.insert(ORPHANED_FROM.to_owned(), binding.to_owned());
+        }
+    }
+
+    /// Lets a binding have an object that is nobody's. What it reads first is news, also where it was read before: what was changed here meanwhile is compared with it, and
+    /// written where the mode says so.
+    pub(crate) fn take_up(&mut self, scope: &Scope) {
+        let Some(link) = self.link.as_mut().filter(|link| is_nobodys(&link.object)) else { return };
+        let link = link.change();
+        scope.binding_name().clone_into(&mut link.spec.binding_ref);
+        let status = link.status_mut();
+        if status.phase == ExternalObjectLinkPhase::Orphaned {
+            status.phase = ExternalObjectLinkPhase::Linked;
+        }
+        status.observed_digest = None;
+        if let Some(external) = &mut status.external {
+            scope.binding_name().clone_into(&mut external.binding_ref);
+        }
+        if let Some(local) = &mut self.local {
+            let annotations = each!(local.change(), object => object.metadata_mut().annotations.as_mut());
+            annotations.map(|annotations| annotations.remove(ORPHANED_FROM));
+        }
+        self.replan = true;
+    }
+
     /// The base of a field.
     pub fn base(&self, path: &str) -> Base<'_> {
         let kept = self
@@ -369,6 +415,23 @@ pub(crate) fn is_final(intent: &ExternalWriteIntent) -> bool {
         intent.status.as_ref().map(|status| &status.phase),
         Some(
             ExternalWriteIntentPhase::Succeeded | ExternalWriteIntentPhase::Rejected | ExternalWriteIntentPhase::Failed
+        )
+    )
+}
+
+/// Whether the binding of the object is gone.
+pub(crate) fn is_nobodys(link: &ExternalObjectLink) -> bool {
+    link.spec.binding_ref.is_empty()
+}
+
+/// Whether the intent was sent, and it isn't known what became of it.
+pub(crate) fn is_in_flight(intent: &ExternalWriteIntent) -> bool {
+    matches!(
+        intent.status.as_ref().map(|status| &status.phase),
+        Some(
+            ExternalWriteIntentPhase::Sending
+                | ExternalWriteIntentPhase::Retrying
+                | ExternalWriteIntentPhase::AwaitingConfirmation
         )
     )
 }

@@ -105,6 +105,7 @@ pub enum ObserveError {
 pub fn observe(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope) -> Result<Applied, ObserveError> {
     let event = seen.event;
     let Some(kind) = local_kind(&event.resource_kind) else { return Ok(Applied::NoObject) };
+    state.take_up(scope);
     if matches!(event.action, EventAction::Deleted | EventAction::Transferred) {
         return tombstone(state, seen, scope);
     }

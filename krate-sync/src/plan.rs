@@ -73,6 +73,14 @@ pub enum PlanError {
         /// The write that makes it.
         intent: String,
     },
+    /// The binding is deleted: nothing new is written in its name (R21).
+    #[error("{kind}: binding {binding} is being deleted; its objects can be changed when it is gone (R21)")]
+    BindingDeleted {
+        /// The kind of the object.
+        kind: Kind,
+        /// The binding.
+        binding: String,
+    },
     /// The policy forbids the operation.
     #[error("{operation}: the sync policy doesn't allow it (spec.writePolicy)")]
     Denied {
@@ -140,15 +148,26 @@ pub fn plan(state: &mut ObjectState, scope: &Scope, wish: &Wish) -> Result<(), P
     let deleted = is_deleted(state);
     // What a person wants gone isn't brought in order: only a newer wish of somebody takes the place of that one.
     let goes = || state.intents.iter().any(|intent| !is_final(&intent.object) && deletes(&intent.object.spec.payload));
-    if wish.kind == IntentSourceKind::Reconcile && (deleted || goes()) {
+    if wish.kind == IntentSourceKind::Reconcile && (deleted || goes() || scope.is_going()) {
         return Ok(());
     }
+    not_going(state, scope)?;
     let (wanted, approve) = wanted(state, scope, &interface, wish)?;
     if let (true, Some(field)) = (deleted, wanted.first()) {
         return Err(PlanError::Deleted { path: field.rule.path.to_string(), provider: scope.provider().to_owned() });
     }
     let payloads = payloads(state, scope, &wanted)?;
     place(state, scope, wish, &interface, payloads, approve)
+}
+
+/// Refuses a wish that would be written in the name of a deleted binding (R21).
+fn not_going(state: &ObjectState, scope: &Scope) -> Result<(), PlanError> {
+    match &state.local {
+        Some(local) if scope.is_going() => {
+            Err(PlanError::BindingDeleted { kind: local.object.kind(), binding: scope.binding_name().to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the provider's side of the object is gone (S18).
@@ -167,6 +186,7 @@ pub fn plan_create(
     wish: &Wish,
     subject: Option<&NativeTarget>,
 ) -> Result<(), PlanError> {
+    not_going(state, scope)?;
     let Some(local) = &state.local else { return Ok(()) };
     let (interface, payload, target) = match &local.object {
         Local::Issue(issue) => {

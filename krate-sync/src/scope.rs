@@ -16,6 +16,7 @@ use krate_providers::contract::{Provider, REPOSITORY_ID};
 
 use crate::identity::{OWNER, REPOSITORY};
 use crate::local::spec_fields;
+use crate::machines::binding::is_going;
 use crate::merge::{Equality, FieldRule};
 
 /// A provider object and the adapter that speaks for it.
@@ -169,15 +170,25 @@ impl Scope {
         self.operation(operation).map_or(1, |known| if by_points { known.point_cost } else { known.rest_cost })
     }
 
-    /// Whether provider or binding is suspended or has failed: no write and no backfill, and deliveries go on (S37).
+    /// Whether provider or binding is suspended or has failed, or the binding is deleted: no write and no backfill, and deliveries go on (S37).
     pub fn is_paused(&self) -> bool {
-        let failed = self.backend.object.status.as_ref().is_some_and(|status| status.phase == ProviderPhase::Failed);
-        self.is_suspended() || failed || self.phase() == Phase::Failed
+        self.is_suspended() || self.is_provider_paused() || self.phase() == Phase::Failed
     }
 
-    /// Whether somebody has suspended provider or binding.
+    /// Whether the provider is suspended or has failed.
+    pub(crate) fn is_provider_paused(&self) -> bool {
+        let failed = self.backend.object.status.as_ref().is_some_and(|status| status.phase == ProviderPhase::Failed);
+        self.backend.object.spec.suspend || failed
+    }
+
+    /// Whether somebody has suspended provider or binding, or deleted the binding.
     pub(crate) fn is_suspended(&self) -> bool {
-        self.backend.object.spec.suspend || self.binding.spec.suspend
+        self.backend.object.spec.suspend || self.binding.spec.suspend || self.is_going()
+    }
+
+    /// Whether the binding is deleted, and only waits for what was begun to end (R21).
+    pub(crate) fn is_going(&self) -> bool {
+        is_going(&self.binding)
     }
 
     /// The binding's phase.

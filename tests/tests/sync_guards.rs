@@ -176,7 +176,7 @@ fn mark<T: Resource>(world: &World, name: &str) {
     let metadata = loaded.change().metadata_mut();
     metadata.annotations.get_or_insert_default().insert("example.com/note".to_owned(), "mine".to_owned());
     metadata.labels.get_or_insert_default().insert("a5c.ai/owner".to_owned(), "alice".to_owned());
-    metadata.finalizers = Some(vec!["example.com/hold".to_owned()]);
+    metadata.finalizers.get_or_insert_default().push("example.com/hold".to_owned());
     let field =
         serde_json::json!([{"manager": "alice", "operation": "Update", "fieldsV1": {"f:spec": {"f:title": {}}}}]);
     metadata.managed_fields = serde_json::from_value(field).expect("managed fields");
@@ -189,7 +189,7 @@ fn is_marked<T: Resource>(object: &T) -> bool {
     let managers = metadata.managed_fields.iter().flatten().filter_map(|entry| entry.manager.as_deref());
     metadata.annotations.as_ref().is_some_and(|all| all.get("example.com/note").is_some_and(|note| note == "mine"))
         && metadata.labels.as_ref().is_some_and(|all| all.contains_key("a5c.ai/owner"))
-        && metadata.finalizers.as_ref().is_some_and(|all| all == &["example.com/hold"])
+        && metadata.finalizers.iter().flatten().any(|held| held == "example.com/hold")
         && managers.eq(["alice"])
 }
 

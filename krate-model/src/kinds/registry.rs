@@ -15,6 +15,19 @@ pub const API_VERSION: &str = "krate.a5c.ai/v1alpha1";
 pub const RECORDS_API_VERSION: &str = "records.krate.a5c.ai/v1alpha1";
 /// Annotation of a binding: a new value asks for one complete backfill (S26).
 pub const BACKFILL_REQUESTED: &str = "krate.a5c.ai/backfill-requested";
+/// Annotation of an object that is deleted: a reason to wait for nothing at the provider (R21), of at least [`MIN_FORCE_REASON`] characters.
+pub const FORCE_DELETE: &str = "krate.a5c.ai/force-delete";
+/// The fewest characters of a reason in [`FORCE_DELETE`].
+pub const MIN_FORCE_REASON: usize = 20;
+/// Annotation that a controller sets on a projection whose binding is gone: the binding's name.
+pub const ORPHANED_FROM: &str = "krate.a5c.ai/orphaned-from";
+/// The finalizer that lets what was begun end before an object is gone (R21).
+pub const SYNC_FINALIZER: &str = "krate.a5c.ai/sync";
+
+/// Whether a text says enough to force a deletion (R21).
+pub fn is_force_reason(text: &str) -> bool {
+    text.trim().chars().count() >= MIN_FORCE_REASON
+}
 
 /// How a kind is stored (section 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

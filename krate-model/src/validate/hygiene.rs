@@ -1,4 +1,4 @@
-//! Every text of a spec: what it may hold, and that it is no credential (R9, R23).
+//! Every text of a spec: what it may hold, and that it is no credential (R9, R23). And the reason of a forced deletion (R21).
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::failure::{Code, Findings};
 use super::path::{Path, ROOT};
 use super::rules::Rule;
 use super::{Subject, Writer, schema, secrets, text};
-use crate::{Kind, StorageClass};
+use crate::{FORCE_DELETE, Kind, MIN_FORCE_REASON, StorageClass, is_force_reason};
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     let is_observed = subject.request.writer == Writer::Controller && subject.kind.info().class == StorageClass::Record;
@@ -20,6 +20,10 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
             let Some(value) = value.as_str() else { continue };
             if let Some(problem) = text::problem(value, list == "annotations") {
                 findings.fail(list_path.key(key), Rule::r(23), Code::Invalid, problem);
+            }
+            if list == "annotations" && key == FORCE_DELETE && !is_force_reason(value) {
+                let message = format!("is no reason: at least {MIN_FORCE_REASON} characters are accepted");
+                findings.fail(list_path.key(key), Rule::r(21), Code::Invalid, message);
             }
         }
     }

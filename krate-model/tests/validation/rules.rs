@@ -116,6 +116,17 @@ fn r33_labels_have_kubernetes_form() {
 }
 
 #[test]
+fn r21_a_deletion_is_forced_by_a_reason_only() {
+    let forced = |why: &str| {
+        let annotations = json!({"krate.a5c.ai/force-delete": why});
+        told(&updated("ExternalBackendBinding/gh-krate", &[("metadata.annotations", annotations)], Writer::Person))
+    };
+    let at = "metadata.annotations[\"krate.a5c.ai/force-delete\"] R21";
+    assert_eq!(forced("                    because"), [at]);
+    assert_eq!(forced("the forge is gone ..."), [""; 0]);
+}
+
+#[test]
 fn r40_both_groups_are_read_and_no_other() {
     let version = |text: &str| failures("Issue/first", &[("apiVersion", text.into())]);
     assert_eq!(version("records.krate.a5c.ai/v1alpha1"), [""; 0]);

@@ -34,6 +34,7 @@ use crate::request::{Named, Request, Verb};
 use crate::snapshot::{Known, Snapshot};
 use crate::trust::Trust;
 
+pub(crate) use scope::Party;
 pub use shape::{MAX_ACTORS, MAX_NEEDS, MAX_REQUEST_BYTES, read};
 
 /// How long a decision holds at most (P4).

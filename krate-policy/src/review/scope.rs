@@ -10,7 +10,7 @@ use super::Review;
 use crate::decision::Version;
 use crate::reason::Code;
 use crate::request::{Need, Verb};
-use crate::snapshot::Item;
+use crate::snapshot::{Item, Snapshot};
 
 /// One text for what belongs to others and for what isn't there (P6).
 const NOT_HERE: &str = "is not there, or not this organization's";
@@ -65,7 +65,7 @@ pub(super) fn step(review: &mut Review<'_>) {
 }
 
 /// The policies of both sides by which something of another organization is shared, and when that ends (R34).
-pub(super) struct Shared {
+pub(crate) struct Shared {
     policies: [Arc<Version>; 2],
     end: Option<Time>,
 }
@@ -85,29 +85,45 @@ pub(super) fn foreign(owner: &str, version: &Version) -> Arc<Version> {
     Arc::new(Version { name, ..version.clone() })
 }
 
-/// By which policies `owner` shares that object for that verb, if both sides agree (P8).
+/// Whom something may be shared with, at a moment.
+pub(crate) struct Party<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) organization: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) now: Time,
+}
+
+/// By which policies `owner` shares that object with the asking organization for that verb, if both sides agree (P8).
 pub(super) fn shared(review: &Review<'_>, owner: &str, kind: &str, name: &str, verb: &SharedVerb) -> Option<Shared> {
-    let (request, snapshot) = (review.request, review.snapshot);
-    let namespace = snapshot.organizations.get(owner)?;
-    let labels = || snapshot.item(kind.parse().ok()?, namespace, name).map(Item::labels);
-    // A selector that asks for nothing shares nothing, as an empty list does (P15), and so does one that can't be read.
-    let selects = |selector: &_| {
-        Selector::new(selector).is_ok_and(|it| !it.is_empty() && labels().is_some_and(|labels| it.matches(labels)))
-    };
-    let fits = |policy: &OrgSharingPolicy, side: SharingSide| {
-        policy.spec.side == side
-            && policy.spec.source_org == owner
-            && policy.spec.target_org == *request.organization
-            && !policy.spec.revoked
-            && policy.status.as_ref().is_some_and(|status| status.phase == OrgSharingPolicyPhase::Active)
-            && policy.spec.expires_at.is_none_or(|end| request.now < end)
-            && policy.spec.allowed_refs.iter().any(|shared| {
-                let listed = || shared.names.contains(name) || shared.selector.as_ref().is_some_and(selects);
-                shared.kind == kind && shared.verbs.contains(verb) && listed()
-            })
-    };
-    let offer = snapshot.sharing(namespace).find(|policy| fits(policy, SharingSide::Offer))?;
-    let accept = snapshot.sharing(review.namespace).find(|policy| fits(policy, SharingSide::Accept))?;
-    let end = [offer.spec.expires_at, accept.spec.expires_at].into_iter().flatten().min();
-    Some(Shared { policies: [foreign(owner, offer.version), Arc::clone(accept.version)], end })
+    let (request, snapshot, namespace) = (review.request, review.snapshot, review.namespace);
+    Party { snapshot, organization: &request.organization, namespace, now: request.now }.shared(owner, kind, name, verb)
+}
+
+impl Party<'_> {
+    /// By which policies `owner` shares that object for that verb, if both sides agree (P8).
+    pub(crate) fn shared(&self, owner: &str, kind: &str, name: &str, verb: &SharedVerb) -> Option<Shared> {
+        let Self { snapshot, organization, namespace: own, now } = *self;
+        let namespace = snapshot.organizations.get(owner)?;
+        let labels = || snapshot.item(kind.parse().ok()?, namespace, name).map(Item::labels);
+        // A selector that asks for nothing shares nothing, as an empty list does (P15), and so does one that can't be read.
+        let selects = |selector: &_| {
+            Selector::new(selector).is_ok_and(|it| !it.is_empty() && labels().is_some_and(|labels| it.matches(labels)))
+        };
+        let fits = |policy: &OrgSharingPolicy, side: SharingSide| {
+            policy.spec.side == side
+                && policy.spec.source_org == owner
+                && policy.spec.target_org == organization
+                && !policy.spec.revoked
+                && policy.status.as_ref().is_some_and(|status| status.phase == OrgSharingPolicyPhase::Active)
+                && policy.spec.expires_at.is_none_or(|end| now < end)
+                && policy.spec.allowed_refs.iter().any(|shared| {
+                    let listed = || shared.names.contains(name) || shared.selector.as_ref().is_some_and(selects);
+                    shared.kind == kind && shared.verbs.contains(verb) && listed()
+                })
+        };
+        let offer = snapshot.sharing(namespace).find(|policy| fits(policy, SharingSide::Offer))?;
+        let accept = snapshot.sharing(own).find(|policy| fits(policy, SharingSide::Accept))?;
+        let end = [offer.spec.expires_at, accept.spec.expires_at].into_iter().flatten().min();
+        Some(Shared { policies: [foreign(owner, offer.version), Arc::clone(accept.version)], end })
+    }
 }

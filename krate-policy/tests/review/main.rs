@@ -13,6 +13,7 @@ mod policies;
 mod protection;
 mod reference;
 mod shared;
+mod stacks;
 mod started;
 mod steps;
 mod who;

@@ -128,7 +128,9 @@ impl Driver {
 
     pub(super) async fn advance_backfill(&self, stored: &Stored, config: &Config) -> Result<(), DriverError> {
         let state = records::parse::<ExternalSyncState>(stored)?;
-        let Some(scope) = config.scope(&state.object.spec.binding_ref) else { return Ok(()) };
+        // R21: the lists of a binding that is deleted are about to go.
+        let scope = config.scope(&state.object.spec.binding_ref).filter(|scope| !scope.is_going());
+        let Some(scope) = scope else { return Ok(()) };
         let now = self.clock.now();
         match backfill::due(&state.object, now) {
             Due::Now(Effect::Start) => self.start_run(scope, state, now).await,

@@ -13,6 +13,7 @@ use krate_model::kinds::sets::{ErrorClass, Operation};
 use krate_model::kinds::shared::{ErrorInfo, NativeTarget, Time};
 use krate_providers::contract::{Call, Outcome, ProviderError};
 
+use super::endings::{has_finalizer, put_finalizer};
 use super::intents::{info, of};
 use super::turns::{Ended, Running, Turn};
 use super::{Config, Driver, DriverError, MAX_RACES};
@@ -57,6 +58,10 @@ impl Driver {
     }
 
     async fn advance_binding(&self, scope: &Scope, now: Time) -> Result<(), DriverError> {
+        // Taken up before there was a finalizer: one that is taken up now gets it with its first move.
+        if scope.phase() != Phase::Pending && !scope.is_going() && !has_finalizer(&scope.binding) {
+            self.hold_binding(scope, now).await?;
+        }
         // What is suspended asks nothing of its provider.
         if scope.is_suspended() || self.held(scope, now).is_some() {
             return Ok(());
@@ -129,7 +134,7 @@ impl Driver {
         Ok(())
     }
 
-    async fn binding(&self, scope: &Scope) -> Result<Option<Loaded<ExternalBackendBinding>>, DriverError> {
+    pub(super) async fn binding(&self, scope: &Scope) -> Result<Option<Loaded<ExternalBackendBinding>>, DriverError> {
         Ok(records::get(self.store(), scope.namespace(), scope.binding_name()).await?)
     }
 
@@ -142,6 +147,7 @@ impl Driver {
     ) -> Result<(), DriverError> {
         let (actor, policy) = (controller(), Policy::of(&scope.policy));
         let ctx = Ctx { now: changes.now(), actor: &actor, policy: &policy, seed: self.seed };
+        put_finalizer(&mut loaded.object);
         let step = binding::step(&loaded.object, event, &ctx)?;
         changes.audit_all(crate::moves::take(&mut loaded, step));
         changes.put(&loaded)?;

@@ -17,6 +17,7 @@ use krate_model::{Kind, Resource};
 use krate_providers::registry;
 use serde::Deserialize;
 
+use crate::machines::binding::is_going;
 use crate::records::{self, RecordError};
 use crate::scope::{Backend, Scope};
 use crate::sharing::{Found, Parts, Refusal, Sharing, judge};
@@ -158,9 +159,16 @@ impl Config {
         self.scopes.get(binding)
     }
 
-    /// All bindings that aren't failed.
+    /// All bindings that aren't failed or deleted.
     pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
-        self.all_scopes().filter(|scope| scope.phase() != ExternalBackendBindingPhase::Failed)
+        self.all_scopes().filter(|scope| scope.phase() != ExternalBackendBindingPhase::Failed && !scope.is_going())
+    }
+
+    /// The bindings that are deleted and still there (R21), those that may not be used as well.
+    pub(crate) fn going(&self) -> impl Iterator<Item = &ExternalBackendBinding> {
+        let all =
+            self.scopes.values().map(|scope| &scope.binding).chain(self.refused.iter().map(|(binding, _)| binding));
+        all.map(AsRef::as_ref).filter(|binding| is_going(binding))
     }
 
     /// The namespaces of everything that may be due.

@@ -57,7 +57,7 @@ impl Driver {
         if let Some(scope) = scope {
             plan(&mut state, scope, &Wish::of(actor.clone(), now))?;
         }
-        self.commit_state(state).await
+        self.commit_state(state, Changes::at(now)).await
     }
 
     /// Makes a new object here; where its repository is bound, the provider gets it too.
@@ -65,6 +65,16 @@ impl Driver {
     /// # Errors
     /// As [`Self::edit`]; and a conflict when the name is taken.
     pub async fn create(&self, local: Local, actor: &Actor) -> Result<Local, DriverError> {
+        for _ in 0..MAX_RACES {
+            match Box::pin(self.try_create(local.clone(), actor)).await {
+                Err(error) if error.is_race_about(Kind::ExternalBackendBinding) => {}
+                done => return done,
+            }
+        }
+        Box::pin(self.try_create(local, actor)).await
+    }
+
+    async fn try_create(&self, local: Local, actor: &Actor) -> Result<Local, DriverError> {
         let now = self.clock.now();
         let config = self.config().await?;
         let namespace = local.namespace().to_owned();
@@ -84,14 +94,16 @@ impl Driver {
         }
         scope = scope.or_else(|| config.scope_of_repository(&namespace, &repository?, &interface_of(&local)?));
         let mut state = ObjectState { local: Some(Loaded::new(local)), ..ObjectState::default() };
+        let mut changes = Changes::at(now);
         if let Some(scope) = scope {
             plan_create(&mut state, scope, &Wish::of(actor.clone(), now), subject.as_ref())?;
+            // R21: a binding that is deleted meanwhile gets no new write.
+            changes.keep(scope.binding.as_ref());
         }
-        self.commit_state(state).await
+        self.commit_state(state, changes).await
     }
 
-    async fn commit_state(&self, mut state: ObjectState) -> Result<Local, DriverError> {
-        let mut changes = Changes::at(self.clock.now());
+    async fn commit_state(&self, mut state: ObjectState, mut changes: Changes) -> Result<Local, DriverError> {
         state.write(&mut changes)?;
         changes.commit(self.store()).await?;
         state.local.map(|local| local.object).ok_or(DriverError::NotFound { what: "object", name: String::new() })

@@ -12,6 +12,7 @@ mod bindings;
 mod config;
 mod deliveries;
 mod edits;
+mod endings;
 mod forecast;
 mod gaps;
 mod hydration;
@@ -37,7 +38,7 @@ use chrono::TimeDelta;
 use futures_util::future::{Either, select};
 use krate_model::Kind;
 use krate_model::kinds::shared::Time;
-use krate_model::store::{Filter, Index, Query, Revision, Store, StoreError, Stored};
+use krate_model::store::{CommitError, Filter, Index, Query, Revision, Store, StoreError, Stored};
 
 pub use config::Config;
 pub use forecast::{Basis, Forecast, ListForecast};
@@ -97,6 +98,15 @@ pub enum DriverError {
         /// Its name.
         name: String,
     },
+    /// A reason to force a deletion says too little (R21).
+    #[error(
+        "force: {characters} characters are no reason; at least {} are accepted (R21)",
+        krate_model::MIN_FORCE_REASON
+    )]
+    NoReason {
+        /// How many it has.
+        characters: usize,
+    },
     /// A provider's answer makes work on the record impossible for now.
     #[error(transparent)]
     Provider(#[from] krate_providers::contract::ProviderError),
@@ -114,6 +124,11 @@ impl From<krate_model::store::StoreError> for DriverError {
 impl DriverError {
     fn is_race(&self) -> bool {
         matches!(self, Self::Record(error) if error.is_conflict())
+    }
+
+    /// Whether somebody else was faster with an object of that kind.
+    fn is_race_about(&self, kind: Kind) -> bool {
+        matches!(self, Self::Record(RecordError::Commit(CommitError::Conflict { key, .. })) if key.collection == kind.into())
     }
 }
 
@@ -264,6 +279,8 @@ impl Driver {
         for kind in DUE {
             pass.take(Box::pin(self.take_due(kind, &config, now, running, patience)).await?);
         }
+        // After what is due: what was waited for may have ended just now.
+        let ending = self.end_bindings(&config, now, &mut pass).await.then_some(now);
         pass.take(Box::pin(self.look_for_gaps(&config, now, running, patience)).await);
         let look = Box::pin(self.show_all(&config, now)).await?;
         let prune = Box::pin(self.prune(&config, now)).await.unwrap_or_else(|error| {
@@ -272,7 +289,8 @@ impl Driver {
         });
         let held = self.held_until(&config, now);
         pass.next_log = self.next_log(&config, now);
-        pass.next = self.next_due(&running.busy).await?.into_iter().chain(look).chain(held).chain(prune).min();
+        pass.next =
+            self.next_due(&running.busy).await?.into_iter().chain(look).chain(held).chain(prune).chain(ending).min();
         Ok(pass)
     }
 

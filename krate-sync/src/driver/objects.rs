@@ -9,9 +9,10 @@ use krate_model::{Kind, Resource, derived_name};
 use krate_providers::contract::{Call, Credential, Decoded, Endpoint, Outcome, ProviderError, SendOutcome};
 
 use super::{Config, Driver, DriverError, MAX_RACES};
+use crate::machines::binding::is_going;
 use crate::machines::{LIMIT_PAUSE, later};
 use crate::mistakes::{Mistake, made};
-use crate::object::{ObjectState, link_name};
+use crate::object::{ObjectState, is_in_flight, link_name};
 use crate::observe::{Applied, Observation, Shows, observe};
 use crate::observed::actor_of;
 use crate::order::Origin;
@@ -147,12 +148,27 @@ impl Driver {
         let now = self.tick();
         let mut state = self.state_of(scope, event).await?;
         let seen = Observation { event, origin, shows, received_at: now };
+        // What is being made in its name is no news to a binding.
+        let is_news = state.is_unbound() && !state.intents.iter().any(|intent| is_in_flight(&intent.object));
+        let was_nobodys = state.link.is_some() && state.is_unbound();
         let applied = observe(&mut state, seen, scope)?;
         if state.replan {
+            let unplanned = was_nobodys.then(|| state.clone());
             state.wish_anew();
-            plan(&mut state, scope, &Wish::reconcile(now))?;
+            match (plan(&mut state, scope, &Wish::reconcile(now)), unplanned) {
+                // Nobody was there to refuse it when it was wished for: it stays here alone.
+                (Err(_), Some(unplanned)) => state = unplanned,
+                (planned, _) => planned?,
+            }
         }
         let mut changes = Changes::at(now);
+        if is_news && state.link.is_some() {
+            // R21: whoever lets a deleted binding go has to know all that is its. One that was read before it was deleted doesn't count.
+            match self.binding(scope).await? {
+                Some(binding) if !is_going(&binding.object) => changes.keep(&binding.object),
+                _ => return Ok(Applied::NoObject),
+            }
+        }
         if let Applied::Changed(fields) = &applied
             && let Some(record) = event_record(scope, event, cause, fields, now)?
         {

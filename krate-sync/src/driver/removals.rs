@@ -1,7 +1,7 @@
 //! Taking local objects away: with a write at the provider where one is due, and only with it (S4).
 
 use krate_model::Resource;
-use krate_model::kinds::external::ExternalWriteIntent;
+use krate_model::kinds::external::{ExternalObjectLink, ExternalWriteIntent};
 use krate_model::kinds::sets::EventAction;
 use krate_model::kinds::shared::{Actor, ObjectRef};
 use krate_model::observation::{CanonicalEvent, CommentObserved, Normalized, ResourceKind};
@@ -10,11 +10,11 @@ use krate_model::store::Key;
 use super::objects::Cause;
 use super::{Driver, DriverError, MAX_RACES};
 use crate::local::each;
-use crate::object::{ObjectState, is_final};
+use crate::object::{ObjectState, is_final, is_nobodys};
 use crate::observe::{Shows, withdraw_unsent};
 use crate::order::Origin;
 use crate::plan::{PlanError, Removal, Wish, plan_removal};
-use crate::records::{Changes, bump_generation};
+use crate::records::{Changes, bump_generation, key_of};
 use crate::scope::Scope;
 
 impl Driver {
@@ -40,7 +40,8 @@ impl Driver {
         let not_there = || DriverError::NotFound { what: "object", name: format!("{}/{}", object.kind, object.name) };
         let Some(local) = &mut state.local else { return Err(not_there()) };
         let mut changes = Changes::at(now);
-        let Some(link) = &state.link else {
+        // An object whose binding is gone is local.
+        let Some(link) = state.link.as_ref().filter(|link| !is_nobodys(&link.object)) else {
             withdraw_unsent(&mut state, "the object was removed here", now)?;
             if let Some(making) = state.intents.iter().find(|intent| !is_final(&intent.object)) {
                 return Err(PlanError::BeingMade { intent: making.object.name().to_owned() }.into());
@@ -48,6 +49,9 @@ impl Driver {
             let gone = state.local.take().ok_or_else(not_there)?;
             let key = Key::new(gone.object.kind(), namespace, object.name.as_str());
             changes.delete(key, gone.expect());
+            if let Some(link) = state.link.take() {
+                changes.delete(key_of::<ExternalObjectLink>(namespace, link.object.name()), link.expect());
+            }
             state.write(&mut changes)?;
             changes.commit(self.store()).await?;
             return Ok(Removal::Removed);

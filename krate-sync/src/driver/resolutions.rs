@@ -39,7 +39,7 @@ impl Driver {
         };
         // The decision can't be carried out as it is: the conflict is open again, and says why. Left as it was it would be tried for ever.
         let now = self.clock.now();
-        let mut state = self.state_of_conflict(scope, found).await?;
+        let mut state = self.state_of_conflict(scope.namespace(), found).await?;
         let mut changes = Changes::at(now);
         let error = info(ErrorClass::Validation, failed, now);
         self.step_conflict(scope, &mut state, found.name(), Event::ApplyFailed { error }, &mut changes)?;
@@ -50,7 +50,7 @@ impl Driver {
 
     async fn try_settle(&self, scope: &Scope, found: &ExternalSyncConflict, effect: Effect) -> Result<(), DriverError> {
         let now = self.clock.now();
-        let mut state = self.state_of_conflict(scope, found).await?;
+        let mut state = self.state_of_conflict(scope.namespace(), found).await?;
         if conflict_named(&mut state, found.name()).is_none() {
             return Ok(());
         }
@@ -83,14 +83,18 @@ impl Driver {
         Ok(())
     }
 
-    async fn state_of_conflict(&self, scope: &Scope, found: &ExternalSyncConflict) -> Result<ObjectState, DriverError> {
-        let link = records::get::<ExternalObjectLink>(self.store(), scope.namespace(), &found.spec.link_ref).await?;
+    pub(super) async fn state_of_conflict(
+        &self,
+        namespace: &str,
+        found: &ExternalSyncConflict,
+    ) -> Result<ObjectState, DriverError> {
+        let link = records::get::<ExternalObjectLink>(self.store(), namespace, &found.spec.link_ref).await?;
         let mut state = match link {
-            Some(link) => ObjectState::load(self.store(), scope.namespace(), link.object.name()).await?,
-            None => ObjectState::load_of_local(self.store(), scope.namespace(), &found.spec.resource).await?,
+            Some(link) => ObjectState::load(self.store(), namespace, link.object.name()).await?,
+            None => ObjectState::load_of_local(self.store(), namespace, &found.spec.resource).await?,
         };
         if !state.conflicts.iter().any(|known| known.object.name() == found.name()) {
-            let known = records::get::<ExternalSyncConflict>(self.store(), scope.namespace(), found.name()).await?;
+            let known = records::get::<ExternalSyncConflict>(self.store(), namespace, found.name()).await?;
             state.conflicts.extend(known);
         }
         Ok(state)

@@ -33,7 +33,10 @@ const NO_LONGER_WISHED: &str = "what it would write is no longer wished for here
 impl Driver {
     /// What holds an intent back, if anything does (S36, S37).
     async fn gate(&self, scope: &Scope, intent: &ExternalWriteIntent) -> Result<Gate, DriverError> {
-        if scope.is_paused() {
+        let sent = phase_of(intent) != ExternalWriteIntentPhase::ReadyToSend;
+        // R21: what was sent in the name of a deleted binding is still looked for; it isn't sent again.
+        let paused = if scope.is_going() && sent { scope.is_provider_paused() } else { scope.is_paused() };
+        if paused {
             return Ok(Gate::Paused {
                 by: krate_model::kinds::shared::ObjectRef::new(
                     Kind::ExternalBackendBinding.as_str(),
@@ -52,7 +55,6 @@ impl Driver {
             }
         }
         // What was sent once is looked for first, and meets the conflict itself.
-        let sent = phase_of(intent) != ExternalWriteIntentPhase::ReadyToSend;
         match self.in_the_way(scope, intent).await?.filter(|_| !sent) {
             Some(conflict) => Ok(Gate::Behind { intent: conflict.name().to_owned() }),
             None => Ok(Gate::Open),
@@ -205,6 +207,11 @@ impl Driver {
                 return self.step_and_plan(scope, intent, event).await;
             }
             intent = self.renewed(scope, intent).await?;
+        }
+        if scope.is_going() {
+            let error =
+                info(ErrorClass::Configuration, "its binding is deleted: it isn't sent again", self.clock.now());
+            return self.step_intent(scope, intent, Event::PermanentFailure { error }).await.map(|_| ());
         }
         self.perform(scope, intent).await
     }

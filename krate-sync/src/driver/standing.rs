@@ -13,6 +13,7 @@ use krate_model::store::{Index, Query, Revision};
 use krate_model::{Kind, Resource, canonical_digest};
 
 use super::{Config, Driver, DriverError};
+use crate::machines::binding::is_going;
 use crate::machines::{Ctx, Policy};
 use crate::object::controller;
 use crate::quota::Ledger;
@@ -49,7 +50,8 @@ impl Driver {
     /// Says in the `Ready` condition of each binding that may not be used why that is so, and takes it back when it may (S3). What stands there already
     /// isn't written again.
     pub(super) async fn tell_refusals(&self, config: &Config, now: Time) -> Result<(), DriverError> {
-        for (binding, refusal) in config.refused() {
+        // Of one that is deleted the condition says what it waits for (R21).
+        for (binding, refusal) in config.refused().filter(|(binding, _)| !is_going(binding)) {
             let message = refusal.to_string();
             self.tell_ready(binding, (ConditionStatus::False, refusal.reason(), &message), now).await?;
         }

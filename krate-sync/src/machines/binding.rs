@@ -1,4 +1,6 @@
 //! Bindings: from configured to in sync. Spec: external-sync.md section 9, S37, S42.
+//!
+//! A binding that is deleted has no phase of its own: it is paused, and its `deletionTimestamp` says for how long (R21).
 
 use krate_model::Resource;
 use krate_model::audit::{AuditDraft, AuditOutcome};
@@ -36,7 +38,7 @@ events! {
     ConflictFound,
     /// No conflict is open any more.
     ConflictsCleared,
-    /// A person set `spec.suspend`, or the provider is paused.
+    /// A person set `spec.suspend`, the provider is paused, or the binding is deleted.
     Suspended,
     /// Neither is so any more.
     Resumed,
@@ -80,6 +82,11 @@ pub enum Effect {
     Resume,
     /// Record [`Event::ConfigurationChanged`].
     Restart,
+}
+
+/// Whether the binding is deleted, and only waits for what was begun to end (R21).
+pub(crate) fn is_going(binding: &ExternalBackendBinding) -> bool {
+    binding.metadata().deletion_timestamp.is_some()
 }
 
 fn phase(binding: &ExternalBackendBinding) -> Phase {
@@ -167,6 +174,7 @@ pub fn step(
         }
         Event::Resumed => {
             this.require(!suspend, || Why::Unwanted { path: "spec.suspend", found: true })?;
+            this.require(!is_going(binding), || Why::Unwanted { path: "metadata.deletionTimestamp", found: true })?;
             let interface = |name| status.interfaces.iter().find(|known| known.name == name);
             let done = enabled.into_iter().all(|name| interface(name).is_some_and(|known| known.initial_sync_done));
             let conflicts = status.interfaces.iter().any(|known| known.open_conflicts > 0);
@@ -204,8 +212,12 @@ pub fn step(
 /// What `binding` waits for: an effect to perform, or nothing. `provider_paused` is what stands in the provider's phase.
 pub fn due(binding: &ExternalBackendBinding, provider_paused: bool) -> Due<Effect> {
     let changed = binding.status.as_ref().and_then(|status| status.observed_generation) != Some(binding.generation());
-    let paused = binding.spec.suspend || provider_paused;
+    let paused = binding.spec.suspend || provider_paused || is_going(binding);
     match phase(binding) {
+        // R21: nothing new is begun.
+        Phase::Pending | Phase::ValidatingTarget | Phase::RegisteringWebhook | Phase::Failed if is_going(binding) => {
+            Due::Idle
+        }
         Phase::Pending => Due::Now(Effect::Start),
         Phase::ValidatingTarget => Due::Now(Effect::ValidateTarget),
         Phase::RegisteringWebhook => Due::Now(Effect::RegisterHook),

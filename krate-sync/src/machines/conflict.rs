@@ -45,6 +45,8 @@ events! {
     },
     /// Both sides came to agree on their own.
     Converged,
+    /// Its binding is deleted: nobody carries a decision out any more.
+    BindingDeleted,
 }
 
 /// Every allowed transition. What is not here is refused (S40).
@@ -52,6 +54,7 @@ pub const TRANSITIONS: &[Transition<Phase, EventKind>] = table! { Phase, EventKi
     Open: Chosen => Resolving, "S29";
     Open: Ignored => Ignored, "S29";
     Open | Resolving: Diverged | Converged => Superseded, "S28";
+    Open | Resolving: BindingDeleted => Superseded, "R21";
     Resolving: Applied => Resolved, "S27";
     Resolving: ApplyFailed => Open, "section 9";
 };
@@ -211,6 +214,10 @@ pub fn step(
             status.superseded_reason = Some(SupersededReason::Converged);
             status.phase = Phase::Superseded;
             resolved(&mut status.conditions, true, "Converged");
+        }
+        Event::BindingDeleted => {
+            status.phase = Phase::Superseded;
+            resolved(&mut status.conditions, false, "BindingDeleted");
         }
     }
     let to = phase(&next);

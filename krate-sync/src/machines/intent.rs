@@ -124,6 +124,11 @@ events! {
         /// How.
         reason: String,
     },
+    /// Its binding is deleted by force: nobody waits for what the provider makes of it.
+    LeftBehind {
+        /// What isn't known of it.
+        error: ErrorInfo,
+    },
 }
 
 /// The request that a resolved conflict leads to.
@@ -163,7 +168,11 @@ pub const TRANSITIONS: &[Transition<Phase, EventKind>] = table! { Phase, EventKi
     AwaitingConfirmation: Postponed => AwaitingConfirmation, "section 8";
     Conflict: Reissued => ReadyToSend | PendingApproval, "S32";
     Conflict: Withdrawn => Rejected, "section 8";
+    Sending | Retrying | AwaitingConfirmation: LeftBehind => Failed, "R21";
 };
+
+/// The reason of the condition `Confirmed` of an intent that nobody waited for.
+pub(crate) const LEFT_BEHIND: &str = "LeftBehind";
 
 /// What an intent needs done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -422,6 +431,11 @@ pub fn step(intent: &ExternalWriteIntent, event: Event, ctx: &Ctx<'_>) -> Result
             reason = Some(why);
             status.phase = Phase::Rejected;
             mark(&mut status.conditions, "Confirmed", false, "Withdrawn");
+        }
+        Event::LeftBehind { error } => {
+            fail(status);
+            status.error = Some(error);
+            mark(&mut status.conditions, "Confirmed", false, LEFT_BEHIND);
         }
     }
     let to = phase(&next);

@@ -212,6 +212,7 @@ fn intent_event(kind: intent::EventKind) -> intent::Event {
             }),
         },
         EventKind::Withdrawn => Event::Withdrawn { reason: "preferExternal".into() },
+        EventKind::LeftBehind => Event::LeftBehind { error: error(ErrorClass::Timeout) },
     }
 }
 
@@ -310,6 +311,7 @@ fn s40_every_event_in_every_phase_of_a_conflict() {
             EventKind::ApplyFailed => Event::ApplyFailed { error: error(ErrorClass::Permission) },
             EventKind::Diverged => Event::Diverged { by: "c-2".into() },
             EventKind::Converged => Event::Converged,
+            EventKind::BindingDeleted => Event::BindingDeleted,
         };
         let outcome = with_ctx(now(), |ctx| step(&record, event, ctx));
         (record, outcome)
@@ -443,6 +445,10 @@ fn s40_the_intent_table_is_the_one_of_the_spec() {
     }
     // S34, in the text below the table: where nothing makes a repeat harmless, an unknown outcome is a conflict.
     expected.insert(("Sending".into(), "OutcomeUnknown", "Conflict".into()));
+    // R21, in the spec of the kinds: a forced deletion waits for nothing.
+    expected.extend(
+        ["Sending", "Retrying", "AwaitingConfirmation"].map(|from| (from.into(), "LeftBehind", "Failed".into())),
+    );
     let machine = machines().into_iter().find(|machine| machine.name == intent::MACHINE).unwrap();
     let found: BTreeSet<_> = machine
         .edges
@@ -753,6 +759,24 @@ fn s37_a_resumed_binding_goes_on_where_its_interfaces_are() {
     assert_eq!(resume(&paused), "Ready");
     paused.status_mut().interfaces[0].open_conflicts = 1;
     assert_eq!(resume(&paused), "Conflict");
+}
+
+#[test]
+fn r21_a_deleted_binding_begins_nothing_and_never_resumes() {
+    let deleted = |phase: &str| {
+        let mut record = binding(phase);
+        record.metadata_mut().deletion_timestamp = Some(krate_model::condition::to_kube_time(now()));
+        record
+    };
+    for phase in ["Backfilling", "Ready", "Conflict"] {
+        assert_eq!(binding::due(&deleted(phase), false), Due::Now(binding::Effect::Suspend), "{phase}");
+    }
+    for phase in ["Pending", "ValidatingTarget", "RegisteringWebhook", "Failed", "Paused"] {
+        assert_eq!(binding::due(&deleted(phase), false), Due::Idle, "{phase}");
+    }
+    let resumed = with_ctx(now(), |ctx| binding::step(&deleted("Paused"), binding::Event::Resumed, ctx));
+    let path = "metadata.deletionTimestamp";
+    assert_eq!(resumed.unwrap_err().why.as_ref(), &Why::Unwanted { path, found: true });
 }
 
 /// What isn't over has something to wait for, and what is over has nothing.

@@ -6,7 +6,7 @@ use krate_model::kinds::sets::Mode;
 use krate_model::kinds::work::{IssueState, PullRequestState};
 
 use super::place::place;
-use super::{PlanError, Wish, is_deleted, needs_approval, plan, target_of};
+use super::{PlanError, Wish, is_deleted, needs_approval, not_going, plan, target_of};
 use crate::local::Local;
 use crate::object::ObjectState;
 use crate::scope::Scope;
@@ -23,6 +23,8 @@ pub enum Removal {
     Deleting,
     /// The provider can't delete such an object: a write closes it instead.
     Closing,
+    /// A binding: it goes when what it began has ended (R21).
+    Ending,
 }
 
 /// Makes the write that takes the object away at its provider, or closes it where the provider deletes no such object. What stays there when the mode
@@ -31,6 +33,7 @@ pub enum Removal {
 /// # Errors
 /// [`PlanError`] when the mode, the policy or the manifest doesn't have it; `state` must be dropped then.
 pub fn plan_removal(state: &mut ObjectState, scope: &Scope, wish: &Wish) -> Result<Removal, PlanError> {
+    not_going(state, scope)?;
     let (Some(interface), Some(local)) = (state.interface(), &mut state.local) else { return Ok(Removal::Removed) };
     let kind = local.object.kind();
     let mode = scope.mode(&interface, kind, "").unwrap_or(Mode::ReadOnly);

@@ -1,7 +1,7 @@
 //! `krate serve`: webhook endpoint, API and worker in one process, on a store of its own or one that several processes share.
 //!
 //! `config` reads `krate.yaml`, `stores` opens the store, `objects` puts what it configures into the store, `ports` gives the driver the world, `hooks` and `api` answer
-//! requests, `worker` does what is due.
+//! requests, `worker` does what is due, `stacks` says which agent stacks name what isn't there.
 
 mod api;
 pub(crate) mod config;
@@ -10,6 +10,7 @@ mod metrics;
 mod objects;
 mod people;
 mod ports;
+mod stacks;
 mod stores;
 mod worker;
 
@@ -219,10 +220,12 @@ async fn serve(mut config: Config, objects: &[Document], file: &Path) -> Result<
         app.driver.take_over().await.map_err(Error::new)?;
     }
     let worker = worker::start(&app);
-    let follower = worker::follow_config(&app);
+    let followers = [worker::follow_config(&app), stacks::follow(&app)];
     output::line(&format!("listening on http://{address}"))?;
     let served = answer_until(listener, &app, stop).await;
-    follower.abort();
+    for follower in followers {
+        follower.abort();
+    }
     end(worker).await;
     tracing::info!("stopped");
     served

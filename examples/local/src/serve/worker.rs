@@ -14,7 +14,7 @@ use super::App;
 use super::ports::now;
 
 /// Between two tries at a store that can't be read.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The worker's task, and how to stop it.
 pub(crate) struct Worker {

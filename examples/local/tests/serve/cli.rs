@@ -202,6 +202,33 @@ async fn what_both_sides_differ_in_is_verified_by_command() {
 }
 
 #[tokio::test]
+async fn r21_a_binding_is_deleted_by_command_and_its_objects_stay() {
+    let told = Told::new(&["Flaky test"]).await;
+    let issue = told.issue("Flaky test").await;
+    let bindings = told.server.list("ExternalBackendBinding").await;
+    let binding = bindings[0]["metadata"]["name"].as_str().expect("a name").to_owned();
+    let short = told.krate(&["delete", "ebb", &binding, "--force", "because"]).await;
+    says(&short.ends(1), &["7 characters are no reason", "at least 20"]);
+    let forced = told.krate(&["delete", "issue", &issue, "--force", "the forge is gone for good"]).await;
+    says(&forced.ends(1), &["force: ", "nothing to wait for"]);
+    let gone = told.json(&["delete", "ebb", &binding], 0).await;
+    assert_eq!(gone["became"], "ending", "{gone}");
+    told.server.list_until("ExternalBackendBinding", <[Value]>::is_empty).await;
+    let left = told.json(&["get", "issue", &issue], 0).await;
+    assert_eq!(left["metadata"]["annotations"]["krate.a5c.ai/orphaned-from"], binding.as_str(), "{left}");
+    assert!(told.forge.lock().issue(REPOSITORY, 1).is_some_and(|issue| issue.closed_at.is_none()), "S4");
+    // What it was bound to is this server's configuration, which makes it anew at the next start.
+    told.server.stop().await;
+    let server = told.home.start().await;
+    let is_bound = |all: &[Value]| {
+        all.iter().all(|issue| issue["metadata"]["annotations"]["krate.a5c.ai/orphaned-from"].is_null())
+    };
+    server.list_until("Issue", is_bound).await;
+    assert_eq!(server.list("ExternalBackendBinding").await.len(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn s4_an_object_is_deleted_or_closed_at_its_provider_by_command() {
     let told = Told::new(&["Flaky test"]).await;
     let issue = told.issue("Flaky test").await;

@@ -57,6 +57,9 @@ pub(crate) struct DeleteArgs {
     kind: String,
     /// The object
     name: String,
+    /// Why a binding goes without waiting for what its provider makes of writes in flight; at least 20 characters
+    #[arg(long, value_name = "REASON")]
+    force: Option<String>,
     /// For whom
     #[arg(long = "as", value_name = "USER")]
     user: Option<String>,
@@ -67,7 +70,8 @@ pub(super) fn delete(args: &DeleteArgs, output: Output) -> Result<Answer, Failed
     let kind = kind_named(&args.kind)?;
     let api = Api::new(&args.server)?.user(args.user.as_deref());
     let namespace = api.namespace_of(kind, &args.name)?;
-    let url = api.url(&[kind.as_str(), &namespace, &args.name], &[]);
+    let force: Vec<(&str, &str)> = args.force.iter().map(|reason| ("force", reason.as_str())).collect();
+    let url = api.url(&[kind.as_str(), &namespace, &args.name], &force);
     let answer = api.call(Method::DELETE, &url, None)?;
     output.print(Format::Table, &answer, |answer| format!("{kind} {}: {}", args.name, text(answer, "/message")))?;
     Ok(Answer::Yes)

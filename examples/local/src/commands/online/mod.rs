@@ -37,7 +37,7 @@ pub(crate) enum Command {
     Describe(read::OneArgs),
     /// Change fields of an object
     Edit(edit::Args),
-    /// Delete an object here and at its provider, or close it where the provider deletes no such object
+    /// Delete an object here and at its provider, or close it where the provider deletes no such object; or a binding
     Delete(edit::DeleteArgs),
     /// Compare an object with what both sides agreed on last, field by field
     Diff(read::OneArgs),

@@ -270,6 +270,7 @@ impl From<DriverError> for ApiError {
             DriverError::Record(error) => error.into(),
             DriverError::Approval(refusal) => Self::forbidden(refusal.to_string()),
             DriverError::Plan(error) => Self::invalid(error.to_string()),
+            DriverError::NoReason { .. } => Self::invalid(error.to_string()),
             DriverError::Refused(refused) => Self::conflict(refused.to_string()),
             other => {
                 tracing::error!("{other}");

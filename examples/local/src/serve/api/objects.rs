@@ -25,7 +25,7 @@ use crate::serve::people::Caller;
 use crate::serve::ports::now;
 
 /// What persons may delete.
-const REMOVED: [Kind; 4] = [Kind::Issue, Kind::PullRequest, Kind::Review, Kind::Comment];
+const REMOVED: [Kind; 5] = [Kind::Issue, Kind::PullRequest, Kind::Review, Kind::Comment, Kind::ExternalBackendBinding];
 /// The objects of a page when nobody says.
 const DEFAULT_PAGE: usize = 100;
 
@@ -260,26 +260,49 @@ pub(super) async fn patch(
     Ok(Json(load(&app, kind, &namespace, &name).await?))
 }
 
-/// `DELETE /api/v1/{kind}/{namespace}/{name}`: it goes here and at its provider, or is closed where the provider deletes no such object (S4).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct DeleteParams {
+    /// Why a binding goes without waiting for its provider (R21).
+    force: Option<String>,
+}
+
+/// `DELETE /api/v1/{kind}/{namespace}/{name}`: it goes here and at its provider, or is closed where the provider deletes no such object (S4). A binding goes when
+/// what it began has ended, with `?force=REASON` at once (R21).
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Path((kind, namespace, name)): Path<(String, String, String)>,
+    params: Result<Params<DeleteParams>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let kind = kind_of(&kind)?;
+    let Params(DeleteParams { force }) = params.map_err(|error| ApiError::bad(error.body_text()))?;
     if !REMOVED.contains(&kind) {
         let accepted = REMOVED.map(Kind::as_str).join(", ");
         return Err(ApiError::invalid(format!("{kind} can't be deleted here; accepted: {accepted}")));
     }
     let old = load_for(&app, &caller, kind, &namespace, &name).await?;
     may_write(&app, &caller, kind, Change::Delete { old: &old }).await?;
-    let object = ObjectRef::new(kind.as_str(), name.as_str());
-    let removal = app.driver.remove(&namespace, &object, &caller.actor()).await?;
+    let removal = match (kind, &force) {
+        (Kind::ExternalBackendBinding, _) => {
+            app.driver.remove_binding(&namespace, &name, &caller.actor(), force.as_deref()).await?
+        }
+        (_, Some(_)) => {
+            return Err(ApiError::invalid(format!("force: a {kind} has nothing to wait for; a binding has")));
+        }
+        _ => {
+            let object = ObjectRef::new(kind.as_str(), name.as_str());
+            app.driver.remove(&namespace, &object, &caller.actor()).await?
+        }
+    };
     let (became, what) = match removal {
-        Removal::Removed => ("removed", "no provider had it: it is gone"),
+        Removal::Removed => ("removed", "no provider has it: it is gone"),
         Removal::Gone => ("gone", "the provider deleted it before"),
         Removal::Deleting => ("deleting", "a write deletes it at the provider, and it goes when that is done"),
         Removal::Closing => ("closing", "the provider deletes no such object: a write closes it"),
+        Removal::Ending => {
+            ("ending", "it goes when what it began has ended; its Ready condition says what it waits for")
+        }
         _ => ("accepted", "it goes"),
     };
     Ok(Json(json!({"kind": kind.as_str(), "namespace": namespace, "name": name, "became": became, "message": what})))
