@@ -7,14 +7,16 @@
 //! use krate_model::kinds::shared::Time;
 //! use krate_policy::snapshot::Snapshot;
 //! use krate_policy::stacks::{judged, missing};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let stack = serde_json::from_value(serde_json::json!({
 //!     "apiVersion": "krate.a5c.ai/v1alpha1", "kind": "AgentStack", "metadata": {"name": "repair", "namespace": "krate-org-a"},
 //!     "spec": {"organizationRef": "a", "baseAgent": "codex", "adapter": "local", "runtimeIdentity": {"serviceAccountRef": "repair"}},
-//! })).unwrap();
+//! }))?;
 //! let gone = missing(&stack, &Snapshot::new(1), |_, name| name == "local", Time::UNIX_EPOCH);
 //! assert_eq!(gone[0].to_string(), "spec.runtimeIdentity.serviceAccountRef: AgentServiceAccount repair isn't there");
-//! let status = judged(&stack, &gone, Time::UNIX_EPOCH).status.unwrap();
+//! let status = judged(&stack, &gone, Time::UNIX_EPOCH).status.ok_or("no status")?;
 //! assert_eq!(status.phase.to_string(), "Blocked");
+//! # Ok(()) }
 //! ```
 
 use std::collections::BTreeMap;

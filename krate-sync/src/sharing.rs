@@ -9,7 +9,7 @@ use std::sync::Arc;
 use krate_model::kinds::external::{BindingTargetKind, ExternalBackendBinding, ExternalBackendProvider};
 use krate_model::kinds::identity::{OrgSharingPolicy, OrgSharingPolicySpec, Organization, SharedVerb, SharingSide};
 use krate_model::kinds::shared::Time;
-use krate_model::{Kind, Resource};
+use krate_model::{Kind, Resource, Selector};
 
 /// Why a binding is refused before anything is asked of its provider.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -136,20 +136,15 @@ impl Sharing {
 }
 
 fn lists(policy: &OrgSharingPolicySpec, found: &Found<'_>) -> bool {
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+    // A selector that asks for nothing shares nothing, and so does one that can't be read, as in the permission review (P8, P15).
+    let selects = |selector: &_| {
+        Selector::new(selector).is_ok_and(|it| !it.is_empty() && it.matches(found.labels.unwrap_or(&NONE)))
+    };
     policy.allowed_refs.iter().any(|allowed| {
-        let selected = allowed.selector.as_ref().is_some_and(|selector| {
-            // A selector with expressions fits nothing, as at admission.
-            let wanted = selector.match_labels.as_ref().filter(|wanted| !wanted.is_empty());
-            selector.match_expressions.is_none()
-                && wanted.is_some_and(|wanted| {
-                    wanted.iter().all(|(key, value)| {
-                        found.labels.and_then(|labels| labels.get(key)).is_some_and(|it| it == value)
-                    })
-                })
-        });
         allowed.kind == found.kind.as_str()
             && allowed.verbs.contains(&SharedVerb::Reference)
-            && (allowed.names.contains(found.name) || selected)
+            && (allowed.names.contains(found.name) || allowed.selector.as_ref().is_some_and(selects))
     })
 }
 

@@ -181,11 +181,19 @@ fn s3_a_shared_provider_and_policy_are_used_when_both_sides_agree() {
 
 #[test]
 fn s3_a_selector_admits_what_its_labels_fit() {
-    for (tier, admitted) in [("shared", true), ("own", false)] {
+    let expression = |operator: &str, tier: &str| json!({"matchExpressions": [{"key": "tier", "operator": operator, "values": [tier]}]});
+    let cases = [
+        (json!({"matchLabels": {"tier": "shared"}}), true),
+        (json!({"matchLabels": {"tier": "own"}}), false),
+        (expression("In", "shared"), true),
+        (expression("NotIn", "shared"), false),
+        // What can't be read shares nothing, and neither does what asks for nothing (P15).
+        (expression("Like", "shared"), false),
+        (json!({}), false),
+    ];
+    for (selector, admitted) in cases {
         let world = world();
-        let kind = json!([{
-            "kind": "ExternalBackendProvider", "selector": {"matchLabels": {"tier": tier}}, "verbs": ["reference"],
-        }]);
+        let kind = json!([{"kind": "ExternalBackendProvider", "selector": selector, "verbs": ["reference"]}]);
         agree(&world, &json!({"allowedRefs": kind}), &json!({}));
         bind_to_lent(&world, false);
         if admitted { assert_admitted(&world) } else { assert_refused(&world, "CrossOrgDenied", "lent") }

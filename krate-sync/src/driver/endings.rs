@@ -293,13 +293,13 @@ impl Driver {
     /// The finalizer goes, and with the last finalizer the binding.
     async fn let_binding_go(&self, namespace: &str, name: &str, now: Time) -> Result<(), DriverError> {
         let Some(mut going) = self.going(namespace, name).await? else { return Ok(()) };
-        let left = self.left_behind(&going.object).await?;
         let fate = match going.object.spec.deletion_policy {
             DeletionPolicy::Delete => "its projections went with it",
             _ => "its projections stay as nobody's",
         };
         let mut reason = fate.to_owned();
         if let Some(why) = force_reason(&going.object) {
+            let left = self.left_behind(&going.object).await?;
             let left = if left.is_empty() { "nothing".to_owned() } else { named(&left) };
             reason = format!("{fate}; force-delete: {why}; left behind: {left}");
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use krate_model::kinds::agents::AgentStack;
 use krate_model::kinds::registry::StorageClass;
 use krate_model::kinds::shared::Time;
-use krate_model::store::{Filter, Key, Query, Revision, Store, StoreError};
+use krate_model::store::{Filter, Key, Query, Revision, Store};
 use krate_model::{Kind, Resource};
 use krate_policy::feed;
 use krate_policy::snapshot::{Item, Snapshot};
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::App;
 use super::ports::now;
-use super::worker::STORE_PAUSE;
+use super::worker;
 
 /// Looks at the stacks whenever something is written that one may name.
 pub(crate) fn follow(app: &Arc<App>) -> JoinHandle<()> {
@@ -29,12 +29,7 @@ pub(crate) fn follow(app: &Arc<App>) -> JoinHandle<()> {
             if let Err(error) = settle(app.store.as_ref(), &mut snapshot, now()).await {
                 tracing::warn!("the agent stacks can't be looked at: {error}");
             }
-            match app.store.changes(read_at, &filter).await {
-                // History that was cut may have held a change.
-                Ok(_) | Err(StoreError::WatchExpired { .. }) => {}
-                // Nothing tells when the store can be read again but trying.
-                Err(_) => tokio::time::sleep(STORE_PAUSE).await,
-            }
+            worker::changed(app.store.as_ref(), read_at, &filter).await;
         }
     })
 }

@@ -5,16 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use krate_model::Kind;
-use krate_model::store::{Filter, Revision, StoreError};
-use krate_sync::driver::{Config, DriverError, Pass};
+use krate_model::store::{Filter, Revision, Store, StoreError};
+use krate_sync::driver::{DriverError, Pass};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::App;
-use super::ports::now;
 
 /// Between two tries at a store that can't be read.
-pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The worker's task, and how to stop it.
 pub(crate) struct Worker {
@@ -75,7 +74,6 @@ impl Told {
 
 /// Keeps the configuration that webhooks are judged by in step with the store.
 pub(crate) fn follow_config(app: &Arc<App>) -> JoinHandle<()> {
-    let app = Arc::clone(app);
     let filter = Filter::of([
         Kind::ExternalBackendProvider,
         Kind::ExternalBackendBinding,
@@ -83,19 +81,25 @@ pub(crate) fn follow_config(app: &Arc<App>) -> JoinHandle<()> {
         Kind::Organization,
         Kind::OrgSharingPolicy,
     ]);
+    let app = Arc::clone(app);
     tokio::spawn(async move {
         loop {
             let read_at = app.store.revision().await.unwrap_or(Revision::ZERO);
-            match Config::load(app.store.as_ref(), now()).await {
+            match app.driver.config().await {
                 Ok(config) => app.set_config(config),
                 Err(error) => tracing::warn!("the configuration can't be read: {error}"),
             }
-            match app.store.changes(read_at, &filter).await {
-                // History that was cut may have held a change.
-                Ok(_) | Err(StoreError::WatchExpired { .. }) => {}
-                // Nothing tells when the store can be read again but trying.
-                Err(_) => tokio::time::sleep(STORE_PAUSE).await,
-            }
+            changed(app.store.as_ref(), read_at, &filter).await;
         }
     })
+}
+
+/// Waits until something is written after `read_at` that the filter lets through, or may have been.
+pub(super) async fn changed(store: &dyn Store, read_at: Revision, filter: &Filter) {
+    match store.changes(read_at, filter).await {
+        // History that was cut may have held a change.
+        Ok(_) | Err(StoreError::WatchExpired { .. }) => {}
+        // Nothing tells when the store can be read again but trying.
+        Err(_) => tokio::time::sleep(STORE_PAUSE).await,
+    }
 }

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::server::{RUNTIME, assert_whole, number, open, open_with, schema, server_or_skip};
 
 /// More than any connection takes to come back.
-const MOST_AWAITED: Duration = Duration::from_secs(60);
+const MOST_AWAITED: Duration = Duration::from_mins(1);
 
 /// What happens to what a client sends.
 pub(crate) enum Verdict {
