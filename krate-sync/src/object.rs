@@ -363,6 +363,20 @@ impl ObjectState {
         Ok(())
     }
 
+    /// Lets the provider's value of a field stand, which the next read shows: until then `held` counts as agreed, so that nobody writes it.
+    pub(crate) fn ask_for(&mut self, rule: &FieldRule<'_>, held: &FieldValue<'_>) -> Result<(), NotCanonical> {
+        self.set_base(rule, held)?;
+        if let Some(link) = &mut self.link {
+            link.dirty = true;
+            let status = link.object.status_mut();
+            // What was seen before is news once more.
+            status.observed_digest = None;
+            status.needs_hydration = true;
+            status.not_before = None;
+        }
+        Ok(())
+    }
+
     /// The open conflict about a field (S28).
     pub(crate) fn open_conflict(&self, path: &str) -> Option<&Loaded<ExternalSyncConflict>> {
         self.conflicts.iter().find(|conflict| conflict.object.spec.field_path == path && is_open(&conflict.object))

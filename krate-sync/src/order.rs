@@ -81,6 +81,10 @@ fn by_version(known: &Version, incoming: &Version) -> Option<std::cmp::Ordering>
         return Some(incoming.cmp(&known));
     }
     if let (Some(known), Some(incoming)) = (known.updated_at, incoming.updated_at) {
+        if made(Mistake::TimesAsText) {
+            let text = |time: Time| time.format("%F %-H:%-M:%-S").to_string();
+            return Some(text(incoming).cmp(&text(known)));
+        }
         return Some(incoming.cmp(&known));
     }
     match (&known.etag, &incoming.etag) {

@@ -286,7 +286,7 @@ fn wanted(
         if untouched
             || merge_field(&rule, &base, &desired, &desired) == FieldOutcome::InSync
             || (state.open_conflict(&rule.path).is_some() && !made(Mistake::ConflictNotHeld))
-            || (is_held(state, &rule.path) && !made(Mistake::HeldOvertaken))
+            || is_held(state, &rule.path)
         {
             continue;
         }
@@ -346,6 +346,7 @@ fn payloads(state: &ObjectState, scope: &Scope, wanted: &[Wanted]) -> Result<Vec
                 changes.body = Some(text(&field.desired));
             }
             (Local::PullRequest(_), "spec.base") => changes.base = Some(text(&field.desired)),
+            (Local::Issue(_), "spec.state") if crate::mistakes::made(Mistake::StateForgotten) => {}
             (Local::Issue(issue), "spec.state") => {
                 changes.state = Some(issue.spec.state.clone());
                 changes.state_reason.clone_from(&issue.spec.state_reason);
@@ -395,6 +396,9 @@ fn labels(field: &Wanted, made: &mut Vec<Payload>) {
         desired.iter().filter(|label| !before.iter().any(|known| same(known, label))).cloned().collect();
     if !added.is_empty() {
         made.push(Payload::AddLabels(Labels { labels: added }));
+    }
+    if crate::mistakes::made(Mistake::RemovalForgotten) {
+        return;
     }
     for label in before.iter().filter(|label| !desired.iter().any(|kept| same(kept, label))) {
         made.push(Payload::RemoveLabels(Labels { labels: vec![label.clone()] }));

@@ -369,6 +369,46 @@ fn written_over() -> (World, Arc<Mutex<Journal>>) {
     (world, journal)
 }
 
+/// A person takes a write of a body back that the forge refused: it isn't written, and what the forge has is shown.
+fn taken_back(make: impl Fn(&World), theirs: &str) {
+    let (strikes, journal) = (Arc::new(Mutex::new(Strikes::seeded(1))), Arc::new(Mutex::new(Journal::default())));
+    let world = World::simulated(1, &strikes, &journal);
+    make(&world);
+    world.settle().expect("quiet");
+    world.pass_time(5);
+    let before = world.written().len();
+    strikes.lock().expect("nobody panicked").arm(Chance::WritePreconditionFailed);
+    edit(&world, |spec| spec.body = Some(Body::markdown("Ours")));
+    world.settle().expect("quiet");
+    assert_eq!(world.all::<ExternalSyncConflict>()[0].spec.field_path, "operation.updateIssue");
+    decide(&world, ResolutionStrategy::PreferExternal);
+    world.settle().expect("quiet");
+    deliver(&world, &told(&world));
+    settle(&world);
+    assert_eq!(world.written().len(), before, "{:#?}", world.written());
+    assert_eq!(issue(&world).spec.body.map(|body| body.markdown).unwrap_or_default(), theirs);
+}
+
+#[test]
+fn s29_a_text_that_is_taken_back_from_a_field_that_nobody_had_set_is_not_written() {
+    let make = |world: &World| {
+        let spec = IssueSpec { repository: Some("site".to_owned()), ..IssueSpec::new("acme", "Crash") };
+        let made = Issue::at(NAMESPACE, "made", spec);
+        block_on(world.driver.create(Local::Issue(made), &alice())).expect("accepted");
+    };
+    taken_back(make, "");
+}
+
+#[test]
+fn s29_a_text_that_is_taken_back_from_a_longer_one_than_is_kept_is_read_again() {
+    let long = "What the forge has. ".repeat(200);
+    let make = |world: &World| {
+        let opened = NewIssue::titled("Crash").body(long.as_str());
+        world.forge().forge.by("ada", start()).open_issue(REPOSITORY, opened).expect("opened");
+    };
+    taken_back(make, &long);
+}
+
 /// Whether the title that was written over waits for a person.
 fn waits_for_a_person(world: &World, journal: &Mutex<Journal>) {
     let lost = journal.lock().expect("nobody panicked").edits.last().expect("edited").text.clone();

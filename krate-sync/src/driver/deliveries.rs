@@ -17,6 +17,7 @@ use crate::kept::{Kept, kept};
 use crate::local::local_kind;
 use crate::machines::delivery::{self, Effect, Event};
 use crate::machines::{Ctx, Due, Policy};
+use crate::mistakes::{Mistake, made};
 use crate::object::controller;
 use crate::observe::{Applied, Shows};
 use crate::order::Origin;
@@ -103,6 +104,7 @@ impl Driver {
         for event in &events {
             match self.take_event(config, &provider, event, &name).await {
                 Ok(outcome) => applied.push(outcome),
+                Err(DriverError::Provider(_)) if made(Mistake::DoneUnapplied) => applied.push(Applied::NoChange),
                 Err(DriverError::Provider(error)) => {
                     let error = super::intents::of(&error, work.now);
                     return work.step(Event::Failed { error });

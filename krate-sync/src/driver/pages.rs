@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use krate_model::kinds::external::{
-    BackfillMode, ExternalObjectLink, ExternalObjectLinkPhase, ExternalSyncState, Tombstone, TombstoneReason,
+    BackfillMode, ExternalObjectLink, ExternalObjectLinkPhase, ExternalObjectLinkStatus, ExternalSyncState, Tombstone,
+    TombstoneReason,
 };
 use krate_model::kinds::sets::{ErrorClass, Interface};
 use krate_model::kinds::shared::{ErrorInfo, NativeTarget, Time, Version};
@@ -169,7 +170,6 @@ impl Driver {
             (Ok(_), _) => {
                 return Err(ProviderError::new(ErrorClass::Decode, "the answer to a list is no page").into());
             }
-            (Err(_), _) if made(Mistake::RefusedPageIsEmpty) => (Vec::new(), Page { run_id, ..Page::default() }),
             (Err(error), _) => return Err(error.into()),
         };
         let name = state.object.name().to_owned();
@@ -213,7 +213,8 @@ impl Driver {
             let complete = (complete || made(Mistake::BuryIncomplete)) && !made(Mistake::DeletionIgnored);
             // The run isn't over while nobody can tell.
             let tombstones = if complete { self.bury_unmet(scope, &state.object, &progress).await? } else { 0 };
-            self.advance(scope, &mut state, Event::Ended { watermark: progress.newest(), tombstones }, &mut changes)?;
+            let watermark = if made(Mistake::WatermarkAhead) { Some(self.clock.now()) } else { progress.newest() };
+            self.advance(scope, &mut state, Event::Ended { watermark, tombstones }, &mut changes)?;
             progress.end(complete);
         }
         let body = serde_json::to_vec(&progress).unwrap_or_default();
@@ -252,7 +253,10 @@ impl Driver {
         for name in &known.met {
             let link = records::get::<ExternalObjectLink>(self.store(), scope.namespace(), name).await?;
             let status = link.and_then(|link| link.object.status);
-            if status.is_none_or(|status| status.tombstone.is_some() || status.needs_hydration) {
+            let is_open = |status: ExternalObjectLinkStatus| {
+                status.tombstone.is_some() || status.needs_hydration || status.observed_digest.is_none()
+            };
+            if status.is_none_or(is_open) {
                 return Ok(None);
             }
         }

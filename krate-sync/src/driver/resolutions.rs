@@ -7,7 +7,7 @@ use krate_model::kinds::external::{
 use krate_model::kinds::sets::{ErrorClass, Interface, ResolutionStrategy};
 use krate_model::kinds::shared::{Actor, ErrorInfo, ObjectRef, Time};
 use krate_model::store::Stored;
-use krate_model::{Kind, Resource, derived_name};
+use krate_model::{Kind, NotCanonical, Resource, derived_name};
 
 use super::{Config, Driver, DriverError};
 use crate::key::{KeyInput, RequestInput, request_digest};
@@ -221,7 +221,7 @@ impl Driver {
                 state.approvals.push(approval(scope, &loaded.object, &wish, asked));
             }
             if let Some(payload) = taken_back.filter(|_| !made(Mistake::WishKept)) {
-                take_back(state, scope, &payload, &found.spec.interface);
+                take_back(state, scope, &payload, &found.spec.interface)?;
             }
             // What was wished for since the conflict was held.
             if !made(Mistake::WishLost) {
@@ -275,18 +275,31 @@ fn reissue(scope: &Scope, spec: &ExternalWriteIntentSpec) -> Result<Reissue, Pla
     })
 }
 
-/// What `payload` wished for is no longer: its fields are as they were before, but for what was wished for since.
-fn take_back(state: &mut ObjectState, scope: &Scope, payload: &Payload, interface: &Interface) {
-    let Some(kind) = state.local.as_ref().map(|local| local.object.kind()) else { return };
+/// What `payload` wished for is no longer: its fields are as they were before, but for what was wished for since. What they were before is read where nobody
+/// kept it.
+fn take_back(
+    state: &mut ObjectState,
+    scope: &Scope,
+    payload: &Payload,
+    interface: &Interface,
+) -> Result<(), NotCanonical> {
+    let Some(kind) = state.local.as_ref().map(|local| local.object.kind()) else { return Ok(()) };
     for rule in scope.rules(interface, kind) {
-        let Some(value) = before(state, payload, &rule.path) else { continue };
-        let Some(local) = &mut state.local else { return };
-        let newer = payload_value(payload, &rule.path).is_some_and(|wished| local.object.get(&rule.path) != wished);
-        if !newer {
-            local.dirty = true;
-            local.object.set(&rule.path, &value, scope.body_format());
+        let known = before(state, payload, &rule.path);
+        let wished = payload_value(payload, &rule.path);
+        let Some(local) = &mut state.local else { return Ok(()) };
+        let newer = wished.as_ref().is_some_and(|wished| local.object.get(&rule.path) != *wished);
+        match (known, wished) {
+            _ if newer => {}
+            (Some(value), _) => {
+                local.dirty = true;
+                local.object.set(&rule.path, &value, scope.body_format());
+            }
+            (None, Some(wished)) if state.open_conflict(&rule.path).is_none() => state.ask_for(&rule, &wished)?,
+            (None, _) => {}
         }
     }
+    Ok(())
 }
 
 fn conflict_named<'s>(state: &'s mut ObjectState, name: &str) -> Option<&'s mut Loaded<ExternalSyncConflict>> {

@@ -136,7 +136,6 @@ impl Driver {
             }
             match self.standing(scope, &again.object).await? {
                 Standing::Wished => {}
-                Standing::Gone if made(Mistake::StaleWishSent) => {}
                 // Somebody else has done it: a read proves it, and nothing is sent.
                 Standing::There => verify = true,
                 Standing::Gone => {

@@ -62,6 +62,10 @@ pub(super) fn merge(
         if made(Mistake::LastLocalWins) && matches!(outcome, FieldOutcome::Conflict(_)) {
             outcome = FieldOutcome::Drift;
         }
+        if made(Mistake::MergeDropsTheirs) && matches!(outcome, FieldOutcome::Merged { value: FieldValue::Text(_), .. })
+        {
+            outcome = FieldOutcome::Drift;
+        }
         let mut base = None;
         let moved_there =
             matches!(outcome, FieldOutcome::TakeObserved | FieldOutcome::Merged { .. } | FieldOutcome::Drift);
@@ -109,7 +113,7 @@ pub(super) fn merge(
         }
         written_over::agree(state, seen, scope, rule, theirs, moved_there)?;
     }
-    state.replan |= replan && !made(Mistake::NoReplan);
+    state.replan |= replan;
     for (rule, value) in merged {
         if let Some(local) = &mut state.local {
             local.object.set(&rule.path, &value, scope.body_format());

@@ -30,6 +30,8 @@ pub fn check(history: &History) -> Vec<String> {
     no_echo(world, &told, &mut wrong);
     proven(world, &mut wrong);
     decided(world, &journal, &told, &mut wrong);
+    taken_back(world, &journal, &told, &mut wrong);
+    in_order(world, &journal, &told, &mut wrong);
     labelled_once(world, &told, &mut wrong);
     if journal.most_refused > MOST_REFUSED {
         wrong.push(format!("S44: {} calls in one moment were refused for a limit", journal.most_refused));
@@ -428,6 +430,69 @@ fn decided(world: &World, journal: &Journal, told: &Told, wrong: &mut Vec<String
                 conflict.name(),
                 issue.spec.title
             ));
+        }
+    }
+}
+
+/// S29: a write that a person took back isn't carried out any more.
+fn taken_back(world: &World, journal: &Journal, told: &Told, wrong: &mut Vec<String>) {
+    let written = world.written();
+    for decision in journal.decisions.iter().filter(|decision| !decision.for_krate) {
+        let Some(conflict) = told.conflicts.iter().find(|it| it.name() == decision.conflict) else { continue };
+        let spec = &conflict.spec;
+        // Who decides about the same once more, or about its fields too, may well mean that it is to be written.
+        let alone = told.conflicts.iter().filter(|other| other.spec.resource == spec.resource).count() == 1
+            && journal.decisions.iter().filter(|other| other.conflict == decision.conflict).count() == 1;
+        if !alone || conflict.phase() != "Resolved" || !spec.field_path.starts_with("operation.") {
+            continue;
+        }
+        let Some(payload) = spec.desired.to_json().map(|json| json.to_string()) else { continue };
+        for (at, edit) in journal.edits.iter().enumerate() {
+            // Who edits another line of the text since wishes for the whole of it as it stands then.
+            let newer = |later: &Edit| later.here && is_same_field(later, edit);
+            let replaced = journal.edits.iter().skip(at + 1).any(newer);
+            if !edit.here || replaced || !has_text(&payload, &edit.text) {
+                continue;
+            }
+            let again = written.iter().skip(decision.written).find(|it| has_text(&it.body.to_string(), &edit.text));
+            if let Some(again) = again {
+                wrong.push(format!("S29: {:?} was taken back, and is written: {}", edit.text, again.line));
+            }
+        }
+    }
+}
+
+/// Whether two texts were written into the same field of the same object, if not into the same line.
+fn is_same_field(one: &Edit, other: &Edit) -> bool {
+    let field = |edit: &Edit| {
+        let mut words = edit.place.split(' ');
+        (words.next().map(str::to_owned), words.next_back().map(str::to_owned))
+    };
+    field(one) == field(other)
+}
+
+/// S36: what was wished for first doesn't stand over what was wished for later.
+fn in_order(world: &World, journal: &Journal, told: &Told, wrong: &mut Vec<String>) {
+    for issue in world.all::<Issue>() {
+        let (name, shown) = (issue.name(), &issue.spec.title);
+        let number =
+            issue.status.as_ref().and_then(|s| s.external.as_ref()).and_then(|external| external.native_number);
+        let Some(number) = number.filter(|_| issue.phase() != "Deleted") else { continue };
+        // Who decided about it may well have wanted the older one.
+        let decided = |conflict: &ExternalSyncConflict| {
+            let path = &conflict.spec.field_path;
+            conflict.spec.resource.name == name && (path == "spec.title" || path.starts_with("operation."))
+        };
+        if told.conflicts.iter().any(decided) || told.differs(name, "spec.title") {
+            continue;
+        }
+        let places = [format!("issue/{number} title"), format!("{name} title")];
+        let newest = journal.edits.iter().rfind(|edit| edit.here && places.contains(&edit.place));
+        let is_old = |edit: &Edit| edit.here && places.contains(&edit.place) && edit.text == *shown;
+        if let Some(newest) = newest.filter(|newest| newest.text != *shown)
+            && journal.edits.iter().any(is_old)
+        {
+            wrong.push(format!("S36: {name} is called {shown:?}, and {:?} was wished for later", newest.text));
         }
     }
 }

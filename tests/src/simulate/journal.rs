@@ -24,6 +24,8 @@ pub struct Decision {
     pub for_krate: bool,
     /// How many texts had been written before it.
     pub edits: usize,
+    /// How many writes the forge had carried out before it.
+    pub written: usize,
 }
 
 /// What happened.

@@ -380,7 +380,7 @@ pub fn decide(world: &World, journal: &mut Journal, rng: &mut Rng) {
     let resolution = Resolution { strategy, value: None, seen_versions, comment: None };
     if block_on(world.driver.resolve(NAMESPACE, conflict.name(), resolution, &alice())).is_ok() {
         let (conflict, edits) = (conflict.name().to_owned(), journal.edits.len());
-        journal.decisions.push(Decision { conflict, for_krate, edits });
+        journal.decisions.push(Decision { conflict, for_krate, edits, written: world.written().len() });
     }
 }
 

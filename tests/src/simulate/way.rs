@@ -28,6 +28,8 @@ use crate::world::{ManualClock, Wire, bound_repository, lock};
 const SLOW: TimeDelta = TimeDelta::minutes(3);
 /// How long a process stands still: longer than any lease.
 const STALL: TimeDelta = TimeDelta::minutes(20);
+/// How it stands still while it reads: what it reads for is done by another one meanwhile, to the end.
+const STALL_PARTS: (usize, TimeDelta) = (4, TimeDelta::minutes(5));
 /// How a process is slow that holds its lease all the same, two minutes long: so many times so long, between which another one looks.
 const SLOW_PARTS: (usize, TimeDelta) = (6, TimeDelta::seconds(15));
 /// The longest that reads lag behind, in seconds: within what verification waits for (docs/limits.md).
@@ -84,6 +86,14 @@ impl Way {
             }
         }
         let _ = peer.run_due().await;
+    }
+
+    /// So many times so long passes, and another process works after each.
+    async fn peer_works_in_parts(&self, (parts, part): (usize, TimeDelta)) {
+        for _ in 0..parts {
+            self.clock().advance(part);
+            self.peer_works(true).await;
+        }
     }
 
     /// What strikes before the request is carried out; the answer where it isn't.
@@ -295,17 +305,15 @@ impl Http for Way {
         if self.take(Fault::TwoLeaders) {
             self.peer_works(false).await;
         }
-        if is_write(&request) && self.take(Fault::SlowBeforeSend) {
-            let (parts, part) = SLOW_PARTS;
-            for _ in 0..parts {
-                self.clock().advance(part);
-                self.peer_works(true).await;
-            }
+        let is_write = is_write(&request);
+        if is_write && self.take(Fault::SlowBeforeSend) {
+            self.peer_works_in_parts(SLOW_PARTS).await;
         }
-        let stalls = if is_write(&request) { Fault::StalledBeforeSend } else { Fault::StalledInRead };
-        if self.take(stalls) {
-            self.clock().advance(STALL);
-            self.peer_works(true).await;
+        if is_write && self.take(Fault::StalledBeforeSend) {
+            self.peer_works_in_parts((1, STALL)).await;
+        }
+        if !is_write && self.take(Fault::StalledInRead) {
+            self.peer_works_in_parts(STALL_PARTS).await;
         }
         let answer = match self.before(&request) {
             Some(answer) => answer,
@@ -319,13 +327,12 @@ impl Http for Way {
                 journal.limited(now);
             }
         }
-        if is_write(&request) {
+        if is_write {
             if self.take(Fault::EchoBeforeAnswer) {
                 self.peer_works(true).await;
             }
             if self.take(Fault::StalledAfterSend) {
-                self.clock().advance(STALL);
-                self.peer_works(true).await;
+                self.peer_works_in_parts((1, STALL)).await;
             }
         }
         answer
