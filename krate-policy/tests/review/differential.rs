@@ -105,6 +105,7 @@ fn world(draw: &mut Draw) -> World {
         world.push(("AgentSecretGrant", format!("g{index}"), spec, status));
     }
     agent(draw, &mut world);
+    rule(draw, &mut world);
     for index in 0..draw.below(5).saturating_sub(2) {
         let mut rule =
             json!({"effect": draw.of(&[json!("deny"), json!("require-approval")]), "approvalClass": "run-start"});
@@ -192,6 +193,29 @@ fn agent(draw: &mut Draw, world: &mut World) {
     }
 }
 
+/// The rule `fix`, mostly in force for ada and the stack, with what it asks of who is behind a cause.
+fn rule(draw: &mut Draw, world: &mut World) {
+    let mostly = |draw: &mut Draw, usual: &str, other: &str| json!(if draw.below(20) == 0 { other } else { usual });
+    let names = |draw: &mut Draw| {
+        draw.of(&[json!(["ada"]), json!(["*"]), json!(["Ada"]), json!(["ext:1"]), json!(["ext:99", "bob"])])
+    };
+    let some = |draw: &mut Draw| if draw.below(2) == 0 { names(draw) } else { json!([]) };
+    let word =
+        |draw: &mut Draw| draw.of(&["any", "any", "any", "any", "any", "never", "only", "later"].map(Value::from));
+    let levels = ["external", "external", "external", "first-time", "contributor", "member", "maintainer"];
+    let actors = json!({
+        "minLevel": draw.of(&levels.map(Value::from)), "include": some(draw), "exclude": some(draw), "automation": word(draw),
+    });
+    let spec = json!({
+        "organizationRef": "a", "lifecycleState": mostly(draw, "active", "paused"), "sources": ["pull-request"], "taskKind": "fix",
+        "agentStack": mostly(draw, "repair", "other"), "owner": {"kind": "user", "name": mostly(draw, "ada", "bob")},
+        "match": {"fork": word(draw), "actors": actors},
+    });
+    if draw.below(20) > 0 {
+        world.push(("AgentTriggerRule", "fix".to_owned(), spec, json!({"phase": mostly(draw, "Active", "Blocked")})));
+    }
+}
+
 /// Links that act for a person, newest first: none, the stack, or subagents inside of it.
 fn links(draw: &mut Draw) -> Vec<Value> {
     let link = |draw: &mut Draw, kind: &str, name: &str| {
@@ -207,6 +231,9 @@ fn links(draw: &mut Draw) -> Vec<Value> {
             }
         }
         links.push(link(draw, "agent-stack", "repair"));
+        if draw.below(2) == 0 {
+            links.last_mut().expect("one").as_object_mut().expect("a link").insert("by".to_owned(), json!("rule"));
+        }
     }
     links
 }
@@ -239,6 +266,10 @@ fn request(draw: &mut Draw) -> Value {
     let subject = json!({"kind": "user", "name": name, "uid": uid});
     let mut chain = links(draw);
     chain.push(subject);
+    let by_rule = chain.iter().any(|link| link["by"] == "rule");
+    if by_rule && draw.below(20) > 0 || draw.below(20) == 0 {
+        cause["rule"] = json!("fix");
+    }
     let first = json!({"kind": chain[0]["kind"], "name": chain[0]["name"], "uid": chain[0]["uid"]});
     let mut request = json!({
         "organization": "a", "now": "2026-06-01T00:00:00Z", "subject": first, "actorChain": chain, "causeChain": [cause],

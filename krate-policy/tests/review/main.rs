@@ -9,6 +9,7 @@ mod feed;
 mod grants;
 mod laws;
 mod lint;
+mod naive;
 mod policies;
 mod protection;
 mod reference;

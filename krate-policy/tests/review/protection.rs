@@ -9,7 +9,7 @@ use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 
 use super::admission::{by, codes, create, delete, document, update, with, write_by};
-use super::world::{item, permission, snapshot, user};
+use super::world::{item, permission, snapshot, texts, user};
 
 const KINDS: [&str; 3] = ["SSHKey", "RefPolicy", "BranchProtection"];
 
@@ -270,10 +270,6 @@ fn attempts() -> impl Iterator<Item = Attempt> {
         let flag = |bit: u8| bits & (1 << bit) != 0;
         Attempt { at, who, is_admin: flag(4), approvals, checks, flags: [flag(0), flag(1), flag(2), flag(3)] }
     })
-}
-
-fn texts(value: &Value) -> Vec<&str> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 /// The specification read slowly: whether a filter of literal refs and `refs/heads/**` selects a ref.

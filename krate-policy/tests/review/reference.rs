@@ -1,41 +1,17 @@
 //! The specification read slowly: what a review comes to, from documents alone, in the words of permission-review.md and without a line of the engine's code. It
-//! knows persons, agents with subagents, one organization, policies of krate's engine, a secret and a tool.
+//! knows persons, agents with subagents, rules, one organization, policies of krate's engine, a secret and a tool.
 
 use std::collections::BTreeSet;
 
 use krate_policy::decision::Outcome;
 use serde_json::Value;
 
+use super::naive::{matches, over_matches};
+use super::world::{text, texts};
+
 /// A document: kind, name, spec, status.
 type Object = (&'static str, String, Value, Value);
 pub(crate) type World = Vec<Object>;
-
-/// Section 4: segments one by one.
-fn matches(pattern: &str, text: &str) -> bool {
-    fn go(pattern: &[&str], text: &[&str]) -> bool {
-        match (pattern, text) {
-            ([], []) => true,
-            (["**"], text) => !text.is_empty(),
-            (["*", pattern @ ..], [_, text @ ..]) => go(pattern, text),
-            ([one, pattern @ ..], [other, text @ ..]) => one == other && go(pattern, text),
-            _ => false,
-        }
-    }
-    go(&pattern.split('/').collect::<Vec<_>>(), &text.split('/').collect::<Vec<_>>())
-}
-
-/// P66: what denies also matches without regard to case.
-fn over_matches(pattern: &str, text: &str) -> bool {
-    matches(pattern, text) || matches(&pattern.to_lowercase(), &text.to_lowercase())
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-fn texts(value: &Value) -> Vec<&str> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
-}
 
 fn named<'w>(world: &'w World, kind: &str, name: &str) -> Option<(&'w Value, &'w Value)> {
     world.iter().find(|it| it.0 == kind && it.1 == name).map(|it| (&it.2, &it.3))
@@ -62,11 +38,15 @@ fn permission(world: &World, person: &str, repository: &str) -> usize {
     }
 }
 
+/// Who an account is verified to be.
+fn person_of<'w>(world: &'w World, account: &str) -> Option<&'w str> {
+    let is_of = |it: &&Object| it.0 == "IdentityMapping" && it.2["subject"] == account && it.3["phase"] == "Verified";
+    world.iter().find(is_of).map(|it| text(&it.2["user"]))
+}
+
 /// krate's own word on an account: by a verified mapping, and that person's permission. Where there is no repository, a known person is a contributor.
 fn own_level(world: &World, account: &str, repository: &str) -> Option<usize> {
-    let is_of = |it: &&Object| it.0 == "IdentityMapping" && it.2["subject"] == account && it.3["phase"] == "Verified";
-    let person = text(&world.iter().find(is_of)?.2["user"]);
-    match permission(world, person, repository) {
+    match permission(world, person_of(world, account)?, repository) {
         0 if !repository.is_empty() => None,
         3 => Some(level("member")),
         4 | 5 if !repository.is_empty() => Some(level("maintainer")),
@@ -94,13 +74,11 @@ fn trust(world: &World, cause: &Value, repository: &str) -> (usize, usize, bool)
     let gate = actor(&cause["gate"]);
     let mut lowest: Vec<usize> = cause["steering"].as_array().into_iter().flatten().map(actor).collect();
     // Who applies a label says only that it is done; whose text it is about steers.
-    let by_gate = cause["event"] != "label";
     let nobody = if lowest.is_empty() { level("external") } else { level("maintainer") };
     let proven = if cause["verified"] == true { level("maintainer") } else { level("external") };
-    lowest.extend([if by_gate { gate } else { nobody }, proven]);
+    lowest.extend([if cause["event"] != "label" { gate } else { nobody }, proven]);
     let (head, base) = (&cause["head"]["repositoryId"], &cause["base"]["repositoryId"]);
-    let is_about_a_head = cause.get("head").is_some() || cause.get("base").is_some();
-    let fork = is_about_a_head && (head.is_null() || head != base);
+    let fork = (cause.get("head").is_some() || cause.get("base").is_some()) && (head.is_null() || head != base);
     (gate.min(proven), lowest.into_iter().min().unwrap_or(0), fork)
 }
 
@@ -127,33 +105,28 @@ fn grant(it: &Object, request: &Value, need: &Value, agent: &[&Value], trust: (b
     let (refs, found) = (&spec["allowedRefs"], &request["ref"]);
     let ref_fits = if found.is_null() { refs.is_null() } else { selects(refs, found, [matches, over_matches]) };
     let in_repository = texts(&spec["allowedRepositories"]).contains(&text(&request["repository"]["name"]));
-    let by_reference = spec["mountPolicy"].is_null() || spec["mountPolicy"] == "never-mount-pass-by-reference";
+    let by_reference = ["", "never-mount-pass-by-reference"].contains(&text(&spec["mountPolicy"]));
     let secrets = agent.first().map_or(&Value::Null, |stack| &stack["secretPolicy"]);
     let listed = texts(&secrets["allowedSecretRefs"]).is_empty() || lists(&secrets["allowedSecretRefs"], &need["name"]);
     let (mismatch, uses) = ("GrantScopeMismatch", status["uses"].as_i64());
+    let is_for = status["subjectUid"] == need["user"]["uid"] && spec["purpose"] == need["purpose"];
+    let in_scope = lists(&spec["secretRef"]["keys"], &need["key"])
+        && lists(&spec["allowedEnvironments"], &request["environment"])
+        && lists(&spec["allowedTriggerSources"], &request["triggerSource"]);
     let checks = [
-        (status["subjectUid"] == need["user"]["uid"], mismatch),
-        (lists(&spec["secretRef"]["keys"], &need["key"]), mismatch),
-        (spec["purpose"] == need["purpose"], mismatch),
-        (in_repository, mismatch),
-        (ref_fits, mismatch),
-        (lists(&spec["allowedEnvironments"], &request["environment"]), mismatch),
-        (lists(&spec["allowedTriggerSources"], &request["triggerSource"]), mismatch),
+        (is_for && in_repository && ref_fits && in_scope, mismatch),
         (status["phase"] != "Pending", "GrantNotReady"),
         (spec["revoked"] != true, "GrantRevoked"),
         (spec["expiresAt"].as_str().is_none_or(|end| text(&request["now"]) < end), "GrantExpired"),
         (spec["maxUses"].as_i64().is_none_or(|most| uses < Some(most)), "GrantExhausted"),
         // P24: grant and stack name fork use; P25: what is the stack's is no subagent's.
-        (!fork || (spec["allowForkCauses"] == true && by_reference), "UntrustedCause"),
-        (!fork || secrets["allowOnForks"] == true, "UntrustedCause"),
+        (!fork || spec["allowForkCauses"] == true && by_reference && secrets["allowOnForks"] == true, "UntrustedCause"),
         (agent.len() < 2 && listed, mismatch),
     ];
-    if let Some(at) = checks.iter().position(|(holds, _)| !holds) {
-        return (at, checks[at].1);
-    }
-    match text(&spec["requiredApproval"]) {
-        "never" if !fork && (!untrusted || by_reference) => (21, ""),
-        "" | "on-untrusted-ref" if !fork && !untrusted => (21, ""),
+    match (checks.iter().position(|(holds, _)| !holds), text(&spec["requiredApproval"])) {
+        (Some(at), _) => (at, checks[at].1),
+        (_, "never") if !fork && (!untrusted || by_reference) => (21, ""),
+        (_, "" | "on-untrusted-ref") if !fork && !untrusted => (21, ""),
         _ => (20, "ApprovalRequired"),
     }
 }
@@ -174,7 +147,16 @@ fn agent<'w>(world: &'w World, request: &Value, chain: &[Value], codes: &mut BTr
     let account = named(world, "AgentServiceAccount", text(&stack["runtimeIdentity"]["serviceAccountRef"]));
     codes.extend((status["phase"] != "Ready").then_some("StackNotReady"));
     codes.extend(account.is_none_or(|(_, status)| status["phase"] != "Ready").then_some("IdentityNotReady"));
-    codes.extend(chain.iter().any(|link| link["by"] == "rule").then_some("DelegationDenied"));
+    let by_rule = chain.iter().any(|link| link["by"] == "rule");
+    let (rule, dispatched) = (&request["causeChain"][0]["rule"], request["action"]["verb"] == "dispatch");
+    let needs_rule = by_rule && rule.is_null() || !rule.is_null() && (dispatched || chain.len() > 1);
+    let lends = named(world, "AgentTriggerRule", text(rule)).is_some_and(|(spec, status)| {
+        let in_force = spec["lifecycleState"] == "active" && status["phase"] == "Active";
+        let by_owner = chain.len() == 1 || chain[chain.len() - 2]["by"] == "rule";
+        let owns = by_owner && spec["owner"]["name"] == chain[chain.len() - 1]["name"];
+        owns && (in_force || !dispatched) && spec["agentStack"] == acting["name"]
+    });
+    codes.extend((needs_rule && !lends).then_some("DelegationDenied"));
     let mut layers = vec![stack];
     for link in chain.iter().rev().filter(|link| link["kind"] == "subagent") {
         let found = by_uid(world, "AgentSubagent", link);
@@ -197,6 +179,21 @@ fn tool(world: &World, layer: &Value) -> (usize, &'static str) {
         Some("prompt") => (20, "ApprovalRequired"),
         _ => (0, "ToolDenied"),
     }
+}
+
+/// Step 5: whether a rule takes its cause, as far as who is behind it is concerned.
+fn takes(world: &World, rule: &Value, cause: &Value, (gate, fork): (usize, bool)) -> bool {
+    let (actors, account) = (&rule["match"]["actors"], text(&cause["gate"]["account"]["id"]));
+    let such = |word: &Value, is: bool| *word == "any" || *word == if is { "only" } else { "never" };
+    let (bare, person) = (format!("ext:{account}"), person_of(world, account));
+    let (include, exclude) = (texts(&actors["include"]), texts(&actors["exclude"]));
+    let is_active = |it| named(world, "User", it).is_some_and(|(user, _)| user["state"] == "active");
+    let included = include.is_empty() || include.iter().any(|it| matches(it, person.unwrap_or(&bare)));
+    let excluded = |name: &str| exclude.iter().any(|it| over_matches(it, name));
+    let is_one = included && !excluded(&bare) && person.is_none_or(|it| !excluded(it) && is_active(it));
+    let listed = include.is_empty() && exclude.is_empty() || !account.is_empty() && is_one;
+    let fits = such(&rule["match"]["fork"], fork) && such(&actors["automation"], false);
+    fits && listed && gate >= level(text(&actors["minLevel"]))
 }
 
 /// Step 4: the code that a policy comes to, if it holds for the request.
@@ -233,10 +230,11 @@ fn policy(world: &World, binding: &Value, request: &Value, (steering, fork): (us
 
 /// The outcome that codes come to.
 fn told(codes: BTreeSet<&str>) -> (Outcome, BTreeSet<String>) {
-    let outcome = match codes.iter().find(|code| !["WouldDeny", "ApprovalRequired"].contains(code)) {
-        Some(_) => Outcome::Denied,
-        None if codes.contains("ApprovalRequired") => Outcome::RequiresApproval,
-        None => Outcome::Allowed,
+    let denies = |code: &&str| !["WouldDeny", "ApprovalRequired"].contains(code);
+    let outcome = match codes.contains("ApprovalRequired") {
+        _ if codes.iter().any(denies) => Outcome::Denied,
+        true => Outcome::RequiresApproval,
+        false => Outcome::Allowed,
     };
     (outcome, codes.into_iter().map(str::to_owned).collect())
 }
@@ -247,14 +245,14 @@ pub(crate) fn reference(world: &World, request: &Value) -> (Outcome, BTreeSet<St
     let repository = text(&request["repository"]["name"]);
     // Step 2.
     let other = !request["repository"].is_null() && request["repository"]["uid"] != format!("u-{repository}");
-    let stack = &request["agentStack"];
-    if other || (!stack.is_null() && by_uid(world, "AgentStack", stack).is_none()) {
+    let is_unknown = |stack| by_uid(world, "AgentStack", stack).is_none();
+    if other || request.get("agentStack").is_some_and(is_unknown) {
         return told(["CrossOrgDenied"].into());
     }
     // Step 3.
     let chain = request["actorChain"].as_array().cloned().unwrap_or_default();
-    if chain.iter().map(|link| format!("{}{}", link["kind"], link["uid"])).collect::<BTreeSet<_>>().len() < chain.len()
-    {
+    let links: BTreeSet<String> = chain.iter().map(|link| format!("{}{}", link["kind"], link["uid"])).collect();
+    if links.len() < chain.len() {
         return told(["BrokenActorChain"].into());
     }
     if !chain.windows(2).all(|pair| pair[1]["kind"] == "user" || pair[0]["by"] == "delegation") {
@@ -269,15 +267,17 @@ pub(crate) fn reference(world: &World, request: &Value) -> (Outcome, BTreeSet<St
         return told(codes);
     }
     // Steps 4 and 5.
-    let (gate, steering, fork) = trust(world, &request["causeChain"][0], repository);
-    let bindings = world.iter().filter(|it| it.0 == "PolicyBinding");
-    codes.extend(bindings.filter_map(|it| policy(world, &it.2, request, (steering, fork))));
+    let cause = &request["causeChain"][0];
+    let (gate, steering, fork) = trust(world, cause, repository);
+    let of = |it: &Object| (it.0 == "PolicyBinding").then(|| policy(world, &it.2, request, (steering, fork))).flatten();
+    codes.extend(world.iter().filter_map(of));
     codes.extend((gate < level("external")).then_some("UntrustedCause"));
-    // Step 6.
     let (verb, kind) = (text(&request["action"]["verb"]), text(&request["action"]["kind"]));
-    let has = if repository.is_empty() { 0 } else { permission(world, text(&last["name"]), repository) };
-    let is_admin = user.is_some_and(|user| user["admin"] == true);
-    codes.extend((!is_admin && has < needed(verb, kind)).then_some("MissingRole"));
+    let rule = named(world, "AgentTriggerRule", text(&cause["rule"])).filter(|_| !agent.is_empty());
+    let refused = rule.is_some_and(|(rule, _)| verb == "dispatch" && !takes(world, rule, cause, (gate, fork)));
+    codes.extend(refused.then_some("UntrustedCause"));
+    // Step 6.
+    codes.extend((permission(world, text(&last["name"]), repository) < needed(verb, kind)).then_some("MissingRole"));
     // Step 7.
     for need in request["needs"].as_array().into_iter().flatten() {
         let untrusted = fork || steering < level("member");

@@ -174,3 +174,13 @@ pub(crate) fn is_grant(item: &Item) -> Option<&AgentSecretGrant> {
         _ => None,
     }
 }
+
+/// A text of a document; nothing where it has none.
+pub(crate) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The texts of a list.
+pub(crate) fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}

@@ -5,7 +5,7 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Histories that each mistake is looked for in.
+/// Histories that each mistake is looked for in, where `KRATE_HISTORIES` doesn't say.
 #[cfg(krate_mistakes)]
 const MOST: u64 = 10_000;
 
@@ -17,6 +17,7 @@ fn main() -> std::process::ExitCode {
 
     let plan = Plan::default();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = std::env::var("KRATE_HISTORIES").ok().and_then(|text| text.parse().ok()).unwrap_or(MOST);
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let mut found = 0_usize;
     let mut all = 0_usize;
@@ -33,7 +34,7 @@ fn main() -> std::process::ExitCode {
             format!("[{report}](https://github.com/{repository}/issues/{number})")
         });
         let begun = std::time::Instant::now();
-        let campaign = Campaign::run(&plan, 0..MOST, threads, 1);
+        let campaign = Campaign::run(&plan, 0..most, threads, 1);
         let seconds = begun.elapsed().as_secs_f64();
         match campaign.failed.first() {
             Some((seed, wrong)) => {
@@ -42,11 +43,11 @@ fn main() -> std::process::ExitCode {
                 let (name, what, wrong) = (mistake.as_str(), mistake.what(), wrong.replace('|', "/"));
                 println!("| {name} | {what} | {seen} | {seed} | {seconds:.1} | {wrong} |");
             }
-            None => println!("| {} | {} | {seen} | none | {seconds:.0} | |", mistake.as_str(), mistake.what()),
+            None => println!("| {} | {} | {seen} | none of {most} | {seconds:.0} | |", mistake.as_str(), mistake.what()),
         }
     }
     make(None);
-    println!("\n{found} of {all} mistakes found, each within {MOST} histories of {} events.", plan.events);
+    println!("\n{found} of {all} mistakes found, each within {most} histories of {} events.", plan.events);
     if found == all { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
 }
 
