@@ -5,5 +5,6 @@
 
 pub mod compare;
 pub mod payload;
+pub mod pulls;
 
 pub use compare::{Candidate, Comparison, compare};

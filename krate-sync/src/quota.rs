@@ -2,8 +2,12 @@
 //!
 //! A [`Ledger`] belongs to one provider object, and so to one account: it holds what the provider's answers told of its budgets, what calls on their way
 //! will cost, and until when the provider asked for a pause. Every call is asked for first ([`Ledger::allow`]), with its cost and its [`Purpose`].
+//!
+//! Where several tenants share the account ([`Ledger::share_between`]), each has an equal share of a window. Below it, a tenant is only held back by the purposes; above
+//! it, it gets what the others can't use any more if each of them spends its share evenly until the window ends. So one that asks for too much slows down before
+//! the others notice (S46), and what they leave isn't lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chrono::TimeDelta;
@@ -91,11 +95,63 @@ struct Budget {
     reset_at: Time,
     /// What calls cost that are on their way.
     promised: i64,
+    /// What each tenant's calls have cost in this window.
+    spent: BTreeMap<String, i64>,
 }
 
 impl Budget {
+    fn new(limit: i64, remaining: i64, reset_at: Time) -> Self {
+        Self { limit, remaining, reset_at, promised: 0, spent: BTreeMap::new() }
+    }
+
     fn is_over(&self, now: Time) -> bool {
         self.reset_at <= now
+    }
+
+    fn left(&self) -> i64 {
+        self.remaining.saturating_sub(self.promised)
+    }
+
+    fn spent(&self, tenant: &str) -> i64 {
+        self.spent.get(tenant).copied().unwrap_or(0)
+    }
+
+    fn spend(&mut self, tenant: &str, cost: i64) {
+        match self.spent.get_mut(tenant) {
+            Some(spent) => *spent = spent.saturating_add(cost),
+            None => {
+                self.spent.insert(tenant.to_owned(), cost);
+            }
+        }
+    }
+
+    /// What a call of `tenant` has to leave to the others, where it would take more than that: how much it is, and when it will be that much less.
+    fn kept_for_others(&self, tenant: &str, cost: i64, tenants: &BTreeSet<String>, now: Time) -> Option<(i64, Time)> {
+        let count = i64::try_from(tenants.len()).unwrap_or(i64::MAX);
+        if count < 2 || !tenants.contains(tenant) {
+            return None;
+        }
+        // What others than these have spent of the account is nobody's share.
+        let all = tenants.iter().fold(self.left(), |all, tenant| all.saturating_add(self.spent(tenant)));
+        let share = all / count;
+        if self.spent(tenant).saturating_add(cost) <= share {
+            return None;
+        }
+        let whole = HOUR.num_seconds();
+        let to_come = (self.reset_at - now).num_seconds().clamp(0, whole);
+        // Rounded up: nobody lacks its last call.
+        let evenly = share.saturating_mul(to_come).saturating_add(whole - 1) / whole;
+        let kept = tenants.iter().filter(|other| *other != tenant).fold(0_i64, |kept, other| {
+            kept.saturating_add(share.saturating_sub(self.spent(other)).clamp(0, evenly.max(0)))
+        });
+        let lacking = kept.saturating_sub(self.left().saturating_sub(cost));
+        if lacking <= 0 {
+            return None;
+        }
+        // The others' shares shrink with the time that is left.
+        let an_hour = share.saturating_mul(count.saturating_sub(1)).max(1);
+        let wait = TimeDelta::try_seconds(lacking.saturating_mul(whole) / an_hour).unwrap_or(HOUR);
+        Some((kept, later(now, wait).min(self.reset_at)))
     }
 }
 
@@ -123,13 +179,26 @@ pub enum Denied {
         /// The end of the window.
         until: Time,
     },
+    /// The tenant has spent its share, and what is left of the budget is the others' share.
+    Shared {
+        /// The budget.
+        budget: String,
+        /// What is left, without what is on its way.
+        left: i64,
+        /// Of how many.
+        limit: i64,
+        /// What is kept for the others.
+        kept: i64,
+        /// When that will be less.
+        until: Time,
+    },
 }
 
 impl Denied {
     /// When to ask again.
     pub fn until(&self) -> Time {
         match self {
-            Self::Paused { until } | Self::Kept { until, .. } => *until,
+            Self::Paused { until } | Self::Kept { until, .. } | Self::Shared { until, .. } => *until,
         }
     }
 }
@@ -140,6 +209,13 @@ impl fmt::Display for Denied {
             Self::Paused { .. } => f.write_str("the provider asked for a pause"),
             Self::Kept { budget, left, limit, purpose, kept, .. } => {
                 write!(f, "{left} of {limit} are left of the budget {budget}, and {kept} of it are kept from {purpose}")
+            }
+            Self::Shared { budget, left, limit, kept, .. } => {
+                write!(
+                    f,
+                    "{left} of {limit} are left of the budget {budget}, and {kept} of it are kept for the organizations \
+                     that share it"
+                )
             }
         }
     }
@@ -152,10 +228,19 @@ pub struct Ledger {
     /// Which budget an operation is paid from, as its last answer said.
     paid_from: BTreeMap<Operation, String>,
     paused_until: Option<Time>,
+    /// Who shares the account.
+    tenants: BTreeSet<String>,
 }
 
 impl Ledger {
-    /// Whether a call may be sent now.
+    /// Takes in who shares the account: the namespaces of the bindings that use it.
+    pub fn share_between<'t>(&mut self, tenants: impl Iterator<Item = &'t str> + Clone) {
+        if !self.tenants.iter().map(String::as_str).eq(tenants.clone()) {
+            self.tenants = tenants.map(str::to_owned).collect();
+        }
+    }
+
+    /// Whether a call of `tenant` may be sent now.
     ///
     /// Where no answer has told of a budget yet, or its window is over, nothing is known that speaks against it.
     ///
@@ -165,7 +250,7 @@ impl Ledger {
         &self,
         operation: &Operation,
         cost: i64,
-        purpose: Purpose,
+        (purpose, tenant): (Purpose, &str),
         shares: &Shares,
         now: Time,
     ) -> Result<(), Denied> {
@@ -176,20 +261,30 @@ impl Ledger {
         let own = shares.max_per_hour.map(|_| OWN);
         for name in paid_from.into_iter().chain(own) {
             let Some(budget) = self.budgets.get(name).filter(|budget| !budget.is_over(now)) else { continue };
-            let left = budget.remaining.saturating_sub(budget.promised);
-            let kept = shares.kept_from(purpose, budget.limit);
+            let (left, limit) = (budget.left(), budget.limit);
+            let kept = shares.kept_from(purpose, limit);
             if left.saturating_sub(cost) < kept {
-                let (budget, limit, until) = (name.to_owned(), budget.limit, budget.reset_at);
+                let (budget, until) = (name.to_owned(), budget.reset_at);
                 return Err(Denied::Kept { budget, left, limit, purpose, kept, until });
+            }
+            if let Some((kept, until)) = budget.kept_for_others(tenant, cost, &self.tenants, now) {
+                return Err(Denied::Shared { budget: name.to_owned(), left, limit, kept, until });
             }
         }
         Ok(())
     }
 
-    /// A call is on its way. Answers which budget it was promised from, for [`Ledger::settle`].
-    pub fn promise(&mut self, operation: &Operation, cost: i64, shares: &Shares, now: Time) -> Option<String> {
+    /// A call of `tenant` is on its way. Answers which budget it was promised from, for [`Ledger::settle`].
+    pub fn promise(
+        &mut self,
+        operation: &Operation,
+        cost: i64,
+        tenant: &str,
+        shares: &Shares,
+        now: Time,
+    ) -> Option<String> {
         if let Some(max) = shares.max_per_hour {
-            let fresh = || Budget { limit: max, remaining: max, reset_at: later(now, HOUR), promised: 0 };
+            let fresh = || Budget::new(max, max, later(now, HOUR));
             let own = self.budgets.entry(OWN.to_owned()).or_insert_with(fresh);
             if own.is_over(now) {
                 *own = fresh();
@@ -197,10 +292,12 @@ impl Ledger {
             // Whoever changes the bound doesn't start over.
             own.remaining = own.remaining.saturating_add(max).saturating_sub(own.limit).saturating_sub(cost);
             own.limit = max;
+            own.spend(tenant, cost);
         }
         let name = self.paid_from.get(operation)?;
         let budget = self.budgets.get_mut(name)?;
         budget.promised = budget.promised.saturating_add(cost);
+        budget.spend(tenant, cost);
         Some(name.clone())
     }
 
@@ -224,11 +321,11 @@ impl Ledger {
     fn take(&mut self, name: &str, limit: i64, remaining: i64, reset_at: Time) {
         match self.budgets.get_mut(name) {
             None => {
-                self.budgets.insert(name.to_owned(), Budget { limit, remaining, reset_at, promised: 0 });
+                self.budgets.insert(name.to_owned(), Budget::new(limit, remaining, reset_at));
             }
             // Another limit is another account's, or another plan.
             Some(known) if known.limit != limit || reset_at - known.reset_at > SAME_WINDOW => {
-                *known = Budget { limit, remaining, reset_at, promised: known.promised };
+                *known = Budget { promised: known.promised, ..Budget::new(limit, remaining, reset_at) };
             }
             Some(known) if known.reset_at - reset_at <= SAME_WINDOW => {
                 known.remaining = known.remaining.min(remaining);
@@ -329,6 +426,7 @@ mod tests {
     use super::*;
 
     const SHARES: Shares = Shares { reserve_percent: 10, write_floor_percent: 4, max_per_hour: None };
+    const ACME: &str = "krate-org-acme";
     const ALL: [Purpose; 4] = [Purpose::Write, Purpose::Hydration, Purpose::Repair, Purpose::Backfill];
 
     fn at(seconds: i64) -> Time {
@@ -347,7 +445,7 @@ mod tests {
     }
 
     fn allowed(ledger: &Ledger, purpose: Purpose, now: i64) -> bool {
-        ledger.allow(&Operation::ListIssues, 1, purpose, &SHARES, at(now)).is_ok()
+        ledger.allow(&Operation::ListIssues, 1, (purpose, ACME), &SHARES, at(now)).is_ok()
     }
 
     #[test]
@@ -372,7 +470,7 @@ mod tests {
 
     #[test]
     fn s43_a_refusal_says_what_is_left_and_until_when() {
-        let denied = with(100).allow(&Operation::ListIssues, 1, Purpose::Backfill, &SHARES, at(0)).unwrap_err();
+        let denied = with(100).allow(&Operation::ListIssues, 1, (Purpose::Backfill, ACME), &SHARES, at(0)).unwrap_err();
         assert_eq!(denied.until(), at(3600));
         let text = denied.to_string();
         assert_eq!(text, "100 of 1000 are left of the budget core, and 100 of it are kept from backfill");
@@ -381,9 +479,9 @@ mod tests {
     #[test]
     fn s43_calls_on_their_way_count_until_their_answer_was_read() {
         let mut ledger = with(102);
-        let promised = ledger.promise(&Operation::ListIssues, 1, &SHARES, at(0)).unwrap();
+        let promised = ledger.promise(&Operation::ListIssues, 1, ACME, &SHARES, at(0)).unwrap();
         assert!(allowed(&ledger, Purpose::Backfill, 0));
-        ledger.promise(&Operation::ListIssues, 1, &SHARES, at(0)).unwrap();
+        ledger.promise(&Operation::ListIssues, 1, ACME, &SHARES, at(0)).unwrap();
         assert!(
             !allowed(&ledger, Purpose::Backfill, 0),
             "two are on their way, and the third would go into the reserve"
@@ -409,7 +507,7 @@ mod tests {
     #[test]
     fn s43_an_operation_is_paid_from_the_budget_that_its_own_answer_named() {
         let mut ledger = with(0);
-        let other = |ledger: &Ledger| ledger.allow(&Operation::GetIssue, 1, Purpose::Write, &SHARES, at(0));
+        let other = |ledger: &Ledger| ledger.allow(&Operation::GetIssue, 1, (Purpose::Write, ACME), &SHARES, at(0));
         assert_eq!(other(&ledger), Ok(()), "nobody knows what it is paid from");
         ledger.read(&Operation::GetIssue, &QuotaReading::new("search", 30, 30, at(60)));
         assert_eq!(other(&ledger), Ok(()));
@@ -421,18 +519,19 @@ mod tests {
     fn s43_the_own_bound_is_a_budget_too() {
         let shares = Shares { max_per_hour: Some(100), ..SHARES };
         let mut ledger = Ledger::default();
-        let ask = |ledger: &Ledger, purpose, now| ledger.allow(&Operation::ListIssues, 1, purpose, &shares, at(now));
+        let ask =
+            |ledger: &Ledger, purpose, now| ledger.allow(&Operation::ListIssues, 1, (purpose, ACME), &shares, at(now));
         for _ in 0..90 {
             ask(&ledger, Purpose::Backfill, 0).unwrap();
-            ledger.promise(&Operation::ListIssues, 1, &shares, at(0));
+            ledger.promise(&Operation::ListIssues, 1, ACME, &shares, at(0));
         }
         assert!(ask(&ledger, Purpose::Backfill, 0).unwrap_err().to_string().contains("10 of 100 are left"));
         assert_eq!(ask(&ledger, Purpose::Write, 0), Ok(()));
         assert_eq!(ask(&ledger, Purpose::Backfill, 3600), Ok(()));
         // Whoever lowers it doesn't start over.
         let lower = Shares { max_per_hour: Some(91), ..shares };
-        ledger.promise(&Operation::ListIssues, 1, &lower, at(1));
-        assert!(ledger.allow(&Operation::ListIssues, 1, Purpose::Write, &lower, at(1)).is_err());
+        ledger.promise(&Operation::ListIssues, 1, ACME, &lower, at(1));
+        assert!(ledger.allow(&Operation::ListIssues, 1, (Purpose::Write, ACME), &lower, at(1)).is_err());
     }
 
     #[test]
@@ -477,7 +576,81 @@ mod tests {
         assert_eq!(done(1000, i64::MAX), Time::MAX_UTC);
     }
 
+    /// A ledger that knows of `remaining` of 1000 until the hour is over, and who shares them.
+    fn between(remaining: u64, tenants: &[&str]) -> Ledger {
+        let mut ledger = with(remaining);
+        ledger.share_between(tenants.iter().copied());
+        ledger
+    }
+
+    /// Whether a write of `tenant` may go; where it may, it does.
+    fn spends(ledger: &mut Ledger, tenant: &str, now: i64) -> bool {
+        let list = Operation::ListIssues;
+        let may = ledger.allow(&list, 1, (Purpose::Write, tenant), &SHARES, at(now)).is_ok();
+        if may {
+            ledger.promise(&list, 1, tenant, &SHARES, at(now));
+        }
+        may
+    }
+
+    #[test]
+    fn s46_one_tenant_gets_its_share_at_once_and_more_only_as_the_others_can_no_longer_use_it() {
+        let mut ledger = between(1000, &["a", "b", "c", "d"]);
+        let spent = |ledger: &mut Ledger, now| (0..2000).take_while(|_| spends(ledger, "a", now)).count();
+        assert_eq!(spent(&mut ledger, 0), 250);
+        let denied = ledger.allow(&Operation::ListIssues, 1, (Purpose::Write, "a"), &SHARES, at(0)).unwrap_err();
+        assert_eq!(denied.until(), at(4), "three others leave 750 an hour");
+        let told =
+            "750 of 1000 are left of the budget core, and 750 of it are kept for the organizations that share it";
+        assert_eq!(denied.to_string(), told);
+        assert!(spends(&mut ledger, "b", 0), "nobody below its share notices");
+        assert_eq!(
+            spent(&mut ledger, 1800),
+            374,
+            "half of what the others would have spent by then, less what one did"
+        );
+        assert_eq!(spent(&mut ledger, 3599), 372, "in the end each of the others keeps a call");
+    }
+
+    #[test]
+    fn s46_a_budget_of_one_tenant_is_all_its_own_and_what_strangers_spent_is_nobodys_share() {
+        let mut alone = between(1000, &["a"]);
+        assert_eq!((0..2000).take_while(|_| spends(&mut alone, "a", 0)).count(), 1000);
+        // 960 were spent by somebody else, or before a restart: what is left is shared, and nobody waits for ever.
+        let mut ledger = between(40, &["a", "b"]);
+        assert_eq!((0..2000).take_while(|_| spends(&mut ledger, "a", 0)).count(), 20);
+        assert_eq!((0..2000).take_while(|_| spends(&mut ledger, "b", 0)).count(), 20);
+        ledger.read(&Operation::ListIssues, &reading(1000, 1000, 7200));
+        assert_eq!((0..2000).take_while(|_| spends(&mut ledger, "a", 3600)).count(), 480, "20 are on their way, still");
+    }
+
     proptest! {
+        /// Whoever spends its share evenly is never held back, whatever the others take.
+        #[test]
+        fn s46_no_neighbour_takes_what_a_tenant_can_still_use(
+            tenants in 2usize..12, limit in 100u64..5000, greed in prop::collection::vec(0usize..400, 60),
+        ) {
+            let names: Vec<String> = (0..tenants).map(|number| format!("tenant-{number:02}")).collect();
+            let mut ledger = Ledger::default();
+            ledger.share_between(names.iter().map(String::as_str));
+            ledger.read(&Operation::ListIssues, &reading(limit, limit, 3600));
+            let share = usize::try_from(limit).unwrap() / tenants;
+            let mut steady = 0;
+            for (minute, greed) in greed.into_iter().enumerate() {
+                let now = i64::try_from(minute).unwrap() * 60;
+                for _ in 0..greed {
+                    spends(&mut ledger, &names[0], now);
+                }
+                // The first of them is greedy, and all the others spend their shares by the end of the hour.
+                while steady < share * (minute + 1) / 60 {
+                    for name in &names[1..] {
+                        prop_assert!(spends(&mut ledger, name, now), "{name} in minute {minute}");
+                    }
+                    steady += 1;
+                }
+            }
+        }
+
         /// However answers overtake each other, the ledger knows the least that was told of the newest window.
         #[test]
         fn s43_the_order_of_answers_does_not_matter(
@@ -509,9 +682,9 @@ mod tests {
                 ledger.read(&Operation::ListIssues, &reading(limit, remaining.min(limit), 3600));
                 let mut spent = 0i64;
                 for _ in 0..calls {
-                    if ledger.allow(&Operation::ListIssues, cost, purpose, &shares, at(0)).is_ok() {
-                        prop_assert!(ledger.allow(&Operation::ListIssues, cost, Purpose::Write, &shares, at(0)).is_ok());
-                        ledger.promise(&Operation::ListIssues, cost, &shares, at(0));
+                    if ledger.allow(&Operation::ListIssues, cost, (purpose, ACME), &shares, at(0)).is_ok() {
+                        prop_assert!(ledger.allow(&Operation::ListIssues, cost, (Purpose::Write, ACME), &shares, at(0)).is_ok());
+                        ledger.promise(&Operation::ListIssues, cost, ACME, &shares, at(0));
                         spent += cost;
                     }
                 }

@@ -2,7 +2,9 @@
 
 pub mod fuzz;
 mod mortal;
+pub mod neighbours;
 pub mod simulate;
 pub mod spdx;
+pub mod timeline;
 pub mod workspace;
 pub mod world;

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, PoisonError};
 
-use chrono::TimeDelta;
 use krate_model::Resource;
 use krate_model::kinds::external::{
     BackfillMode, BindingInterfaceStatus, BoundTarget, ExternalBackendBinding, ExternalBackendBindingPhase as Phase,
@@ -34,7 +33,7 @@ impl Driver {
         config: &Arc<Config>,
         now: Time,
         running: &mut Running,
-        patience: Option<TimeDelta>,
+        patience: Option<Time>,
     ) -> Vec<Ended> {
         let key = |scope: &Scope| records::key_of::<ExternalBackendBinding>(scope.namespace(), scope.binding_name());
         let due = config.all_scopes().map(|scope| (key(scope), scope));

@@ -27,6 +27,8 @@ use crate::sharing::{Found, Parts, Refusal, Sharing, judge};
 pub struct Config {
     backends: BTreeMap<String, Backend>,
     scopes: BTreeMap<String, Scope>,
+    /// The namespaces of each provider's bindings.
+    tenants: BTreeMap<String, BTreeSet<String>>,
     /// Names of bindings by their provider and the id of the repository that they are bound to.
     by_id: BTreeMap<(String, String), Vec<String>>,
     refused: Vec<(Arc<ExternalBackendBinding>, Refusal)>,
@@ -136,6 +138,10 @@ impl Config {
                         let id = (scope.backend.object.name().to_owned(), target.native_id.clone());
                         config.by_id.entry(id).or_default().push(scope.binding_name().to_owned());
                     }
+                    let tenants = config.tenants.entry(scope.backend.object.name().to_owned()).or_default();
+                    if !tenants.contains(scope.namespace()) {
+                        tenants.insert(scope.namespace().to_owned());
+                    }
                     config.scopes.insert(scope.binding_name().to_owned(), scope);
                 }
                 Err(refusal) => config.refused.push((binding, refusal)),
@@ -175,6 +181,11 @@ impl Config {
     pub(crate) fn namespaces(&self) -> BTreeSet<&str> {
         let bindings = self.scopes.values().map(Scope::namespace);
         bindings.chain(self.backends.values().map(|backend| backend.object.namespace())).collect()
+    }
+
+    /// Who shares each provider: the namespaces of its bindings.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = (&str, &BTreeSet<String>)> {
+        self.tenants.iter().map(|(provider, tenants)| (provider.as_str(), tenants))
     }
 
     /// All bindings that may be used, failed ones as well.

@@ -93,7 +93,7 @@ impl Driver {
         config: &Arc<Config>,
         now: Time,
         running: &mut Running,
-        patience: Option<TimeDelta>,
+        patience: Option<Time>,
     ) -> Vec<Ended> {
         let key = |scope: &Scope| {
             let name = format!("{}/delivery-log", scope.binding_name());

@@ -262,11 +262,16 @@ impl Driver {
         Box::pin(self.pass(&mut Running::default(), None)).await
     }
 
-    /// One pass. With `patience`, what is slow stays in `running` when it is over.
+    /// One pass. With `patience`, what is slow stays in `running` when that is over.
     async fn pass(&self, running: &mut Running, patience: Option<TimeDelta>) -> Result<Pass, DriverError> {
         let now = self.clock.now();
+        let patience = patience.map(|patience| now + patience);
         let mut config = Arc::new(self.config().await?);
         Box::pin(self.tell_refusals(&config, now)).await?;
+        for (provider, tenants) in config.tenants() {
+            self.with_ledger(provider, |ledger| ledger.share_between(tenants.iter().map(String::as_str)));
+        }
+        running.busy.share(&config);
         let before = self.store.revision().await?;
         let mut pass = Pass::default();
         pass.take(running.over());
@@ -380,8 +385,8 @@ impl Driver {
     }
 }
 
-/// How long a pass waits for what it has begun while nothing of it ends (S46).
-const PATIENCE: TimeDelta = TimeDelta::milliseconds(250);
+/// How long a pass waits for what it has begun. What comes in meanwhile waits for the next pass, and so longer for a busy neighbour (S46).
+const PATIENCE: TimeDelta = TimeDelta::milliseconds(10);
 /// How long to wait when the store can't be read.
 const STORE_PAUSE: TimeDelta = TimeDelta::seconds(1);
 /// How long to wait at least after a pass that changed nothing.

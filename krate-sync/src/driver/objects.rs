@@ -60,8 +60,8 @@ impl Driver {
         let cost = scope.cost(operation);
         let paid = self.with_ledger(provider.name(), |ledger| {
             ledger.recall(provider.status.as_ref().map_or(&[], |status| &status.rate_limits));
-            ledger.allow(operation, cost, self.purpose, &shares, now)?;
-            Ok(ledger.promise(operation, cost, &shares, now))
+            ledger.allow(operation, cost, (self.purpose, scope.namespace()), &shares, now)?;
+            Ok(ledger.promise(operation, cost, scope.namespace(), &shares, now))
         });
         let budget = paid.map_err(|denied: Denied| {
             ProviderError::new(ErrorClass::RateLimited, denied.to_string()).until(Some(denied.until()))

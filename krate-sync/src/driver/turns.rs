@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use krate_model::Kind;
@@ -15,7 +14,8 @@ use serde::Deserialize;
 
 use super::{Config, Driver, DriverError};
 
-/// Records of one provider that are worked on at the same time.
+/// Records of one provider that are worked on at the same time. Of those who share it, each may have as many as it leaves free: one alone half of them, two a third
+/// each. So there is always room for whoever comes next.
 const CONCURRENCY: usize = 32;
 /// Records of one kind that are begun in one pass; what is left is due in the next one.
 const BATCH: usize = 256;
@@ -51,13 +51,23 @@ pub(super) struct Running {
 #[derive(Default)]
 pub(super) struct Busy {
     keys: BTreeSet<Key>,
-    /// How many of them are each provider's.
-    of: BTreeMap<Arc<str>, usize>,
+    /// How many of them are each provider's, by namespace.
+    of: BTreeMap<Arc<str>, BTreeMap<Arc<str>, usize>>,
+    /// The providers that several share.
+    shared: BTreeSet<Arc<str>>,
 }
 
 impl Busy {
-    fn has_room(&self, provider: &str) -> bool {
-        self.of.get(provider).is_none_or(|count| *count < CONCURRENCY)
+    /// Takes in which providers are shared.
+    pub(super) fn share(&mut self, config: &Config) {
+        let shared = config.tenants().filter(|(_, tenants)| tenants.len() > 1);
+        self.shared = shared.map(|(provider, _)| provider.into()).collect();
+    }
+
+    fn has_room(&self, provider: &str, namespace: &str) -> bool {
+        let Some(counts) = self.of.get(provider) else { return true };
+        let free = CONCURRENCY.saturating_sub(counts.values().sum());
+        if self.shared.contains(provider) { counts.get(namespace).is_none_or(|own| *own < free) } else { free > 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -72,7 +82,8 @@ impl Busy {
 impl Running {
     fn begin(&mut self, Turn { key, provider, work }: Turn) {
         self.busy.keys.insert(key.clone());
-        let count = self.busy.of.entry(Arc::clone(&provider)).or_default();
+        let counts = self.busy.of.entry(Arc::clone(&provider)).or_default();
+        let count = counts.entry(Arc::clone(&key.namespace)).or_default();
         *count = count.saturating_add(1);
         self.work.push(Box::pin(async move { Ended { key, provider, result: work.await } }));
     }
@@ -81,8 +92,13 @@ impl Running {
     pub(super) async fn next(&mut self) -> Option<Ended> {
         let ended = self.work.next().await?;
         self.busy.keys.remove(&ended.key);
-        if let Some(count) = self.busy.of.get_mut(&ended.provider) {
+        if let Some(counts) = self.busy.of.get_mut(&ended.provider)
+            && let Some(count) = counts.get_mut(&ended.key.namespace)
+        {
             *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&ended.key.namespace);
+            }
         }
         Some(ended)
     }
@@ -114,26 +130,23 @@ struct ProviderRef {
     provider_ref: String,
 }
 
+/// The provider by its own name: where another organization lends it, records name that one before it, and it is the same provider all the same.
 fn provider_of(stored: &Stored) -> Arc<str> {
     let spec = serde_json::from_slice::<OfProvider>(&stored.body).map(|record| record.spec.provider_ref);
-    spec.unwrap_or_default().into()
+    let named = spec.unwrap_or_default();
+    named.rsplit_once('/').map_or(named.as_str(), |(_, name)| name).into()
 }
 
 impl Driver {
-    /// Works through `turns`, each provider's within its room. With `patience`, what is still running when nothing has ended for so long goes on by itself, and what
-    /// hasn't begun is due in the next pass.
-    pub(super) async fn take(
-        &self,
-        turns: Vec<Turn>,
-        running: &mut Running,
-        patience: Option<TimeDelta>,
-    ) -> Vec<Ended> {
+    /// Works through `turns`, each provider's within its room. With `patience`, what is still running at that time goes on by itself, and what hasn't begun is due in
+    /// the next pass: however much of it there is, the next pass isn't far away for others (S46).
+    pub(super) async fn take(&self, turns: Vec<Turn>, running: &mut Running, patience: Option<Time>) -> Vec<Ended> {
         let mut waiting = VecDeque::from(turns);
         let mut own = BTreeSet::new();
         let mut over = Vec::new();
         loop {
             for turn in std::mem::take(&mut waiting) {
-                if running.busy.has_room(&turn.provider) {
+                if running.busy.has_room(&turn.provider, &turn.key.namespace) {
                     own.insert(turn.key.clone());
                     running.begin(turn);
                 } else {
@@ -146,7 +159,7 @@ impl Driver {
             let next = Box::pin(running.next());
             let ended = match patience {
                 None => next.await,
-                Some(patience) => match select(next, self.clock.sleep_until(self.clock.now() + patience)).await {
+                Some(patience) => match select(next, self.clock.sleep_until(patience)).await {
                     Either::Left((ended, _)) => ended,
                     Either::Right(_) => None,
                 },
@@ -164,7 +177,7 @@ impl Driver {
         config: &Arc<Config>,
         now: Time,
         running: &mut Running,
-        patience: Option<TimeDelta>,
+        patience: Option<Time>,
     ) -> Result<Vec<Ended>, DriverError> {
         let due = self.due(kind, config, now, &running.busy).await?.into_iter();
         let turns = due.map(|(provider, stored)| {
@@ -210,7 +223,7 @@ impl Driver {
             let page = self.store.list(&query).await?;
             let free = page.items.into_iter().filter(|stored| !busy.has(&stored.key));
             let free = free.map(|stored| (provider_of(&stored), stored));
-            found.extend(free.filter(|(provider, _)| busy.has_room(provider)));
+            found.extend(free.filter(|(provider, stored)| busy.has_room(provider, &stored.key.namespace)));
             match page.next {
                 Some(next) if found.len() < limit => query = query.after(next),
                 next => {

@@ -366,7 +366,8 @@ impl Driver {
         let shares = Shares::of(scope.backend.object.spec.rate_limit.as_ref());
         let cost = scope.cost(operation);
         let provider = scope.backend.object.name();
-        let denied = self.with_ledger(provider, |ledger| ledger.allow(operation, cost, purpose, &shares, now)).err()?;
+        let asker = (purpose, scope.namespace());
+        let denied = self.with_ledger(provider, |ledger| ledger.allow(operation, cost, asker, &shares, now)).err()?;
         Some(format!("{denied}; until {}", denied.until().to_rfc3339()))
     }
 
