@@ -1,6 +1,7 @@
 //! A store whose process can die at any commit, and that remembers what it was told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +10,7 @@ use krate_model::store::{
     Change, ChangeSet, Changes as Watched, CommitError, Filter, Key, MemoryStore, Page, Query, Revision, Store,
     StoreError, Stored,
 };
-use krate_model::{Digest, Kind, store::Collection};
+use krate_model::{Kind, store::Collection};
 
 use crate::simulate::fault::Fault;
 use crate::simulate::strikes::Strikes;
@@ -32,7 +33,7 @@ pub struct MortalStore {
     /// The commit that somebody else is faster than.
     race: Mutex<Option<u64>>,
     dead: Mutex<bool>,
-    trace: Mutex<Digest>,
+    trace: Mutex<DefaultHasher>,
     shown: Mutex<BTreeSet<(String, String)>>,
     deleted: Mutex<BTreeSet<String>>,
     revived: Mutex<BTreeSet<String>>,
@@ -64,7 +65,7 @@ impl MortalStore {
             plan: Mutex::new(None),
             race: Mutex::new(None),
             dead: Mutex::new(false),
-            trace: Mutex::new(Digest::of(b"")),
+            trace: Mutex::default(),
             shown: Mutex::new(BTreeSet::new()),
             deleted: Mutex::new(BTreeSet::new()),
             revived: Mutex::new(BTreeSet::new()),
@@ -116,9 +117,9 @@ impl MortalStore {
         self.down.store(0, Ordering::SeqCst);
     }
 
-    /// A digest of every commit so far, in order.
-    pub fn trace(&self) -> Digest {
-        *lock(&self.trace)
+    /// A hash of every commit so far, in order: the same for the same history in one build.
+    pub fn trace(&self) -> u64 {
+        lock(&self.trace).finish()
     }
 
     /// Whether a projection had this line in this field (`title`, `body`, `label`) at any time.
@@ -164,17 +165,15 @@ impl MortalStore {
 
     /// Keeps what the durable `changes` show, and what they are.
     fn note(&self, changes: &ChangeSet) {
-        let mut text = Vec::new();
+        let mut trace = lock(&self.trace);
         for write in &changes.writes {
-            text.extend_from_slice(write.key.to_string().as_bytes());
+            write.key.hash(&mut *trace);
             let Change::Put { body, .. } = &write.change else { continue };
-            text.extend_from_slice(body.as_ref());
+            body.as_ref().hash(&mut *trace);
             if matches!(write.key.collection, Collection::Kind(Kind::Issue | Kind::Comment)) {
                 self.note_shown(&write.key.to_string(), body.as_ref());
             }
         }
-        let mut trace = lock(&self.trace);
-        *trace = Digest::of(format!("{trace} {}", Digest::of(&text)).as_bytes());
     }
 
     fn note_shown(&self, key: &str, body: &[u8]) {

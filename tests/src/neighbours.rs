@@ -101,6 +101,9 @@ enum Event {
     Webhook(Box<Delivery>),
 }
 
+/// Edits, and when they were there.
+type Arrivals = Vec<(Mark, DateTime<Utc>)>;
+
 /// The way to the forge: there, and back.
 struct Road {
     network: Arc<Mutex<Network>>,
@@ -109,7 +112,12 @@ struct Road {
     /// How often each resource was asked for.
     asked: Mutex<BTreeMap<String, u64>>,
     /// The edits that were carried out.
-    arrived: Arc<Mutex<Vec<(Mark, DateTime<Utc>)>>>,
+    arrived: Arc<Mutex<Arrivals>>,
+}
+
+/// Whether a tenant is the one that has more to do than the others.
+fn is_noisy(tenant: usize) -> bool {
+    tenant == 0
 }
 
 /// A time between `least` and three times as much, which only `about` decides.
@@ -178,7 +186,7 @@ struct Play {
     network: Arc<Mutex<Network>>,
     store: Arc<MemoryStore>,
     driver: Driver,
-    arrived: Arc<Mutex<Vec<(Mark, DateTime<Utc>)>>>,
+    arrived: Arc<Mutex<Arrivals>>,
     /// Names of each tenant's issues here.
     names: Vec<Vec<String>>,
     agenda: BTreeMap<(DateTime<Utc>, u64), Event>,
@@ -353,7 +361,7 @@ impl Play {
                 block_on(self.driver.edit(&home, &about, &person, &retitle)).expect("it is taken in");
             } else {
                 // Nobody asks about those of who is noisy, and they are many.
-                if !self.is_noisy(tenant) {
+                if !is_noisy(tenant) {
                     self.home.insert(mark, self.timeline.now());
                 }
                 let number = u64::try_from(mark.issue + 1).unwrap_or(0);
@@ -405,13 +413,9 @@ impl Play {
         }
     }
 
-    fn is_noisy(&self, tenant: usize) -> bool {
-        tenant == 0
-    }
-
     /// Whether an edit of those who aren't noisy is still on its way.
     fn waits(&self) -> bool {
-        self.out.keys().chain(self.home.keys()).any(|mark| !self.is_noisy(mark.tenant))
+        self.out.keys().chain(self.home.keys()).any(|mark| !is_noisy(mark.tenant))
     }
 
     fn end(mut self) -> Ways {

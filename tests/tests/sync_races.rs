@@ -353,8 +353,8 @@ fn s10_a_delivery_whose_record_lost_a_race_about_something_else_is_no_duplicate(
     assert_eq!(issue(&world).spec.title, "Theirs");
 }
 
-/// A world in which the next write is carried out over an edit that nobody has looked at, and its answer is lost.
-fn written_over() -> (World, Arc<Mutex<Journal>>) {
+/// A world with an issue of three lines that both sides know, where what is armed strikes.
+fn simulated() -> (World, Arc<Mutex<Strikes>>, Arc<Mutex<Journal>>) {
     let (strikes, journal) = (Arc::new(Mutex::new(Strikes::seeded(1))), Arc::new(Mutex::new(Journal::default())));
     let world = World::simulated(1, &strikes, &journal);
     let opened = NewIssue::titled("Crash").body("One\nTwo\nThree");
@@ -362,6 +362,12 @@ fn written_over() -> (World, Arc<Mutex<Journal>>) {
     world.settle().expect("quiet");
     world.forge().forge.take_deliveries();
     world.pass_time(5);
+    (world, strikes, journal)
+}
+
+/// A world in which the next write is carried out over an edit that nobody has looked at, and its answer is lost.
+fn written_over() -> (World, Arc<Mutex<Journal>>) {
+    let (world, strikes, journal) = simulated();
     let mut strikes = strikes.lock().expect("nobody panicked");
     strikes.arm(Chance::EditBeforeWrite);
     strikes.arm(Chance::WriteFailsAfter);
@@ -444,6 +450,30 @@ fn s27_an_edit_that_was_written_over_is_told_though_the_write_was_edited_again_b
         world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, there).expect("edited");
         told_one_by_one(&world, newest_first);
         waits_for_a_person(&world, &journal);
+    }
+}
+
+#[test]
+fn s27_a_line_that_was_written_over_is_told_though_somebody_there_edited_another_line_since() {
+    for newest_first in [true, false] {
+        let (world, _, _) = simulated();
+        let there = |body: &str| {
+            world.pass_time(1);
+            let (now, edit) = (world.forge_now(), IssueEdit::new().body(body));
+            world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, edit).expect("edited");
+        };
+        // What is read shows for a while what was there before.
+        world.forge().freeze_reads(world.forge_now() + TimeDelta::seconds(3));
+        there("One\nTwo\nLost");
+        edit(&world, |spec| spec.body = Some(Body::markdown("Here\nTwo\nThree")));
+        world.pass_time(1);
+        let _ = world.pass();
+        there("Here\nThere\nThree");
+        told_one_by_one(&world, newest_first);
+        let open: Vec<_> =
+            world.all::<ExternalSyncConflict>().into_iter().filter(|found| found.phase() == "Open").collect();
+        let observed: Vec<_> = open.iter().filter_map(|found| found.spec.observed.to_json()).collect();
+        assert_eq!(observed, [serde_json::json!("One\nTwo\nLost")], "{newest_first}");
     }
 }
 

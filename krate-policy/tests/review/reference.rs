@@ -76,7 +76,7 @@ fn trust(world: &World, cause: &Value, repository: &str) -> (usize, usize, bool)
     // Who applies a label says only that it is done; whose text it is about steers.
     let nobody = if lowest.is_empty() { level("external") } else { level("maintainer") };
     let proven = if cause["verified"] == true { level("maintainer") } else { level("external") };
-    lowest.extend([if cause["event"] != "label" { gate } else { nobody }, proven]);
+    lowest.extend([if cause["event"] == "label" { nobody } else { gate }, proven]);
     let (head, base) = (&cause["head"]["repositoryId"], &cause["base"]["repositoryId"]);
     let fork = (cause.get("head").is_some() || cause.get("base").is_some()) && (head.is_null() || head != base);
     (gate.min(proven), lowest.into_iter().min().unwrap_or(0), fork)

@@ -5,7 +5,7 @@ use krate_model::kinds::external::{
     ExternalSyncConflict, ExternalWriteIntent, OwnWrite, OwnWriteField, SupersededReason,
 };
 use krate_model::kinds::sets::ConflictReason;
-use krate_model::kinds::shared::{Time, Version};
+use krate_model::kinds::shared::{Time, Value, Version};
 use krate_model::{NotCanonical, Resource};
 
 use super::fields::open_conflict;
@@ -131,7 +131,7 @@ pub(super) fn find(
 }
 
 /// What becomes of the open conflict about a field once both sides have the same value there. They agree, and it is over (S28), unless nobody but krate
-/// made them: then the other side's value was lost under its write, and a person still has to look.
+/// made them: then the other side's value was lost under its write, and a person still has to look. So it is where somebody edited other lines of the text there since.
 pub(super) fn agree(
     state: &mut ObjectState,
     seen: Observation<'_>,
@@ -146,7 +146,8 @@ pub(super) fn agree(
     let now = seen.received_at;
     let own = is_own(state, rule, theirs);
     let Some(open) = state.open_conflict_mut(&rule.path) else { return Ok(()) };
-    if is_lost_edit(&open.object) && !moved_there && !made(Mistake::ConflictConverges) {
+    let has_last_word = moved_there && !lacks_lines(&open.object, theirs);
+    if is_lost_edit(&open.object) && !has_last_word && !made(Mistake::ConflictConverges) {
         return Ok(());
     }
     if own && !moved_there {
@@ -157,6 +158,15 @@ pub(super) fn agree(
     // What was wished for here meanwhile was held.
     state.replan = true;
     Ok(())
+}
+
+/// Whether the edit that was lost is one of several lines, of which one is neither in what krate wrote over it nor in what is there now. Who writes another single line
+/// means it in place of the lost one.
+fn lacks_lines(conflict: &ExternalSyncConflict, theirs: &FieldValue<'_>) -> bool {
+    let text = |value: &Value| value.to_json().and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default();
+    let (lost, wrote) = (text(&conflict.spec.observed), text(&conflict.spec.desired));
+    let FieldValue::Text(there) = theirs else { return true };
+    lost.lines().count() > 1 && lost.lines().any(|line| !wrote.lines().chain(there.lines()).any(|known| known == line))
 }
 
 /// Whether nobody but krate made the other side's value: a write of it is on its way, and nobody has seen it.

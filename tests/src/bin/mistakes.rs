@@ -1,4 +1,5 @@
-//! Makes each deliberate mistake in turn, and says which history finds it. `scripts/mistakes` builds and runs it.
+//! Makes each deliberate mistake in turn, and says which history finds it. `scripts/mistakes` builds and runs it; names of mistakes as arguments: only those,
+//! and with `NAME@SEED` from that history on.
 
 /// Histories are made of small objects that live for a moment.
 #[cfg(krate_mistakes)]
@@ -24,9 +25,11 @@ fn main() -> std::process::ExitCode {
     println!("| mistake | what is done wrong | seen in | found by seed | seconds | what didn't hold |");
     println!("| --- | --- | --- | --- | --- | --- |");
     for mistake in Mistake::ALL {
-        if !wanted.is_empty() && !wanted.iter().any(|name| name == mistake.as_str()) {
-            continue;
-        }
+        let asked = wanted.iter().find_map(|text| {
+            let (name, first) = text.split_once('@').unwrap_or((text, "0"));
+            (name == mistake.as_str()).then(|| first.parse().unwrap_or(0))
+        });
+        let Some(first) = asked.or(wanted.is_empty().then_some(0)) else { continue };
         all = all.saturating_add(1);
         make(Some(*mistake));
         let seen = mistake.seen().map_or_else(String::new, |report| {
@@ -34,7 +37,7 @@ fn main() -> std::process::ExitCode {
             format!("[{report}](https://github.com/{repository}/issues/{number})")
         });
         let begun = std::time::Instant::now();
-        let campaign = Campaign::run(&plan, 0..most, threads, 1);
+        let campaign = Campaign::run(&plan, first..most, threads, 1);
         let seconds = begun.elapsed().as_secs_f64();
         match campaign.failed.first() {
             Some((seed, wrong)) => {
@@ -43,7 +46,9 @@ fn main() -> std::process::ExitCode {
                 let (name, what, wrong) = (mistake.as_str(), mistake.what(), wrong.replace('|', "/"));
                 println!("| {name} | {what} | {seen} | {seed} | {seconds:.1} | {wrong} |");
             }
-            None => println!("| {} | {} | {seen} | none of {most} | {seconds:.0} | |", mistake.as_str(), mistake.what()),
+            None => {
+                println!("| {} | {} | {seen} | none of {most} | {seconds:.0} | |", mistake.as_str(), mistake.what())
+            }
         }
     }
     make(None);

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use krate_model::Digest;
 
 use super::checks::check;
 use super::fault::Fault;
@@ -20,8 +19,8 @@ pub struct Played {
     pub wrong: Vec<String>,
     /// How often each fault struck.
     pub struck: BTreeMap<Fault, u64>,
-    /// A digest of every commit and every write, in order.
-    pub trace: Digest,
+    /// A hash of every commit and every write, in order: the same for the same history in one build.
+    pub trace: u64,
     /// Commits of its store.
     pub commits: u64,
     /// What happened, where it was to be told.
@@ -38,10 +37,14 @@ pub fn play_and_check(seed: u64, steps: &[Step], told: bool, crash: Option<Crash
         Ok(()) => wrong.extend(check(&history)),
         Err(error) => wrong.push(error),
     }
-    let trace = Digest::of(format!("{} {:?}", history.world.store.trace(), history.world.written()).as_bytes());
+    let mut trace = DefaultHasher::new();
+    history.world.store.trace().hash(&mut trace);
+    for written in history.world.written() {
+        (written.line, written.body.to_string()).hash(&mut trace);
+    }
     let struck = lock(&history.strikes).struck().clone();
     let timeline = lock(&history.journal).timeline().to_vec();
-    Played { wrong, struck, trace, commits, timeline }
+    Played { wrong, struck, trace: trace.finish(), commits, timeline }
 }
 
 /// A history that fails, as short as it can be.

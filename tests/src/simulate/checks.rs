@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use krate_model::Resource;
 use krate_model::kinds::external::{
-    BackfillMode, ExternalObjectLink, ExternalSyncConflict, ExternalSyncState, ExternalWebhookDelivery,
-    ExternalWriteIntent,
+    BackfillMode, ExternalObjectLink, ExternalSyncConflict, ExternalSyncEvent, ExternalSyncState,
+    ExternalWebhookDelivery, ExternalWriteIntent,
 };
 use krate_model::kinds::sets::Operation;
 use krate_model::kinds::work::{Comment, Issue};
@@ -31,6 +31,9 @@ pub fn check(history: &History) -> Vec<String> {
     proven(world, &mut wrong);
     decided(world, &journal, &told, &mut wrong);
     taken_back(world, &journal, &told, &mut wrong);
+    if !struck(history, &[Fault::ClockBack, Fault::ClockForward]) {
+        shown_is_done(world, &told, &mut wrong);
+    }
     in_order(world, &journal, &told, &mut wrong);
     labelled_once(world, &told, &mut wrong);
     if journal.most_refused > MOST_REFUSED {
@@ -430,6 +433,32 @@ fn decided(world: &World, journal: &Journal, told: &Told, wrong: &mut Vec<String
                 conflict.name(),
                 issue.spec.title
             ));
+        }
+    }
+}
+
+/// S34: a write whose effect a webhook showed before anybody knew its outcome was carried out, whatever became of the object since.
+fn shown_is_done(world: &World, told: &Told, wrong: &mut Vec<String>) {
+    let events = world.all::<ExternalSyncEvent>();
+    for intent in &told.failed {
+        let Some(status) = &intent.status else { continue };
+        let (Some(sent), Some(failed)) = (status.sent_at, status.error.as_ref().map(|error| error.at)) else {
+            continue;
+        };
+        let payload = serde_json::to_value(&intent.spec.payload).unwrap_or_default();
+        // A write of several fields may have been carried out in part.
+        let Some(title) = payload.get("title").filter(|_| payload.as_object().is_some_and(|it| it.len() == 1)) else {
+            continue;
+        };
+        let showed = |event: &&ExternalSyncEvent| {
+            let applied = event.status.as_ref().and_then(|status| status.applied_at);
+            let normalized = serde_json::to_value(&event.spec.normalized).unwrap_or_default();
+            event.spec.source_delivery.is_some()
+                && applied.is_some_and(|at| at > sent && at < failed)
+                && normalized.get("title") == Some(title)
+        };
+        if let Some(event) = events.iter().find(showed) {
+            wrong.push(format!("S34: {} showed {title}, and {} counts as failed", event.name(), intent.name()));
         }
     }
 }

@@ -9,11 +9,14 @@ use chrono::TimeDelta;
 use futures::FutureExt as _;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use krate_model::kinds::external::ExternalObjectLink;
+use krate_model::kinds::shared::ObjectRef;
+use krate_model::kinds::work::Issue;
 use krate_model::store::Query;
-use krate_model::{Digest, Kind};
+use krate_model::{Digest, Kind, Resource as _};
 use krate_providers::contract::SendOutcome;
 use krate_providers::simulator::{Network, Reply, Rng};
 use krate_sync::driver::{Driver, Http, SendError};
+use krate_sync::local::Local;
 use krate_sync::records::list;
 use serde_json::Value;
 
@@ -22,7 +25,7 @@ use super::journal::Journal;
 use super::people;
 use super::strikes::Strikes;
 use crate::mortal::MortalStore;
-use crate::world::{ManualClock, Wire, bound_repository, lock};
+use crate::world::{ManualClock, NAMESPACE, Wire, bound_repository, lock};
 
 /// How long a slow answer takes, and how long one that is waited for in vain.
 const SLOW: TimeDelta = TimeDelta::minutes(3);
@@ -287,6 +290,37 @@ impl Way {
         rows.iter().enumerate().filter(|(_, row)| is_known(row)).map(|(at, _)| at).collect()
     }
 
+    /// Somebody here gives the issue another title whose title a request is about to write. Whether they did.
+    async fn edited_meanwhile(&self, request: &Request<Bytes>) -> bool {
+        let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        let Some(number) = issue_of(request).filter(|_| is_edit(request) && body.get("title").is_some()) else {
+            return false;
+        };
+        if !self.is_armed(Fault::EditWhileSending) {
+            return false;
+        }
+        let found = list::<Issue>(&self.store.inner, Query::new(Kind::Issue)).await.unwrap_or_default();
+        let number_of = |issue: &Issue| issue.status.as_ref()?.external.as_ref()?.native_number;
+        let of_number = |issue: &Issue| number_of(issue).and_then(|number| u64::try_from(number).ok()) == Some(number);
+        let issue = found.into_iter().map(|loaded| loaded.object).find(of_number);
+        let (Some(peer), Some(issue)) = (self.peer.get(), issue) else { return false };
+        self.take(Fault::EditWhileSending);
+        let text = format!("here {}", lock(&self.journal).fresh());
+        let about = ObjectRef::new(Kind::Issue.as_str(), issue.name());
+        let change = |local: &mut Local| {
+            if let Local::Issue(issue) = local {
+                issue.spec.title.clone_from(&text);
+            }
+        };
+        if peer.edit(NAMESPACE, &about, &people::alice(), &change).await.is_ok() {
+            let mut journal = lock(&self.journal);
+            let told = format!("alice edits issue/{number} title here: {text:?}");
+            journal.tell(self.clock().truth(), || told);
+            journal.wrote(true, format!("issue/{number} title"), text);
+        }
+        true
+    }
+
     /// Somebody edits the issue that a request is about to change.
     fn edited_by_somebody(&self, request: &Request<Bytes>) {
         let Some(number) = issue_of(request) else { return };
@@ -312,8 +346,8 @@ impl Http for Way {
         if is_write && self.take(Fault::StalledBeforeSend) {
             self.peer_works_in_parts((1, STALL)).await;
         }
-        if !is_write && self.take(Fault::StalledInRead) {
-            self.peer_works_in_parts(STALL_PARTS).await;
+        if self.edited_meanwhile(&request).await {
+            self.peer_works_in_parts((1, SLOW_PARTS.1)).await;
         }
         let answer = match self.before(&request) {
             Some(answer) => answer,
@@ -326,6 +360,9 @@ impl Http for Way {
             if answer.as_ref().is_ok_and(is_limit) {
                 journal.limited(now);
             }
+        }
+        if !is_write && self.take(Fault::StalledInRead) {
+            self.peer_works_in_parts(STALL_PARTS).await;
         }
         if is_write {
             if self.take(Fault::EchoBeforeAnswer) {
