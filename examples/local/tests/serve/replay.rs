@@ -108,6 +108,7 @@ async fn state(server: &Server) -> Vec<Value> {
     let mut all = Vec::new();
     for kind in KINDS {
         let mut objects = server.list(kind).await;
+        objects.retain(|object| object["status"]["phase"] != "Deleted");
         objects.iter_mut().for_each(without_times);
         objects.iter_mut().for_each(without_last_words);
         all.append(&mut objects);
@@ -144,12 +145,12 @@ fn without_times(value: &mut Value) {
 }
 
 /// What was last seen of an object that is gone: deliveries that wait together at a start have no order, and those that come after the
-/// deletion change nothing (S18).
+/// deletion change nothing (S18). So there may be nothing here of what was made and deleted meanwhile but the tombstone.
 fn without_last_words(object: &mut Value) {
     if object["status"]["phase"] == "Tombstoned"
         && let Some(status) = object["status"].as_object_mut()
     {
-        status.retain(|name, _| name != "base" && name != "observedDigest");
+        status.retain(|name, _| !["base", "observedDigest", "external"].contains(&name.as_str()));
     }
 }
 
