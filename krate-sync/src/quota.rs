@@ -52,6 +52,15 @@ impl fmt::Display for Purpose {
     }
 }
 
+/// Whose call it is, and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller<'t> {
+    /// What for.
+    pub purpose: Purpose,
+    /// The namespace of the binding ([`Ledger::share_between`]).
+    pub tenant: &'t str,
+}
+
 /// How a budget is shared between the purposes (S43): `spec.rateLimit` of the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
@@ -240,7 +249,7 @@ impl Ledger {
         }
     }
 
-    /// Whether a call of `tenant` may be sent now.
+    /// Whether a call may be sent now.
     ///
     /// Where no answer has told of a budget yet, or its window is over, nothing is known that speaks against it.
     ///
@@ -250,7 +259,7 @@ impl Ledger {
         &self,
         operation: &Operation,
         cost: i64,
-        (purpose, tenant): (Purpose, &str),
+        caller: Caller<'_>,
         shares: &Shares,
         now: Time,
     ) -> Result<(), Denied> {
@@ -262,24 +271,24 @@ impl Ledger {
         for name in paid_from.into_iter().chain(own) {
             let Some(budget) = self.budgets.get(name).filter(|budget| !budget.is_over(now)) else { continue };
             let (left, limit) = (budget.left(), budget.limit);
-            let kept = shares.kept_from(purpose, limit);
+            let kept = shares.kept_from(caller.purpose, limit);
             if left.saturating_sub(cost) < kept {
-                let (budget, until) = (name.to_owned(), budget.reset_at);
+                let (budget, purpose, until) = (name.to_owned(), caller.purpose, budget.reset_at);
                 return Err(Denied::Kept { budget, left, limit, purpose, kept, until });
             }
-            if let Some((kept, until)) = budget.kept_for_others(tenant, cost, &self.tenants, now) {
+            if let Some((kept, until)) = budget.kept_for_others(caller.tenant, cost, &self.tenants, now) {
                 return Err(Denied::Shared { budget: name.to_owned(), left, limit, kept, until });
             }
         }
         Ok(())
     }
 
-    /// A call of `tenant` is on its way. Answers which budget it was promised from, for [`Ledger::settle`].
+    /// A call is on its way. Answers which budget it was promised from, for [`Ledger::settle`].
     pub fn promise(
         &mut self,
         operation: &Operation,
         cost: i64,
-        tenant: &str,
+        caller: Caller<'_>,
         shares: &Shares,
         now: Time,
     ) -> Option<String> {
@@ -292,12 +301,12 @@ impl Ledger {
             // Whoever changes the bound doesn't start over.
             own.remaining = own.remaining.saturating_add(max).saturating_sub(own.limit).saturating_sub(cost);
             own.limit = max;
-            own.spend(tenant, cost);
+            own.spend(caller.tenant, cost);
         }
         let name = self.paid_from.get(operation)?;
         let budget = self.budgets.get_mut(name)?;
         budget.promised = budget.promised.saturating_add(cost);
-        budget.spend(tenant, cost);
+        budget.spend(caller.tenant, cost);
         Some(name.clone())
     }
 
@@ -429,6 +438,10 @@ mod tests {
     const ACME: &str = "krate-org-acme";
     const ALL: [Purpose; 4] = [Purpose::Write, Purpose::Hydration, Purpose::Repair, Purpose::Backfill];
 
+    fn call(purpose: Purpose, tenant: &str) -> Caller<'_> {
+        Caller { purpose, tenant }
+    }
+
     fn at(seconds: i64) -> Time {
         Time::UNIX_EPOCH + TimeDelta::seconds(seconds)
     }
@@ -445,7 +458,7 @@ mod tests {
     }
 
     fn allowed(ledger: &Ledger, purpose: Purpose, now: i64) -> bool {
-        ledger.allow(&Operation::ListIssues, 1, (purpose, ACME), &SHARES, at(now)).is_ok()
+        ledger.allow(&Operation::ListIssues, 1, call(purpose, ACME), &SHARES, at(now)).is_ok()
     }
 
     #[test]
@@ -470,7 +483,8 @@ mod tests {
 
     #[test]
     fn s43_a_refusal_says_what_is_left_and_until_when() {
-        let denied = with(100).allow(&Operation::ListIssues, 1, (Purpose::Backfill, ACME), &SHARES, at(0)).unwrap_err();
+        let denied =
+            with(100).allow(&Operation::ListIssues, 1, call(Purpose::Backfill, ACME), &SHARES, at(0)).unwrap_err();
         assert_eq!(denied.until(), at(3600));
         let text = denied.to_string();
         assert_eq!(text, "100 of 1000 are left of the budget core, and 100 of it are kept from backfill");
@@ -479,9 +493,9 @@ mod tests {
     #[test]
     fn s43_calls_on_their_way_count_until_their_answer_was_read() {
         let mut ledger = with(102);
-        let promised = ledger.promise(&Operation::ListIssues, 1, ACME, &SHARES, at(0)).unwrap();
+        let promised = ledger.promise(&Operation::ListIssues, 1, call(Purpose::Write, ACME), &SHARES, at(0)).unwrap();
         assert!(allowed(&ledger, Purpose::Backfill, 0));
-        ledger.promise(&Operation::ListIssues, 1, ACME, &SHARES, at(0)).unwrap();
+        ledger.promise(&Operation::ListIssues, 1, call(Purpose::Write, ACME), &SHARES, at(0)).unwrap();
         assert!(
             !allowed(&ledger, Purpose::Backfill, 0),
             "two are on their way, and the third would go into the reserve"
@@ -507,7 +521,7 @@ mod tests {
     #[test]
     fn s43_an_operation_is_paid_from_the_budget_that_its_own_answer_named() {
         let mut ledger = with(0);
-        let other = |ledger: &Ledger| ledger.allow(&Operation::GetIssue, 1, (Purpose::Write, ACME), &SHARES, at(0));
+        let other = |ledger: &Ledger| ledger.allow(&Operation::GetIssue, 1, call(Purpose::Write, ACME), &SHARES, at(0));
         assert_eq!(other(&ledger), Ok(()), "nobody knows what it is paid from");
         ledger.read(&Operation::GetIssue, &QuotaReading::new("search", 30, 30, at(60)));
         assert_eq!(other(&ledger), Ok(()));
@@ -519,19 +533,20 @@ mod tests {
     fn s43_the_own_bound_is_a_budget_too() {
         let shares = Shares { max_per_hour: Some(100), ..SHARES };
         let mut ledger = Ledger::default();
-        let ask =
-            |ledger: &Ledger, purpose, now| ledger.allow(&Operation::ListIssues, 1, (purpose, ACME), &shares, at(now));
+        let ask = |ledger: &Ledger, purpose, now| {
+            ledger.allow(&Operation::ListIssues, 1, call(purpose, ACME), &shares, at(now))
+        };
         for _ in 0..90 {
             ask(&ledger, Purpose::Backfill, 0).unwrap();
-            ledger.promise(&Operation::ListIssues, 1, ACME, &shares, at(0));
+            ledger.promise(&Operation::ListIssues, 1, call(Purpose::Write, ACME), &shares, at(0));
         }
         assert!(ask(&ledger, Purpose::Backfill, 0).unwrap_err().to_string().contains("10 of 100 are left"));
         assert_eq!(ask(&ledger, Purpose::Write, 0), Ok(()));
         assert_eq!(ask(&ledger, Purpose::Backfill, 3600), Ok(()));
         // Whoever lowers it doesn't start over.
         let lower = Shares { max_per_hour: Some(91), ..shares };
-        ledger.promise(&Operation::ListIssues, 1, ACME, &lower, at(1));
-        assert!(ledger.allow(&Operation::ListIssues, 1, (Purpose::Write, ACME), &lower, at(1)).is_err());
+        ledger.promise(&Operation::ListIssues, 1, call(Purpose::Write, ACME), &lower, at(1));
+        assert!(ledger.allow(&Operation::ListIssues, 1, call(Purpose::Write, ACME), &lower, at(1)).is_err());
     }
 
     #[test]
@@ -586,9 +601,9 @@ mod tests {
     /// Whether a write of `tenant` may go; where it may, it does.
     fn spends(ledger: &mut Ledger, tenant: &str, now: i64) -> bool {
         let list = Operation::ListIssues;
-        let may = ledger.allow(&list, 1, (Purpose::Write, tenant), &SHARES, at(now)).is_ok();
+        let may = ledger.allow(&list, 1, call(Purpose::Write, tenant), &SHARES, at(now)).is_ok();
         if may {
-            ledger.promise(&list, 1, tenant, &SHARES, at(now));
+            ledger.promise(&list, 1, call(Purpose::Write, tenant), &SHARES, at(now));
         }
         may
     }
@@ -598,7 +613,7 @@ mod tests {
         let mut ledger = between(1000, &["a", "b", "c", "d"]);
         let spent = |ledger: &mut Ledger, now| (0..2000).take_while(|_| spends(ledger, "a", now)).count();
         assert_eq!(spent(&mut ledger, 0), 250);
-        let denied = ledger.allow(&Operation::ListIssues, 1, (Purpose::Write, "a"), &SHARES, at(0)).unwrap_err();
+        let denied = ledger.allow(&Operation::ListIssues, 1, call(Purpose::Write, "a"), &SHARES, at(0)).unwrap_err();
         assert_eq!(denied.until(), at(4), "three others leave 750 an hour");
         let told =
             "750 of 1000 are left of the budget core, and 750 of it are kept for the organizations that share it";
@@ -682,9 +697,9 @@ mod tests {
                 ledger.read(&Operation::ListIssues, &reading(limit, remaining.min(limit), 3600));
                 let mut spent = 0i64;
                 for _ in 0..calls {
-                    if ledger.allow(&Operation::ListIssues, cost, (purpose, ACME), &shares, at(0)).is_ok() {
-                        prop_assert!(ledger.allow(&Operation::ListIssues, cost, (Purpose::Write, ACME), &shares, at(0)).is_ok());
-                        ledger.promise(&Operation::ListIssues, cost, ACME, &shares, at(0));
+                    if ledger.allow(&Operation::ListIssues, cost, call(purpose, ACME), &shares, at(0)).is_ok() {
+                        prop_assert!(ledger.allow(&Operation::ListIssues, cost, call(Purpose::Write, ACME), &shares, at(0)).is_ok());
+                        ledger.promise(&Operation::ListIssues, cost, call(Purpose::Write, ACME), &shares, at(0));
                         spent += cost;
                     }
                 }

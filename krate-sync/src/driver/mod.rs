@@ -48,6 +48,7 @@ pub use verify::{Because, Difference, Verification, What};
 pub use why::Why;
 
 use crate::ingest::{AcceptError, Accepted, accept};
+use crate::machines::later;
 use crate::observe::ObserveError;
 use crate::plan::PlanError;
 use crate::quota::Purpose;
@@ -265,7 +266,7 @@ impl Driver {
     /// One pass. With `patience`, what is slow stays in `running` when that is over.
     async fn pass(&self, running: &mut Running, patience: Option<TimeDelta>) -> Result<Pass, DriverError> {
         let now = self.clock.now();
-        let patience = patience.map(|patience| now + patience);
+        let patience = patience.map(|patience| later(now, patience));
         let mut config = Arc::new(self.config().await?);
         Box::pin(self.tell_refusals(&config, now)).await?;
         for (provider, tenants) in config.tenants() {

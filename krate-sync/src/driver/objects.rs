@@ -17,7 +17,7 @@ use crate::observe::{Applied, Observation, Shows, observe};
 use crate::observed::actor_of;
 use crate::order::Origin;
 use crate::plan::{Wish, plan};
-use crate::quota::{Denied, Shares};
+use crate::quota::{Caller, Denied, Shares};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -58,10 +58,11 @@ impl Driver {
         let (provider, now) = (&scope.backend.object, self.clock.now());
         let shares = Shares::of(provider.spec.rate_limit.as_ref());
         let cost = scope.cost(operation);
+        let caller = Caller { purpose: self.purpose, tenant: scope.namespace() };
         let paid = self.with_ledger(provider.name(), |ledger| {
             ledger.recall(provider.status.as_ref().map_or(&[], |status| &status.rate_limits));
-            ledger.allow(operation, cost, (self.purpose, scope.namespace()), &shares, now)?;
-            Ok(ledger.promise(operation, cost, scope.namespace(), &shares, now))
+            ledger.allow(operation, cost, caller, &shares, now)?;
+            Ok(ledger.promise(operation, cost, caller, &shares, now))
         });
         let budget = paid.map_err(|denied: Denied| {
             ProviderError::new(ErrorClass::RateLimited, denied.to_string()).until(Some(denied.until()))

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{Config, Driver, DriverError};
 use crate::local::local_kind;
 use crate::machines::{Due, Policy, backfill, conflict, delivery, intent};
-use crate::quota::{Purpose, Shares};
+use crate::quota::{Caller, Purpose, Shares};
 use crate::records::{self, Loaded};
 use crate::scope::Scope;
 
@@ -366,8 +366,8 @@ impl Driver {
         let shares = Shares::of(scope.backend.object.spec.rate_limit.as_ref());
         let cost = scope.cost(operation);
         let provider = scope.backend.object.name();
-        let asker = (purpose, scope.namespace());
-        let denied = self.with_ledger(provider, |ledger| ledger.allow(operation, cost, asker, &shares, now)).err()?;
+        let caller = Caller { purpose, tenant: scope.namespace() };
+        let denied = self.with_ledger(provider, |ledger| ledger.allow(operation, cost, caller, &shares, now)).err()?;
         Some(format!("{denied}; until {}", denied.until().to_rfc3339()))
     }
 

@@ -292,13 +292,11 @@ impl Way {
 
     /// Somebody here gives the issue another title whose title a request is about to write. Whether they did.
     async fn edited_meanwhile(&self, request: &Request<Bytes>) -> bool {
-        let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
-        let Some(number) = issue_of(request).filter(|_| is_edit(request) && body.get("title").is_some()) else {
-            return false;
-        };
-        if !self.is_armed(Fault::EditWhileSending) {
+        if !self.is_armed(Fault::EditWhileSending) || !is_edit(request) {
             return false;
         }
+        let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        let Some(number) = issue_of(request).filter(|_| body.get("title").is_some()) else { return false };
         let found = list::<Issue>(&self.store.inner, Query::new(Kind::Issue)).await.unwrap_or_default();
         let number_of = |issue: &Issue| issue.status.as_ref()?.external.as_ref()?.native_number;
         let of_number = |issue: &Issue| number_of(issue).and_then(|number| u64::try_from(number).ok()) == Some(number);
