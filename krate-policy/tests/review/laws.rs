@@ -1,6 +1,7 @@
 //! Laws over many requests and snapshots.
 
 use krate_policy::decision::Outcome;
+use krate_policy::reason::Severity;
 use krate_policy::request::Request;
 use krate_policy::review::{read, review};
 use krate_policy::snapshot::{Item, Key};
@@ -78,6 +79,20 @@ proptest! {
             prop_assert_eq!(serde_json::to_string(&first).unwrap(), serde_json::to_string(&review(&request, &snapshot)).unwrap());
             prop_assert!(first.outcome != Outcome::Allowed || first.by.is_some());
             prop_assert!(first.outcome != Outcome::Denied || !first.reasons.is_empty());
+        }
+    }
+
+    #[test]
+    fn p3_the_outcome_is_the_worst_of_needs_and_reasons(grants in grants(), request in requests()) {
+        if let Some(request) = request {
+            let decision = review(&request, &snapshot().with(8, grants));
+            let reasons = decision.reasons.iter().map(|reason| match reason.severity {
+                Severity::Hard => Outcome::Denied,
+                Severity::Approval => Outcome::RequiresApproval,
+                Severity::Warning => Outcome::Allowed,
+            });
+            let worst = reasons.chain(decision.per_need.iter().map(|need| need.outcome)).max();
+            prop_assert_eq!(decision.outcome, worst.unwrap_or(Outcome::Allowed));
         }
     }
 

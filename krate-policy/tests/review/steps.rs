@@ -158,6 +158,28 @@ fn p38_a_cause_that_meets_itself_is_a_loop() {
 }
 
 #[test]
+fn p57_a_cause_holds_for_the_head_that_it_saw_and_while_it_is_there() {
+    let (seen, moved) = ("a".repeat(40), "b".repeat(40));
+    for (head, present, expected) in [
+        (&seen, None, &[][..]),
+        (&seen, Some(true), &[]),
+        (&moved, None, &["CauseGone"]),
+        (&seen, Some(false), &["CauseGone"]),
+        (&moved, Some(false), &["CauseGone", "CauseGone"]),
+    ] {
+        let decision = asked(&snapshot(), |document| {
+            document["causeChain"][0]["head"] = json!({"repositoryId": "1", "sha": seen});
+            document["causeChain"][0]["base"] = json!({"repositoryId": "1"});
+            document["preconditions"] = json!({"headSha": head});
+            if let Some(present) = present {
+                document["preconditions"]["causePresent"] = json!(present);
+            }
+        });
+        assert_eq!(codes(&decision), expected, "{head} {present:?}");
+    }
+}
+
+#[test]
 fn case_52_a_contributor_may_not_dispatch() {
     let decision = asked(&snapshot().with(8, [permission("ada", "write")]), |_| ());
     assert_eq!(codes(&decision), ["MissingRole"]);
