@@ -252,10 +252,9 @@ fn diverged<'f>(
         return if desired_ahead { FieldOutcome::Stale } else { FieldOutcome::TakeObserved };
     }
     let unknown = matches!(base, Base::Unknown);
-    let observed_changed = || !base.is(rule, observed);
     if rule.mode == Mode::KrateOwned {
         let nothing_there = unknown && matches!(observed, FieldValue::Absent);
-        return if nothing_there || (!unknown && !observed_changed()) {
+        return if nothing_there || (!unknown && base.is(rule, observed)) {
             FieldOutcome::WriteDesired
         } else {
             FieldOutcome::Drift
@@ -276,16 +275,35 @@ fn diverged<'f>(
         };
     }
     // Comparing with the base is most of the cost, so it is asked only where it decides.
-    match base.is(rule, desired) {
-        true if !desired_ahead || !observed_changed() => FieldOutcome::TakeObserved,
+    let found = texts_in_base(rule, base, desired, observed);
+    let is_desired = found.map_or_else(|| base.is(rule, desired), |(is_desired, _)| is_desired);
+    let is_observed = || found.map_or_else(|| base.is(rule, observed), |(_, is_observed)| is_observed);
+    match is_desired {
+        true if !desired_ahead || is_observed() => FieldOutcome::TakeObserved,
         // The local value moved on and the provider's moved back: what the provider says is behind.
         true if external => FieldOutcome::Stale,
-        false if !observed_changed() => FieldOutcome::WriteDesired,
+        false if is_observed() => FieldOutcome::WriteDesired,
         false if external => FieldOutcome::Conflict(ConflictReason::OwnershipViolation),
         _ if desired_ahead => FieldOutcome::WriteDesired,
         _ => {
             by_strategy(rule, base, desired, observed).unwrap_or(FieldOutcome::Conflict(ConflictReason::ConcurrentEdit))
         }
+    }
+}
+
+/// Which of two texts that differ the base is, where that is found out in one go.
+#[inline]
+fn texts_in_base(
+    rule: &FieldRule<'_>,
+    base: &Base<'_>,
+    desired: &FieldValue<'_>,
+    observed: &FieldValue<'_>,
+) -> Option<(bool, bool)> {
+    match (base, desired, observed) {
+        (Base::Canonical(text), FieldValue::Text(desired), FieldValue::Text(observed)) => {
+            kept::says_which(rule.equality, text, desired, observed)
+        }
+        _ => None,
     }
 }
 

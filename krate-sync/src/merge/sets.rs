@@ -10,7 +10,7 @@ use krate_model::canonical_json;
 use serde_json::{Map, Value as Json};
 
 use super::value::SHORT;
-use super::{Equality, FieldValue};
+use super::{Equality, FieldValue, words};
 
 /// What became of a map: each key on its own.
 pub(super) struct MergedMap {
@@ -82,11 +82,12 @@ pub(super) fn settle<'f>(
     if base.len().max(desired.len()).max(observed.len()) > SHORT {
         return None;
     }
-    let (desired_in_base, base_in_desired) = matched(equality, desired, base);
-    let (observed_in_base, base_in_observed) = matched(equality, observed, base);
+    let (base, ours, theirs) = (Keyed::of(base), Keyed::of(desired), Keyed::of(observed));
+    let (desired_in_base, base_in_desired) = ours.matched(equality, &base);
+    let (observed_in_base, base_in_observed) = theirs.matched(equality, &base);
     let mut settled = Settled {
-        desired_changed: !(desired_in_base.all(desired.len()) && base_in_desired.all(base.len())),
-        observed_changed: !(observed_in_base.all(observed.len()) && base_in_observed.all(base.len())),
+        desired_changed: !(desired_in_base.all(ours.list) && base_in_desired.all(base.list)),
+        observed_changed: !(observed_in_base.all(theirs.list) && base_in_observed.all(base.list)),
         merged: Vec::new(),
         take: false,
         write: false,
@@ -94,24 +95,24 @@ pub(super) fn settle<'f>(
     if !settled.desired_changed || !settled.observed_changed {
         return Some(settled);
     }
-    let (desired_in_observed, observed_in_desired) = matched(equality, desired, observed);
+    let (desired_in_observed, observed_in_desired) = ours.matched(equality, &theirs);
     settled.merged.reserve_exact(desired.len().saturating_add(observed.len()));
-    let mut side = |list: &'f [Cow<'_, str>], in_base: Found, in_other: Found, others: bool| {
+    let mut side = |side: &Keyed<'f, Cow<'_, str>>, in_base: Found, in_other: Found, others: bool| {
         let (mut added, mut removed) = (false, false);
-        for (at, element) in list.iter().enumerate() {
+        for (at, element) in side.list.iter().enumerate() {
             let (in_base, in_other) = (in_base.has(at), in_other.has(at));
             added |= !in_base && !in_other;
             removed |= in_base && !in_other;
             let wanted = !in_base && !in_other || in_other && others;
             // An element said twice is there once.
-            if wanted && !settled.merged.iter().any(|held| equality.same(held, element)) {
+            if wanted && !side.is_repeated(equality, at) {
                 settled.merged.push(Cow::Borrowed(element.as_ref()));
             }
         }
         (added, removed)
     };
-    let (added_there, removed_here) = side(observed, observed_in_base, observed_in_desired, true);
-    let (added_here, removed_there) = side(desired, desired_in_base, desired_in_observed, false);
+    let (added_there, removed_here) = side(&theirs, observed_in_base, observed_in_desired, true);
+    let (added_here, removed_there) = side(&ours, desired_in_base, desired_in_observed, false);
     settled.take = added_there || removed_there;
     settled.write = added_here || removed_here;
     Some(settled)
@@ -130,24 +131,52 @@ impl Found {
         self.0 & Self::bit(at) != 0
     }
 
-    fn all(self, count: usize) -> bool {
-        self.0 == Self::bit(count).wrapping_sub(1)
+    fn all<T>(self, list: &[T]) -> bool {
+        self.0 == Self::bit(list.len()).wrapping_sub(1)
     }
 }
 
-/// Which elements of `ones` are in `others`, and which of `others` in `ones`.
-#[inline]
-fn matched<O: AsRef<str>>(equality: Equality, ones: &[Cow<'_, str>], others: &[O]) -> (Found, Found) {
-    let (mut in_others, mut in_ones) = (Found::default(), Found::default());
-    for (one_at, one) in ones.iter().enumerate() {
-        for (other_at, other) in others.iter().enumerate() {
-            if equality.same(one, other.as_ref()) {
-                in_others.0 |= Found::bit(one_at);
-                in_ones.0 |= Found::bit(other_at);
+/// A short list, each element with a key that tells nearly all others apart from it.
+struct Keyed<'l, T> {
+    list: &'l [T],
+    keys: [u64; SHORT],
+}
+
+impl<'l, T: AsRef<str>> Keyed<'l, T> {
+    #[inline]
+    fn of(list: &'l [T]) -> Self {
+        let mut keys = [0; SHORT];
+        keys.iter_mut().zip(list).for_each(|(key, element)| *key = words::key(element.as_ref()));
+        Self { list, keys }
+    }
+
+    fn elements(&self) -> impl Iterator<Item = (&u64, &'l T)> {
+        self.keys.iter().zip(self.list)
+    }
+
+    /// Which elements are in `others`, and which of `others` in these.
+    #[inline]
+    fn matched<O: AsRef<str>>(&self, equality: Equality, others: &Keyed<'_, O>) -> (Found, Found) {
+        let (mut in_others, mut in_ones) = (Found::default(), Found::default());
+        for (one_at, (key, one)) in self.elements().enumerate() {
+            for (other_at, (other_key, other)) in others.elements().enumerate() {
+                if key == other_key && equality.same(one.as_ref(), other.as_ref()) {
+                    in_others.0 |= Found::bit(one_at);
+                    in_ones.0 |= Found::bit(other_at);
+                }
             }
         }
+        (in_others, in_ones)
     }
-    (in_others, in_ones)
+
+    /// Whether an element was there already.
+    fn is_repeated(&self, equality: Equality, at: usize) -> bool {
+        let mut before = self.elements().take(at);
+        let (key, element) = (self.keys.get(at), self.list.get(at));
+        before.any(|(earlier_key, earlier)| {
+            key == Some(earlier_key) && element.is_some_and(|it| equality.same(it.as_ref(), earlier.as_ref()))
+        })
+    }
 }
 
 /// An element is there when both sides have it, or one side has added it.

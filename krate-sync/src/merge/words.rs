@@ -54,32 +54,51 @@ fn marks(inner: &[u8; 16], one: &[u8; 16], other: &[u8; 16]) -> [u8; 16] {
     marks
 }
 
-/// How many bytes at the beginning of both texts are the same and nothing special, eight by eight.
+/// How many bytes at the beginning of both texts are the same and nothing special.
 #[inline]
 pub(super) fn plain_in_common(one: &[u8], other: &[u8]) -> usize {
-    let words = one.as_chunks().0.iter().zip(other.as_chunks().0);
-    let plain = |(one, other): &(&[u8; 8], &[u8; 8])| one == other && special(u64::from_le_bytes(**one)) == 0;
-    words.take_while(plain).count().saturating_mul(8)
+    let mut common = 0_usize;
+    for (one, other) in one.as_chunks().0.iter().zip(other.as_chunks().0) {
+        let found = (u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other)) | special(u64::from_le_bytes(*one));
+        if found != 0 {
+            // The lowest byte in which anything is set comes first in the text.
+            return common.saturating_add(usize::try_from(found.trailing_zeros() / 8).unwrap_or(0));
+        }
+        common = common.saturating_add(8);
+    }
+    let last = one.iter().skip(common).zip(other.iter().skip(common));
+    let plain = |(one, other): &(&u8, &u8)| one == other && special(padded(&[**one])) == 0;
+    common.saturating_add(last.take_while(plain).count())
+}
+
+/// Equal for texts that are the same in either case of ASCII's letters; hardly ever for others.
+#[inline]
+pub(super) fn key(text: &str) -> u64 {
+    const LOWER: u64 = u64::MAX / 255 * 0x20;
+    let bytes = text.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) else { return padded(bytes) | LOWER };
+    let (first, last) = (u64::from_le_bytes(*first) | LOWER, u64::from_le_bytes(*last) | LOWER);
+    first ^ last.rotate_left(11)
 }
 
 /// Not 0 where two texts of one length differ, or `of` finds something in the first. The last eight bytes are taken whole, whatever came before.
 #[inline]
 fn fold(one: &[u8], other: &[u8], of: impl Fn(u64) -> u64) -> u64 {
-    let word = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
-    let found = |one: [u8; 8], other: [u8; 8]| (word(one) ^ word(other)) | of(word(one));
+    let found = |one: u64, other: u64| (one ^ other) | of(one);
     let (Some(last), Some(other_last)) = (one.last_chunk(), other.last_chunk()) else {
         return found(padded(one), padded(other));
     };
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
     let pairs = one.as_chunks().0.iter().zip(other.as_chunks().0);
-    pairs.fold(found(*last, *other_last), |all, (one, other)| all | found(*one, *other))
+    pairs.fold(found(word(last), word(other_last)), |all, (one, other)| all | found(word(one), word(other)))
 }
 
 /// Fewer than eight bytes, and blanks, which are nothing special.
 #[inline]
-fn padded(bytes: &[u8]) -> [u8; 8] {
+fn padded(bytes: &[u8]) -> u64 {
     let mut whole = [b' '; 8];
     whole.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
-    whole
+    u64::from_le_bytes(whole)
 }
 
 /// Not 0 where one of eight bytes is a backslash, a quote or a control character: a subtraction borrows into the top bit of the lowest such byte.
@@ -119,8 +138,10 @@ mod tests {
                 let common = plain_in_common(one.as_bytes(), against.as_bytes());
                 let shared = one.bytes().zip(against.bytes()).take_while(|(one, other)| one == other);
                 let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-                prop_assert_eq!(common, shared.take_while(|(byte, _)| is_plain(*byte)).count() / 8 * 8);
+                prop_assert_eq!(common, shared.take_while(|(byte, _)| is_plain(*byte)).count());
+                prop_assert!(!one.eq_ignore_ascii_case(against) || key(&one) == key(against));
             }
+            prop_assert_eq!(key(&one), key(&one.to_ascii_uppercase()));
         }
     }
 
