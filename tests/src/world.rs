@@ -228,11 +228,15 @@ impl World {
         let world = world.configured("bidirectional", Some(PAGE_SIZE));
         // In one history of four the log of deliveries is watched; in the others what is lost stays lost until a list shows it.
         if seed % 4 == 3 {
-            world.change_provider(|provider| {
+            world.change(|provider: &mut ExternalBackendProvider| {
                 if let Some(webhook) = &mut provider.spec.webhook {
                     webhook.delivery_log = true;
                 }
             });
+        }
+        // In another one of four bodies merge by lines.
+        if seed % 4 == 1 {
+            world.change(|policy: &mut ExternalBackendSyncPolicy| policy.spec.conflict_policy.text_merge = true);
         }
         let peer = world.other_driver(Arc::new(world.wire.clone()));
         // It is set once, here.
@@ -363,14 +367,13 @@ impl World {
         lock(&self.network)
     }
 
-    /// Changes the provider's object.
+    /// Changes the one object of a kind.
     ///
     /// # Panics
     /// When the store doesn't take it.
-    pub fn change_provider(&self, change: impl FnOnce(&mut ExternalBackendProvider)) {
+    pub fn change<T: Resource>(&self, change: impl FnOnce(&mut T)) {
         block_on(async {
-            let found =
-                list::<ExternalBackendProvider>(&self.store.inner, Query::new(ExternalBackendProvider::KIND)).await;
+            let found = list::<T>(&self.store.inner, Query::new(T::KIND)).await;
             let mut loaded = found.expect("the store can be read").pop().expect("there is one");
             change(loaded.change());
             let mut changes = Changes::at(self.clock.now());

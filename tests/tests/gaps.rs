@@ -18,7 +18,9 @@ const FOUND_WITHIN: i64 = 60;
 /// A repository with one issue, in sync, whose hook's log is watched.
 fn world() -> World {
     let world = World::new(3, Faults::none(), "bidirectional");
-    world.change_provider(|provider| provider.spec.webhook.as_mut().expect("it has one").delivery_log = true);
+    world.change(|provider: &mut ExternalBackendProvider| {
+        provider.spec.webhook.as_mut().expect("it has one").delivery_log = true;
+    });
     {
         let forge = &mut world.forge().forge;
         forge.set_limits(Limits { per_hour: AN_HOUR, creations_per_minute: usize::MAX, ..Limits::default() });
@@ -178,7 +180,9 @@ fn s9_what_failed_to_prove_itself_is_fetched_from_who_can() {
 fn s26_what_the_log_does_not_give_is_looked_for_in_the_lists() {
     let world = world();
     // Payloads are longer than this: none is taken in.
-    world.change_provider(|provider| provider.spec.webhook.as_mut().expect("it has one").max_body_bytes = 1024);
+    world.change(|provider: &mut ExternalBackendProvider| {
+        provider.spec.webhook.as_mut().expect("it has one").max_body_bytes = 1024;
+    });
     let lists = runs(&world);
     lose(&world, 1);
     wait(&world, FOUND_WITHIN, |world| title(world) == "Lost edit 1");
