@@ -51,7 +51,6 @@ mistakes! {
     TombstoneForgotten = "tombstone-forgotten": "a late observation revives what was deleted" as "couchbase/sync_gateway#426",
     DeletionIgnored = "deletion-ignored": "what a complete run doesn't meet stays" as "jabbermarky/icecream#21",
     BuryUnasked = "bury-unasked": "what no page showed is gone, without a question" as "the-djmaze/snappymail#2060",
-    BuryIncomplete = "bury-incomplete": "an incremental run buries what it didn't meet",
     MissingIsGone = "missing-is-gone": "a read that answers 404 buries the object" as "gitlabhq/terraform-provider-gitlab#130",
     FirstPageOnly = "first-page-only": "a list ends with its first page" as "crossminer/scava#314",
     LastRowDropped = "last-row-dropped": "the last row of each page is left out" as "constructorfabric/insight#3376",

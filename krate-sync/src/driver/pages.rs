@@ -210,7 +210,7 @@ impl Driver {
         if let Some(cursor) = next.filter(|_| !made(Mistake::FirstPageOnly)) {
             self.advance(scope, &mut state, Event::MorePages { cursor }, &mut changes)?;
         } else {
-            let complete = (complete || made(Mistake::BuryIncomplete)) && !made(Mistake::DeletionIgnored);
+            let complete = complete && !made(Mistake::DeletionIgnored);
             // The run isn't over while nobody can tell.
             let tombstones = if complete { self.bury_unmet(scope, &state.object, &progress).await? } else { 0 };
             let watermark = if made(Mistake::WatermarkAhead) { Some(self.clock.now()) } else { progress.newest() };

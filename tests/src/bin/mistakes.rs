@@ -31,15 +31,26 @@ fn main() -> std::process::ExitCode {
         });
         let Some(first) = asked.or(wanted.is_empty().then_some(0)) else { continue };
         all = all.saturating_add(1);
-        make(Some(*mistake));
         let seen = mistake.seen().map_or_else(String::new, |report| {
             let (repository, number) = report.split_once('#').unwrap_or((report, ""));
             format!("[{report}](https://github.com/{repository}/issues/{number})")
         });
         let begun = std::time::Instant::now();
-        let campaign = Campaign::run(&plan, first..most, threads, 1);
+        let mut from = first;
+        let finder = loop {
+            make(Some(*mistake));
+            let failed = Campaign::run(&plan, from..most, threads, 1).failed.into_iter().next();
+            make(None);
+            match failed {
+                // A history that doesn't hold without the mistake either has found nothing.
+                Some((seed, _)) if !Campaign::run(&plan, seed..seed.saturating_add(1), 1, 1).failed.is_empty() => {
+                    from = seed.saturating_add(1);
+                }
+                other => break other,
+            }
+        };
         let seconds = begun.elapsed().as_secs_f64();
-        match campaign.failed.first() {
+        match finder {
             Some((seed, wrong)) => {
                 found = found.saturating_add(1);
                 let wrong: String = wrong.lines().next().unwrap_or_default().chars().take(100).collect();
@@ -51,7 +62,6 @@ fn main() -> std::process::ExitCode {
             }
         }
     }
-    make(None);
     println!("\n{found} of {all} mistakes found, each within {most} histories of {} events.", plan.events);
     if found == all { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
 }
