@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use krate_model::Resource;
 use krate_model::kinds::external::{
     BackfillMode, ExternalObjectLink, ExternalSyncConflict, ExternalSyncEvent, ExternalSyncState,
@@ -82,10 +83,12 @@ const THIN: [Fault; 5] =
 /// Reads show what was there before, so that what was deleted meanwhile looks as if it were back until a complete run (docs/limits.md).
 const LAGGING: [Fault; 2] = [Fault::ReplicaBehind, Fault::WriteUnseen];
 
-/// S21 of what incremental lists have told: whatever got lost, all that is there is shown, unless a list told less than it seemed to. Deletions and what
-/// is late by the clock wait for a complete run.
+/// S21 of what incremental lists have told: whatever got lost, all that is there is shown, unless a list told less than it seemed to, or waits for its time
+/// still. Deletions and what is late by the clock wait for a complete run.
 pub(super) fn shown_by_lists(history: &History) -> Vec<String> {
-    if struck(history, &THIN) || is_waiting(&history.world) {
+    let is_due = |until: Option<DateTime<Utc>>| until.is_none_or(|until| until <= history.world.clock.now());
+    let waits = unfinished(&history.world).into_iter().any(|(_, until)| !is_due(until));
+    if struck(history, &THIN) || waits || is_waiting(&history.world) {
         return Vec::new();
     }
     let journal = lock(&history.journal).clone();
@@ -114,11 +117,20 @@ fn is_waiting(world: &World) -> bool {
 /// Lists whose time has come, and that nobody goes on with: only a run that somebody asks for would show what they miss.
 pub(super) fn stuck(world: &World) -> Vec<String> {
     let now = world.clock.now();
-    let states = world.all::<ExternalSyncState>().into_iter().filter(|state| {
-        let until = state.status.as_ref().and_then(|status| status.not_before);
-        !["Succeeded", "Failed", "Paused"].contains(&state.phase()) && until.is_none_or(|until| until <= now)
-    });
-    states.map(|state| format!("never done: {} is {}", state.name(), state.phase())).collect()
+    let due = unfinished(world).into_iter().filter(|(_, until)| until.is_none_or(|until| until <= now));
+    due.map(|(state, _)| format!("never done: {} is {}", state.name(), state.phase())).collect()
+}
+
+/// Lists in the middle of a run, and until when they wait.
+fn unfinished(world: &World) -> Vec<(ExternalSyncState, Option<DateTime<Utc>>)> {
+    let states = world.all::<ExternalSyncState>().into_iter();
+    let running = states.filter(|state| !["Succeeded", "Failed", "Paused"].contains(&state.phase()));
+    running
+        .map(|state| {
+            let until = state.status.as_ref().and_then(|status| status.not_before);
+            (state, until)
+        })
+        .collect()
 }
 
 /// Phases of a write that nobody goes on with by themselves.
