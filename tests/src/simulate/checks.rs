@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
 use krate_model::Resource;
 use krate_model::kinds::external::{
     BackfillMode, ExternalObjectLink, ExternalSyncConflict, ExternalSyncEvent, ExternalSyncState,
@@ -86,14 +85,17 @@ const LAGGING: [Fault; 2] = [Fault::ReplicaBehind, Fault::WriteUnseen];
 /// S21 of what incremental lists have told: whatever got lost, all that is there is shown, unless a list told less than it seemed to, or waits for its time
 /// still. Deletions and what is late by the clock wait for a complete run.
 pub(super) fn shown_by_lists(history: &History) -> Vec<String> {
-    let is_due = |until: Option<DateTime<Utc>>| until.is_none_or(|until| until <= history.world.clock.now());
-    let waits = unfinished(&history.world).into_iter().any(|(_, until)| !is_due(until));
-    if struck(history, &THIN) || waits || is_waiting(&history.world) {
+    if struck(history, &THIN) || is_waiting(&history.world) {
         return Vec::new();
     }
     let journal = lock(&history.journal).clone();
     let wrong = converged(&history.world, &journal, &Told::of(&history.world));
-    wrong.into_iter().filter(|wrong| !wrong.starts_with("S18") && !wrong.contains("labels")).collect()
+    // The list of comments waits for the first whole run of the other lists, which a limit may hold up.
+    let waiting = unfinished(&history.world).into_iter().filter(|(is_due, _)| !is_due);
+    let waiting: Vec<String> =
+        waiting.map(|(_, state)| state.spec.resource_kind.as_str().to_ascii_lowercase()).collect();
+    let waits = |wrong: &String| waiting.iter().any(|kind| wrong.contains(&format!(": {kind} ")));
+    wrong.into_iter().filter(|wrong| !wrong.starts_with("S18") && !wrong.contains("labels") && !waits(wrong)).collect()
 }
 
 fn struck(history: &History, faults: &[Fault]) -> bool {
@@ -116,21 +118,19 @@ fn is_waiting(world: &World) -> bool {
 
 /// Lists whose time has come, and that nobody goes on with: only a run that somebody asks for would show what they miss.
 pub(super) fn stuck(world: &World) -> Vec<String> {
-    let now = world.clock.now();
-    let due = unfinished(world).into_iter().filter(|(_, until)| until.is_none_or(|until| until <= now));
-    due.map(|(state, _)| format!("never done: {} is {}", state.name(), state.phase())).collect()
+    let due = unfinished(world).into_iter().filter(|(is_due, _)| *is_due);
+    due.map(|(_, state)| format!("never done: {} is {}", state.name(), state.phase())).collect()
 }
 
-/// Lists in the middle of a run, and until when they wait.
-fn unfinished(world: &World) -> Vec<(ExternalSyncState, Option<DateTime<Utc>>)> {
+/// Whether the time has come of each list that is in the middle of a run.
+fn unfinished(world: &World) -> Vec<(bool, ExternalSyncState)> {
+    let now = world.clock.now();
+    let is_due = |state: &ExternalSyncState| {
+        state.status.as_ref().and_then(|status| status.not_before).is_none_or(|until| until <= now)
+    };
     let states = world.all::<ExternalSyncState>().into_iter();
     let running = states.filter(|state| !["Succeeded", "Failed", "Paused"].contains(&state.phase()));
-    running
-        .map(|state| {
-            let until = state.status.as_ref().and_then(|status| status.not_before);
-            (state, until)
-        })
-        .collect()
+    running.map(|state| (is_due(&state), state)).collect()
 }
 
 /// Phases of a write that nobody goes on with by themselves.
