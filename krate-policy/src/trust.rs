@@ -228,6 +228,8 @@ pub struct Cause<'a> {
     pub head: Option<Head<'a>>,
     /// The level that an administrator declared for a webhook source; absent is `external`.
     pub declared: Option<Level>,
+    /// Whether a machine did what the event tells, such as the comment of a run or of krate's own account: no person acted then (P38).
+    pub by_machine: bool,
 }
 
 impl<'a> Cause<'a> {
@@ -243,12 +245,18 @@ impl<'a> Cause<'a> {
             object: None,
             head: None,
             declared: None,
+            by_machine: false,
         }
     }
 
     /// Whether a person acted here, so that what follows is no loop of machines (P38).
     const fn is_persons_act(&self) -> bool {
-        !matches!(self.source, Source::Automation | Source::Schedule | Source::Ci | Source::Webhook)
+        !self.by_machine && !matches!(self.source, Source::Automation | Source::Schedule | Source::Ci | Source::Webhook)
+    }
+
+    /// Whether somebody else's text steers here, whose author has to be named (P34): who reviews, reopens or labels it isn't who wrote it.
+    const fn is_about_a_text(&self) -> bool {
+        matches!(self.source, Source::Label | Source::Ci | Source::PullRequest)
     }
 }
 
@@ -331,7 +339,7 @@ pub fn assess(causes: &[Cause<'_>], standing: impl Fn(Account<'_>) -> Standing) 
         if !event.verified {
             found.push(Because::Unverified { cause });
         }
-        if matches!(event.source, Source::Label | Source::Ci) && event.steering.is_empty() {
+        if event.is_about_a_text() && event.steering.is_empty() {
             found.push(Because::MissingAuthor { cause });
         }
         // Whoever stands at the gate of automation is a machine: its own cause comes next.

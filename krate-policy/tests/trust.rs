@@ -78,8 +78,23 @@ fn p34_a_maintainers_label_gives_leave_and_no_trust() {
 
 #[test]
 fn p34_a_text_that_nobody_is_named_for_is_a_strangers() {
-    let trust = assess(&[cause(Source::Label, "maintainer", Association::Owner)], standing);
-    assert_eq!((trust.steering, trust.because), (Level::External, vec![Because::MissingAuthor { cause: 0 }]));
+    for source in [Source::Label, Source::Ci, Source::PullRequest] {
+        let trust = assess(&[cause(source, "maintainer", Association::Owner)], standing);
+        assert_eq!((trust.gate, trust.steering), (Level::Maintainer, Level::External), "{source:?}");
+        assert_eq!(trust.because, [Because::MissingAuthor { cause: 0 }], "{source:?}");
+    }
+}
+
+#[test]
+fn p38_what_a_machine_wrote_is_no_persons_act() {
+    let met = |by_machine| {
+        let mut comment = cause(Source::Issue, "member", Association::Member);
+        (comment.rule, comment.object) = (Some("fix"), Some("7"));
+        let mut answer = comment.clone();
+        answer.by_machine = by_machine;
+        assess(&[answer, comment], standing).is_loop
+    };
+    assert!(met(true) && !met(false));
 }
 
 #[test]
@@ -99,6 +114,7 @@ fn p23_a_fork_is_a_fact_of_the_event() {
     assert!(head(None).is_fork(), "the head's repository is gone, or the event doesn't name it");
     let mut pull = cause(Source::PullRequest, "member", Association::Member);
     pull.head = Some(head(Some("2")));
+    pull.steering.push(actor("member", Association::Member));
     let trust = assess(&[pull], standing);
     assert!(trust.is_fork && trust.is_untrusted() && trust.steering == Level::Member);
 }
@@ -204,8 +220,8 @@ proptest! {
         let mut steered = chain.clone();
         let steered_at = at.index(chain.len());
         steered[steered_at].steering.push(more);
-        // The first author of a label's text is no addition: until then nobody knew whose it is.
-        let is_first = matches!(chain[steered_at].source, Source::Label | Source::Ci) && chain[steered_at].steering.is_empty();
+        // The first author of a text that somebody else started is no addition: until then nobody knew whose it is.
+        let is_first = matches!(chain[steered_at].source, Source::Label | Source::Ci | Source::PullRequest) && chain[steered_at].steering.is_empty();
         prop_assert!(is_first || assess(&steered, standing).steering <= was.steering);
         let mut newer = chain.clone();
         newer.insert(0, before);

@@ -2,14 +2,14 @@
 
 use krate_model::kinds::members::{IdentityMappingPhase, Permission};
 
-use super::{Review, role};
+use super::{Review, role, rule};
 use crate::decision::TrustReport;
 use crate::reason::Code;
 use crate::request::{CauseActor, CauseEvent};
 use crate::trust::{Account, Association, Cause, Head, Level, Source, Standing, Steering, assess};
 
 pub(super) fn step(review: &mut Review<'_>) {
-    let causes: Vec<Cause> = review.request.cause_chain.iter().map(cause).collect();
+    let causes: Vec<Cause> = review.request.cause_chain.iter().map(|event| cause(review, event)).collect();
     let mut trust = assess(&causes, |account| standing(review, account));
     if trust.is_loop {
         review.deny(
@@ -45,7 +45,7 @@ pub(super) fn step(review: &mut Review<'_>) {
         review.deny(Code::CauseGone, "preconditions.causePresent", text);
     }
     super::agents::cause(review);
-    super::rule::takes(review, &causes);
+    rule::takes(review, &causes);
 }
 
 fn source(event: &str) -> Option<Source> {
@@ -63,11 +63,14 @@ fn source(event: &str) -> Option<Source> {
     })
 }
 
-fn cause(event: &CauseEvent) -> Cause<'_> {
+fn cause<'e>(review: &Review<'_>, event: &'e CauseEvent) -> Cause<'e> {
+    let gate = steering(&event.gate);
+    let is_own = gate.account.is_some_and(|account| rule::is_krates(review, account));
     Cause {
         source: source(&event.event).unwrap_or(Source::Webhook),
         verified: event.verified,
-        gate: steering(&event.gate),
+        by_machine: event.run.is_some() || is_own,
+        gate,
         steering: event.steering.iter().map(steering).collect(),
         rule: event.rule.as_deref(),
         object: event.object.as_deref(),
@@ -76,10 +79,11 @@ fn cause(event: &CauseEvent) -> Cause<'_> {
     }
 }
 
-/// Where the change comes from. A head without a base, or the other way round, is one whose repository nobody knows: a fork (P23).
+/// Where the change comes from. A head without a base, or the other way round, is one whose repository nobody knows, and so is that of a pull request of which the
+/// event tells neither, as the comments on one do: a fork (P23).
 fn head(event: &CauseEvent) -> Option<Head<'_>> {
     match (&event.head, &event.base) {
-        (None, None) => None,
+        (None, None) if !matches!(&*event.event, "pull-request" | "review" | "pull-request-comment") => None,
         (head, base) => Some(Head {
             repository_id: head.as_ref().filter(|_| base.is_some()).and_then(|head| head.repository_id.as_deref()),
             base_repository_id: base.as_ref().map_or("", |base| &base.repository_id),

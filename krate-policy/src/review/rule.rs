@@ -29,7 +29,7 @@ fn refusals(review: &Review<'_>, matches: &TriggerMatch, causes: &[Cause<'_>]) -
     let (actors, fork) = (&matches.actors, &matches.fork);
     let account = starter(causes).and_then(|cause| cause.gate.account);
     let least = Level::ALL.into_iter().find(|level| level.as_str() == actors.min_level);
-    let (is_fork, is_automation) = (review.trust.is_fork, is_automation(review, causes));
+    let (is_fork, is_automation) = (review.trust.is_fork, is_automation(causes));
     let least_is_met = least.is_some_and(|least| review.trust.gate >= least);
     let comes = if is_fork { "comes from a fork" } else { "doesn't come from a fork" };
     let acted = if is_automation == Some(true) { "was started by a machine" } else { "wasn't started by a machine" };
@@ -50,15 +50,13 @@ fn refusals(review: &Review<'_>, matches: &TriggerMatch, causes: &[Cause<'_>]) -
 
 /// Whether the newest cause is a machine's (A52): what an agent, a sync or a memory did, what a run made, what one of krate's own accounts did. `None` for a
 /// schedule.
-fn is_automation(review: &Review<'_>, causes: &[Cause<'_>]) -> Option<bool> {
+fn is_automation(causes: &[Cause<'_>]) -> Option<bool> {
     let newest = causes.first().filter(|cause| cause.source != Source::Schedule)?;
-    let is_of_run = review.request.cause_chain.first().is_some_and(|event| event.run.is_some());
-    let is_own = newest.gate.account.is_some_and(|account| is_krates(review, account));
-    Some(newest.source == Source::Automation || is_of_run || is_own)
+    Some(newest.source == Source::Automation || newest.by_machine)
 }
 
 /// Whether krate itself acts by that account.
-fn is_krates(review: &Review<'_>, account: Account<'_>) -> bool {
+pub(super) fn is_krates(review: &Review<'_>, account: Account<'_>) -> bool {
     let provider = review.snapshot.get::<ExternalBackendProvider>(review.namespace, account.provider);
     let own = provider.as_ref().and_then(|provider| provider.status.as_ref()?.account.as_ref());
     own.is_some_and(|own| own.id == account.id)

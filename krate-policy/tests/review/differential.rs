@@ -253,7 +253,7 @@ fn request(draw: &mut Draw) -> Value {
     if draw.below(2) == 0 {
         cause["steering"] = json!([account(draw)]);
     }
-    if cause["event"] == "pull-request" {
+    if cause["event"] == "pull-request" && draw.below(12) > 0 {
         cause["base"] = json!({"repositoryId": "1"});
         cause["head"] = draw.of(&[
             json!({"sha": "c", "repositoryId": "1"}),

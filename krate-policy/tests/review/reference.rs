@@ -1,5 +1,5 @@
-//! The specification read slowly: what a review comes to, from documents alone, in the words of permission-review.md and without a line of the engine's code. It
-//! knows persons, agents with subagents, rules, one organization, policies of krate's engine, a secret and a tool.
+//! The specification read slowly: what a review comes to, from documents alone, without a line of the engine's code. It knows persons, agents with
+//! subagents, rules, one organization, policies of krate's engine, a secret and a tool.
 
 use std::collections::BTreeSet;
 
@@ -74,11 +74,12 @@ fn trust(world: &World, cause: &Value, repository: &str) -> (usize, usize, bool)
     let gate = actor(&cause["gate"]);
     let mut lowest: Vec<usize> = cause["steering"].as_array().into_iter().flatten().map(actor).collect();
     // Who applies a label says only that it is done; whose text it is about steers.
-    let nobody = if lowest.is_empty() { level("external") } else { level("maintainer") };
-    let proven = if cause["verified"] == true { level("maintainer") } else { level("external") };
-    lowest.extend([if cause["event"] == "label" { nobody } else { gate }, proven]);
+    let [label, pull] = ["label", "pull-request"].map(|event| cause["event"] == event);
+    let low = |is: bool| level(if is { "external" } else { "maintainer" });
+    let (proven, unsaid) = (low(cause["verified"] != true), low(lowest.is_empty() && (label || pull)));
+    lowest.extend([unsaid, if label { proven } else { gate }, proven]);
     let (head, base) = (&cause["head"]["repositoryId"], &cause["base"]["repositoryId"]);
-    let fork = (cause.get("head").is_some() || cause.get("base").is_some()) && (head.is_null() || head != base);
+    let fork = (head.is_null() || head != base) && (pull || cause.get("head").or(cause.get("base")).is_some());
     (gate.min(proven), lowest.into_iter().min().unwrap_or(0), fork)
 }
 

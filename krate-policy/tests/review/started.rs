@@ -87,7 +87,8 @@ fn taken(matches: &Value, change: impl FnOnce(&mut Value)) -> Vec<&'static str> 
 fn heads() -> [(Option<Value>, bool); 4] {
     let sha = "a".repeat(40);
     [
-        (None, false),
+        // A pull request of which nobody tells the head.
+        (None, true),
         (Some(json!({"repositoryId": "9", "sha": sha})), false),
         (Some(json!({"repositoryId": "99", "sha": sha})), true),
         // P23: whose repository is gone comes from a fork.

@@ -8,36 +8,51 @@ use krate_model::validate::credential_in;
 
 use crate::contract::{DeliveryHead, HeadError, without_credential};
 
-/// The header names, as people know them and as they are looked up.
-const DELIVERY: (&str, &str) = ("X-GitHub-Delivery", "x-github-delivery");
-const EVENT: (&str, &str) = ("X-GitHub-Event", "x-github-event");
-const CONTENT_TYPE: &str = "Content-Type";
+/// A header, as people know it and as it is looked up: made once, since making a name costs more than looking it up.
+struct Header {
+    shown: &'static str,
+    name: HeaderName,
+}
+
+impl Header {
+    const fn new(shown: &'static str, name: &'static str) -> Self {
+        Self { shown, name: HeaderName::from_static(name) }
+    }
+}
+
+static DELIVERY: Header = Header::new("X-GitHub-Delivery", "x-github-delivery");
+static EVENT: Header = Header::new("X-GitHub-Event", "x-github-event");
+static CONTENT_TYPE: Header = Header { shown: "Content-Type", name: header::CONTENT_TYPE };
 
 const MAX_DELIVERY_BYTES: usize = 255;
 const MAX_EVENT_BYTES: usize = 128;
 const MAX_KEPT_BYTES: usize = 255;
 
 /// Headers that a delivery record keeps. None can hold a secret: never authorization, cookie or signature.
-const KEPT: &[&str] = &[
-    "user-agent",
-    "x-github-hook-id",
-    "x-github-hook-installation-target-id",
-    "x-github-hook-installation-target-type",
-    "x-github-enterprise-host",
-    "x-github-enterprise-version",
+static KEPT: [Header; 6] = [
+    kept("user-agent"),
+    kept("x-github-hook-id"),
+    kept("x-github-hook-installation-target-id"),
+    kept("x-github-hook-installation-target-type"),
+    kept("x-github-enterprise-host"),
+    kept("x-github-enterprise-version"),
 ];
+
+const fn kept(name: &'static str) -> Header {
+    Header::new(name, name)
+}
 
 pub(super) fn head(headers: &HeaderMap) -> Result<DeliveryHead, HeadError> {
     content_type(headers)?;
-    let delivery_id = required(headers, DELIVERY, MAX_DELIVERY_BYTES)?;
-    let event_type = required(headers, EVENT, MAX_EVENT_BYTES)?;
+    let delivery_id = required(headers, &DELIVERY, MAX_DELIVERY_BYTES)?;
+    let event_type = required(headers, &EVENT, MAX_EVENT_BYTES)?;
     let mut kept = BTreeMap::new();
-    for name in KEPT {
-        if let Some(value) = one(headers, name, name)?
+    for header in &KEPT {
+        if let Some(value) = one(headers, header)?
             && value.len() <= MAX_KEPT_BYTES
             && credential_in(value).is_none()
         {
-            kept.insert((*name).to_owned(), value.to_owned());
+            kept.insert(header.shown.to_owned(), value.to_owned());
         }
     }
     Ok(DeliveryHead {
@@ -49,31 +64,26 @@ pub(super) fn head(headers: &HeaderMap) -> Result<DeliveryHead, HeadError> {
 }
 
 /// The one value of a header, as plain text.
-fn one<'h>(headers: &'h HeaderMap, shown: &'static str, name: &str) -> Result<Option<&'h str>, HeadError> {
-    let mut values = headers.get_all(name).iter();
+fn one<'h>(headers: &'h HeaderMap, header: &Header) -> Result<Option<&'h str>, HeadError> {
+    let mut values = headers.get_all(&header.name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(HeadError::Repeated { header: shown });
+        return Err(HeadError::Repeated { header: header.shown });
     }
-    value.to_str().map(Some).map_err(|_| HeadError::NotText { header: shown })
+    value.to_str().map(Some).map_err(|_| HeadError::NotText { header: header.shown })
 }
 
-fn required<'h>(
-    headers: &'h HeaderMap,
-    (shown, name): (&'static str, &str),
-    max_bytes: usize,
-) -> Result<&'h str, HeadError> {
-    let value = one(headers, shown, name)?.ok_or(HeadError::Missing { header: shown })?;
+fn required<'h>(headers: &'h HeaderMap, header: &Header, max_bytes: usize) -> Result<&'h str, HeadError> {
+    let value = one(headers, header)?.ok_or(HeadError::Missing { header: header.shown })?;
     if value.is_empty() || value.len() > max_bytes {
-        return Err(HeadError::Length { header: shown, bytes: value.len(), max_bytes });
+        return Err(HeadError::Length { header: header.shown, bytes: value.len(), max_bytes });
     }
     Ok(value)
 }
 
 /// GitHub can also post a form with the JSON in its `payload` field. krate takes JSON only: one way in, one thing signed.
 fn content_type(headers: &HeaderMap) -> Result<(), HeadError> {
-    let name: HeaderName = header::CONTENT_TYPE;
-    let value = one(headers, CONTENT_TYPE, name.as_str())?.ok_or(HeadError::Missing { header: CONTENT_TYPE })?;
+    let value = one(headers, &CONTENT_TYPE)?.ok_or(HeadError::Missing { header: CONTENT_TYPE.shown })?;
     let media_type = value.split(';').next().unwrap_or_default().trim();
     if media_type.eq_ignore_ascii_case("application/json") {
         return Ok(());
