@@ -1,10 +1,9 @@
 //! The specification read slowly: what a review comes to, from documents alone, without a line of the engine's code. It knows persons, agents with
 //! subagents, rules, one organization, policies of krate's engine, a secret and a tool.
 
-use std::collections::BTreeSet;
-
 use krate_policy::decision::Outcome;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 use super::naive::{matches, over_matches};
 use super::world::{text, texts};
