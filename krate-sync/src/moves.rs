@@ -1,16 +1,17 @@
 //! Machine steps on loaded records: the record becomes the next one, and what it tells is handed back. Spec: S40, S41.
 
-use krate_model::Digest;
 use krate_model::audit::AuditDraft;
 use krate_model::kinds::external::{
-    ConfirmedBy, ExternalSyncConflict, ExternalWriteIntent, Resolution, SupersededReason,
+    ConfirmedBy, ExternalSyncConflict, ExternalSyncConflictSpec, ExternalWriteIntent, Resolution, SupersededReason,
 };
 use krate_model::kinds::sets::ResolutionStrategy;
 use krate_model::kinds::shared::{Actor, ErrorInfo, Time};
+use krate_model::{Digest, NotCanonical, Resource};
 
 use crate::machines::{Ctx, Policy, Refused, Step, conflict, intent};
-use crate::object::controller;
+use crate::object::{ObjectState, controller};
 use crate::records::Loaded;
+use crate::scope::Scope;
 
 /// Takes the next record, and hands back what it tells.
 pub(crate) fn take<R>(loaded: &mut Loaded<R>, step: Step<R>) -> Vec<AuditDraft> {
@@ -83,6 +84,28 @@ pub(crate) fn supersede(
     };
     let step = as_controller(&Policy::default(), now, |ctx| conflict::step(&conflict.object, event, ctx))?;
     Ok(take(conflict, step))
+}
+
+/// A newer conflict in place of the open one about a field, as `change` makes it (S28).
+pub(crate) fn renew_conflict<E: From<Refused> + From<NotCanonical>>(
+    state: &mut ObjectState,
+    scope: &Scope,
+    path: &str,
+    now: Time,
+    change: impl FnOnce(&mut ExternalSyncConflictSpec),
+) -> Result<(), E> {
+    let Some(open) = state.open_conflict_mut(path) else { return Ok(()) };
+    let mut spec = open.object.spec.clone();
+    change(&mut spec);
+    let name = conflict::name(&spec)?;
+    let drafts = supersede(open, &SupersededReason::Newer, Some(name.clone()), now)?;
+    let supersedes = Some(open.object.name().to_owned());
+    state.audit.extend(drafts);
+    let mut newer = Loaded::new(ExternalSyncConflict::at(scope.namespace(), name, spec));
+    let step = as_controller(&Policy::of(&scope.policy), now, |ctx| conflict::open(&newer.object, supersedes, ctx));
+    state.audit.extend(take(&mut newer, step));
+    state.conflicts.push(newer);
+    Ok(())
 }
 
 /// A conflict whose binding is deleted.

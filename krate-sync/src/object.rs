@@ -91,7 +91,7 @@ impl ObjectState {
             for name in &status.pending_intents {
                 state.intents.extend(records::get::<ExternalWriteIntent>(store, namespace, name).await?);
             }
-            for name in &status.open_conflicts {
+            for name in status.open_conflicts.iter().chain(&status.ignored_conflicts) {
                 state.conflicts.extend(records::get::<ExternalSyncConflict>(store, namespace, name).await?);
             }
         }
@@ -234,21 +234,23 @@ impl ObjectState {
             .filter(|intent| !is_final(&intent.object))
             .map(|intent| intent.object.name().to_owned())
             .collect();
-        let open: Vec<String> = self
-            .conflicts
-            .iter()
-            .filter(|conflict| is_open(&conflict.object))
-            .map(|conflict| conflict.object.name().to_owned())
-            .collect();
+        let such = |is: fn(&ExternalSyncConflict) -> bool| -> Vec<String> {
+            let conflicts = self.conflicts.iter().map(|conflict| &conflict.object);
+            conflicts.filter(|conflict| is(conflict)).map(|conflict| conflict.name().to_owned()).collect()
+        };
+        let (open, ignored) = (such(is_open), such(is_ignored));
         let mut needs_hydration = false;
         let mut external = None;
         if let Some(link) = &mut self.link {
             let status = link.object.status_mut();
             needs_hydration = status.needs_hydration;
-            let changed = status.pending_intents != pending || status.open_conflicts != open;
+            let changed = status.pending_intents != pending
+                || status.open_conflicts != open
+                || status.ignored_conflicts != ignored;
             if changed {
                 status.pending_intents.clone_from(&pending);
                 status.open_conflicts.clone_from(&open);
+                status.ignored_conflicts = ignored;
             }
             external.clone_from(&status.external);
             link.dirty |= changed;
@@ -366,15 +368,19 @@ impl ObjectState {
     /// Lets the provider's value of a field stand, which the next read shows: until then `held` counts as agreed, so that nobody writes it.
     pub(crate) fn ask_for(&mut self, rule: &FieldRule<'_>, held: &FieldValue<'_>) -> Result<(), NotCanonical> {
         self.set_base(rule, held)?;
+        self.look_again();
+        Ok(())
+    }
+
+    /// Asks for a read of the object, which is merged though it shows what was seen before.
+    pub(crate) fn look_again(&mut self) {
         if let Some(link) = &mut self.link {
             link.dirty = true;
             let status = link.object.status_mut();
-            // What was seen before is news once more.
             status.observed_digest = None;
             status.needs_hydration = true;
             status.not_before = None;
         }
-        Ok(())
     }
 
     /// The open conflict about a field (S28).
@@ -385,6 +391,17 @@ impl ObjectState {
     /// The open conflict about a field, to be moved.
     pub(crate) fn open_conflict_mut(&mut self, path: &str) -> Option<&mut Loaded<ExternalSyncConflict>> {
         self.conflicts.iter_mut().find(|conflict| conflict.object.spec.field_path == path && is_open(&conflict.object))
+    }
+
+    /// The conflict about a field that somebody chose to ignore, while both sides may be as they were then.
+    pub(crate) fn ignored_conflict(&self, path: &str) -> Option<&ExternalSyncConflict> {
+        let mut conflicts = self.conflicts.iter().map(|conflict| &conflict.object);
+        conflicts.find(|conflict| conflict.spec.field_path == path && is_ignored(conflict))
+    }
+
+    /// Forgets such a conflict: a side has moved.
+    pub(crate) fn end_ignored(&mut self, path: &str) {
+        self.conflicts.retain(|conflict| conflict.object.spec.field_path != path || !is_ignored(&conflict.object));
     }
 
     /// An audit event about this object.
@@ -465,6 +482,11 @@ pub(crate) fn is_open(conflict: &ExternalSyncConflict) -> bool {
         conflict.status.as_ref().map_or(&ExternalSyncConflictPhase::Open, |status| &status.phase),
         ExternalSyncConflictPhase::Open | ExternalSyncConflictPhase::Resolving
     )
+}
+
+/// Whether somebody chose to leave both sides as they are.
+pub(crate) fn is_ignored(conflict: &ExternalSyncConflict) -> bool {
+    conflict.status.as_ref().is_some_and(|status| status.phase == ExternalSyncConflictPhase::Ignored)
 }
 
 /// Where a value stands that is too long for its record.

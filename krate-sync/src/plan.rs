@@ -3,6 +3,7 @@
 //! [`plan`] looks at one object and makes the intents that its state asks for: what differs from the base, isn't in conflict, and isn't on its way
 //! already. It is idempotent: planning twice makes nothing new, and what was not sent yet is replaced when the wish changed.
 
+mod conflicts;
 mod on_the_way;
 mod payload;
 mod place;
@@ -145,19 +146,39 @@ impl Wish {
 /// [`PlanError`] when a change can't be carried; `state` must be dropped then.
 pub fn plan(state: &mut ObjectState, scope: &Scope, wish: &Wish) -> Result<(), PlanError> {
     let Some(interface) = state.interface() else { return Ok(()) };
-    let deleted = is_deleted(state);
-    // What a person wants gone isn't brought in order: only a newer wish of somebody takes the place of that one.
-    let goes = || state.intents.iter().any(|intent| !is_final(&intent.object) && deletes(&intent.object.spec.payload));
-    if wish.kind == IntentSourceKind::Reconcile && (deleted || goes() || scope.is_going()) {
+    if wish.kind == IntentSourceKind::Reconcile && !is_brought_in_order(state, scope) {
         return Ok(());
     }
     not_going(state, scope)?;
+    conflicts::follow(state, scope, wish.now)?;
     let (wanted, approve) = wanted(state, scope, &interface, wish)?;
-    if let (true, Some(field)) = (deleted, wanted.first()) {
+    if let (true, Some(field)) = (is_deleted(state), wanted.first()) {
         return Err(PlanError::Deleted { path: field.rule.path.to_string(), provider: scope.provider().to_owned() });
     }
     let payloads = payloads(state, scope, &wanted)?;
     place(state, scope, wish, &interface, payloads, approve)
+}
+
+/// Whether the other side is written to without anybody's new wish. What a person wants gone isn't: only a newer wish of somebody takes the place of that one.
+fn is_brought_in_order(state: &ObjectState, scope: &Scope) -> bool {
+    let goes = || state.intents.iter().any(|intent| !is_final(&intent.object) && deletes(&intent.object.spec.payload));
+    !(is_deleted(state) || scope.is_going() || goes())
+}
+
+/// The fields that krate would write back and can't: the provider has no operation for them, or the policy doesn't allow it (S6). Nobody is there to refuse.
+///
+/// # Errors
+/// As [`plan`], where it isn't a field that can't be written.
+pub(crate) fn uncarried(state: &ObjectState, scope: &Scope, now: Time) -> Result<Vec<FieldRule<'static>>, PlanError> {
+    let Some(interface) = state.interface().filter(|_| is_brought_in_order(state, scope)) else {
+        return Ok(Vec::new());
+    };
+    let (wanted, _) = wanted(state, scope, &interface, &Wish::reconcile(now))?;
+    let carry = |field: &Wanted| {
+        let payloads = payloads(state, scope, std::slice::from_ref(field))?;
+        payloads.iter().try_for_each(|(payload, _)| place::permitted(scope, payload))
+    };
+    Ok(wanted.into_iter().filter(|field| carry(field).is_err()).map(|field| field.rule).collect())
 }
 
 /// Refuses a wish that would be written in the name of a deleted binding (R21).
@@ -286,6 +307,7 @@ fn wanted(
         if untouched
             || merge_field(&rule, &base, &desired, &desired) == FieldOutcome::InSync
             || (state.open_conflict(&rule.path).is_some() && !made(Mistake::ConflictNotHeld))
+            || state.ignored_conflict(&rule.path).is_some()
             || is_held(state, &rule.path)
         {
             continue;

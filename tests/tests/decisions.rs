@@ -1,10 +1,14 @@
 //! What persons decide, on the simulated forge: approvals, resolutions, and edits of what is gone.
 
-use krate_model::kinds::external::{ExternalSyncConflict, ExternalWriteIntent, Resolution};
+use krate_model::kinds::external::{
+    ExternalBackendSyncPolicy, ExternalSyncConflict, ExternalWebhookDelivery, ExternalWriteIntent, Resolution,
+    SeenVersions,
+};
 use krate_model::kinds::policy::{AgentApproval, ApprovalDecision, ApprovalVerdict};
-use krate_model::kinds::sets::{ActorKind, ResolutionStrategy};
+use krate_model::kinds::sets::{ActorKind, ConflictReason, Operation, ResolutionStrategy};
 use krate_model::kinds::shared::{Actor, Body, ObjectRef};
 use krate_model::kinds::work::{Comment, CommentSpec, Issue, IssueSpec};
+use krate_model::store::{Query, Store};
 use krate_model::{Kind, Resource};
 use krate_providers::simulator::{Faults, IssueEdit, NewIssue};
 use krate_sync::driver::{Clock, DriverError};
@@ -117,6 +121,30 @@ fn p29_p30_only_another_person_lets_a_write_go() {
 }
 
 #[test]
+fn s32_p32_a_write_waits_for_as_many_persons_as_its_policy_says() {
+    let world = world("reviewed-write");
+    world.change(|policy: &mut ExternalBackendSyncPolicy| {
+        let rule = serde_json::json!([{"class": "write-back", "quorum": 2, "approvers": {"teams": ["crew"]}}]);
+        policy.spec.write_policy.approvals = serde_json::from_value(rule).expect("a rule");
+    });
+    edit(&world, |spec| spec.title = "Approved".to_owned()).expect("accepted");
+    world.settle().expect("quiet");
+    let terms = only::<AgentApproval>(&world).spec.policy.expect("the terms");
+    assert_eq!((terms.quorum, terms.separation), (2, true));
+    assert_eq!(terms.approvers.expect("who").teams, ["crew"]);
+    // A policy that is loosened afterwards changes nothing about what was asked.
+    world.change(|policy: &mut ExternalBackendSyncPolicy| policy.spec.write_policy.approvals.clear());
+    let user = |name: &str| Actor::new(ActorKind::User, name);
+    decide_as(&world, user("bea"), ApprovalVerdict::Approved).expect("the first");
+    decide_as(&world, user("bea"), ApprovalVerdict::Approved).expect_err("each counts once");
+    world.settle().expect("quiet");
+    assert_eq!(only::<ExternalWriteIntent>(&world).phase(), "PendingApproval");
+    decide_as(&world, user("cid"), ApprovalVerdict::Approved).expect("the second");
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Approved");
+}
+
+#[test]
 fn s32_an_approval_that_nobody_answers_ends_with_its_write() {
     let world = world("reviewed-write");
     edit(&world, |spec| spec.title = "Unanswered".to_owned()).expect("accepted");
@@ -163,4 +191,197 @@ fn s27_a_resolution_that_cannot_be_carried_out_leaves_the_conflict_open_and_says
     let error = conflict.status.as_ref().and_then(|status| status.error.as_ref()).expect("it says why");
     assert!(error.message.contains("shaped like a credential"), "{error:?}");
     assert_eq!(issue(&world).spec.title, "Ours");
+}
+
+/// Both sides give the issue a title of their own; the open conflict about it.
+fn two_titles(world: &World) -> ExternalSyncConflict {
+    retitle_there(world, "Theirs");
+    edit(world, |spec| spec.title = "Ours".to_owned()).expect("accepted");
+    world.settle().expect("quiet");
+    only::<ExternalSyncConflict>(world)
+}
+
+fn retitle_there(world: &World, title: &str) {
+    let now = world.clock.now();
+    world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, IssueEdit::new().title(title)).expect("edited");
+    world.deliver();
+}
+
+fn title_there(world: &World) -> String {
+    world.forge().forge.issue(REPOSITORY, 1).expect("there").title.clone()
+}
+
+fn ignore(world: &World, conflict: &ExternalSyncConflict) {
+    let resolution = Resolution {
+        strategy: ResolutionStrategy::Ignore,
+        value: None,
+        seen_versions: conflict.spec.versions.clone(),
+        comment: None,
+    };
+    block_on(world.driver.resolve(NAMESPACE, conflict.name(), resolution, &person())).expect("taken in");
+    world.settle().expect("quiet");
+}
+
+fn open(world: &World) -> Vec<ExternalSyncConflict> {
+    world.all::<ExternalSyncConflict>().into_iter().filter(|conflict| conflict.phase() == "Open").collect()
+}
+
+/// The text that a side of a conflict has.
+fn text_of(value: &krate_model::kinds::shared::Value) -> Option<String> {
+    value.to_json().and_then(|json| json.as_str().map(str::to_owned))
+}
+
+#[test]
+fn s27_what_somebody_chose_to_leave_apart_is_written_by_nobody() {
+    let world = world("bidirectional");
+    let conflict = two_titles(&world);
+    ignore(&world, &conflict);
+    assert_eq!(only::<ExternalSyncConflict>(&world).phase(), "Ignored");
+    // Another field is edited here, then there, and the process starts anew: the titles stay as they are.
+    edit(&world, |spec| spec.body = Some(Body::markdown("Seen"))).expect("accepted");
+    world.settle().expect("quiet");
+    world.restart();
+    world.pass_time(5);
+    let now = world.clock.now();
+    let labels = IssueEdit { body: Some(Some("Seen, too".to_owned())), ..IssueEdit::new() };
+    world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, labels).expect("edited");
+    world.deliver();
+    world.settle().expect("quiet");
+    assert_eq!((issue(&world).spec.title.as_str(), title_there(&world).as_str()), ("Ours", "Theirs"));
+    assert_eq!(issue(&world).spec.body.expect("a body").markdown, "Seen, too");
+    assert!(open(&world).is_empty());
+}
+
+#[test]
+fn s27_what_was_left_apart_is_a_conflict_again_once_a_side_moves() {
+    let world = world("bidirectional");
+    let conflict = two_titles(&world);
+    ignore(&world, &conflict);
+    world.pass_time(5);
+    edit(&world, |spec| spec.title = "Ours again".to_owned()).expect("accepted");
+    world.settle().expect("quiet");
+    let found = open(&world);
+    let sides = |conflict: &ExternalSyncConflict| (text_of(&conflict.spec.desired), text_of(&conflict.spec.observed));
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(found.iter().map(sides).collect::<Vec<_>>(), [(some("Ours again"), some("Theirs"))]);
+    assert_eq!(title_there(&world), "Theirs");
+
+    ignore(&world, &found[0]);
+    world.pass_time(5);
+    retitle_there(&world, "Theirs again");
+    world.settle().expect("quiet");
+    let found = open(&world);
+    assert_eq!(found.iter().map(sides).collect::<Vec<_>>(), [(some("Ours again"), some("Theirs again"))]);
+    assert_eq!(issue(&world).spec.title, "Ours again");
+
+    // They come to agree: there is nothing to decide any more (S28).
+    ignore(&world, &found[0]);
+    world.pass_time(5);
+    retitle_there(&world, "Ours again");
+    world.settle().expect("quiet");
+    assert!(open(&world).is_empty());
+    world.pass_time(5);
+    edit(&world, |spec| spec.title = "Both".to_owned()).expect("accepted");
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Both");
+}
+
+/// What drifts, and how it is made to: the first has no operation, the second one that the policy forbids.
+fn drift(world: &World, field: &str) {
+    let now = world.clock.now();
+    let mut network = world.forge();
+    let mut bob = network.forge.by("bob", now);
+    let edit = match field {
+        "spec.assignees" => IssueEdit { assignees: Some(vec!["bob".to_owned()]), ..IssueEdit::new() },
+        _ => IssueEdit::new().title("Theirs"),
+    };
+    bob.edit_issue(REPOSITORY, 1, edit).expect("edited");
+    bob.open_issue(REPOSITORY, NewIssue::titled("The next one")).expect("opened");
+}
+
+#[test]
+fn s6_drift_that_nobody_can_write_back_waits_in_a_conflict_and_holds_nothing_up() {
+    for (field, by_webhook) in
+        [("spec.assignees", true), ("spec.assignees", false), ("spec.title", true), ("spec.title", false)]
+    {
+        let world = world("krate-owned");
+        world.change(|policy: &mut ExternalBackendSyncPolicy| {
+            policy.spec.write_policy.denied_operations = [Operation::UpdateIssue].into();
+        });
+        drift(&world, field);
+        if by_webhook {
+            world.deliver();
+        } else {
+            world.forge().arrivals(world.clock.truth() + chrono::TimeDelta::days(1));
+            world.pass_time(3_600);
+        }
+        world.settle().expect("quiet: it is not tried for ever");
+        let issues = world.all::<Issue>();
+        assert_eq!(issues.len(), 2, "{field}, {by_webhook}: what comes after it goes on");
+        let found = only::<ExternalSyncConflict>(&world);
+        assert_eq!((found.phase(), found.spec.field_path.as_str()), ("Open", field));
+        assert_eq!(found.spec.reason, ConflictReason::UnrepresentableValue);
+        assert!(world.all::<ExternalWebhookDelivery>().iter().all(|it| it.phase() == "Succeeded"));
+        let of_drift = |world: &World| {
+            let audit = block_on(world.store.list(&Query::new(Kind::AuditEvent))).expect("readable").items;
+            audit.iter().filter(|stored| String::from_utf8_lossy(&stored.body).contains("\"Drift\"")).count()
+        };
+        assert_eq!(of_drift(&world), 1, "{field}: it is told (section 2)");
+
+        // What else moves there is brought in order, and the conflict stays.
+        world.pass_time(5);
+        let now = world.clock.now();
+        let labels = IssueEdit { labels: Some(vec!["bug".to_owned()]), ..IssueEdit::new() };
+        world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, labels).expect("edited");
+        world.deliver();
+        world.settle().expect("quiet");
+        assert_eq!(only::<ExternalSyncConflict>(&world).phase(), "Open");
+        let lines = |world: &World| world.written().into_iter().map(|written| written.line).collect::<Vec<_>>();
+        assert_eq!(lines(&world).len(), 1, "{field}: {:?}", lines(&world));
+        assert!(lines(&world)[0].contains("/labels"), "{field}: {:?}", lines(&world));
+
+        // It can't be written back by a decision either, and the conflict says why.
+        let decide = |world: &World, strategy| {
+            let resolution =
+                Resolution { strategy, value: None, seen_versions: found.spec.versions.clone(), comment: None };
+            block_on(world.driver.resolve(NAMESPACE, found.name(), resolution, &person())).expect("taken in");
+            world.settle().expect("quiet");
+        };
+        decide(&world, ResolutionStrategy::PreferKrate);
+        let error = only::<ExternalSyncConflict>(&world).status.and_then(|status| status.error).expect("it says why");
+        assert!(error.message.contains(if field == "spec.title" { "updateIssue" } else { field }), "{}", error.message);
+        decide(&world, ResolutionStrategy::PreferExternal);
+        assert_eq!(only::<ExternalSyncConflict>(&world).phase(), "Resolved");
+        let taken = world
+            .all::<Issue>()
+            .into_iter()
+            .any(|issue| !issue.spec.assignees.is_empty() || issue.spec.title == "Theirs");
+        assert!(taken && lines(&world).len() == 1, "{field}: {:?}", lines(&world));
+    }
+}
+
+#[test]
+fn s29_a_decision_about_what_has_moved_since_is_refused_at_once_and_the_new_values_can_be_decided_about() {
+    let world = world("bidirectional");
+    let seen = two_titles(&world);
+    let resolve = |conflict: &ExternalSyncConflict, versions: &SeenVersions| {
+        let resolution = Resolution {
+            strategy: ResolutionStrategy::PreferKrate,
+            value: None,
+            seen_versions: versions.clone(),
+            comment: None,
+        };
+        block_on(world.driver.resolve(NAMESPACE, conflict.name(), resolution, &person()))
+    };
+    edit(&world, |spec| spec.title = "Ours again".to_owned()).expect("accepted");
+    let refused = resolve(&seen, &seen.spec.versions).expect_err("nobody has seen the new title");
+    assert!(matches!(&refused, DriverError::Replaced { by, .. } if *by == open(&world)[0].name()), "{refused}");
+    world.settle().expect("quiet");
+    let found = open(&world).pop().expect("it is open still");
+    assert_eq!(text_of(&found.spec.desired).as_deref(), Some("Ours again"));
+    assert_eq!(text_of(&found.spec.observed).as_deref(), Some("Theirs"));
+    resolve(&found, &seen.spec.versions).expect_err("what was seen before");
+    resolve(&found, &found.spec.versions).expect("what is there now");
+    world.settle().expect("quiet");
+    assert_eq!((title_there(&world).as_str(), open(&world).len()), ("Ours again", 0));
 }

@@ -124,3 +124,41 @@ fn s26_a_delivery_that_nobody_could_read_makes_the_lists_be_read() {
     assert_eq!(world.all::<Issue>().len(), 2, "before the interval elapses");
     assert_ne!(runs(&world)[0].0, before[0].0);
 }
+
+#[test]
+fn r37_a_delivery_that_was_given_up_is_processed_anew_or_done_with_by_command() {
+    let world = quiet();
+    let now = start() + chrono::TimeDelta::seconds(60);
+    world.forge().forge.by("ada", now).open_issue(REPOSITORY, NewIssue::titled("Second")).expect("opened");
+    let mut broken = world.forge().forge.take_deliveries().into_iter().next().expect("one");
+    broken.headers.insert("x-github-event", http::HeaderValue::from_static("pull_request"));
+    assert!(world.deliver_one(&broken));
+    let broken = |world: &World| {
+        let mut all = world.all::<ExternalWebhookDelivery>();
+        all.retain(|delivery| delivery.spec.event_type == "pull_request");
+        all.pop().expect("it is there")
+    };
+    let dispose = |act: &str| {
+        let command = serde_json::json!({"id": act, "act": act, "reason": "a look at it"});
+        let command = serde_json::from_value(command).expect("a command");
+        block_on(world.driver.dispose(NAMESPACE, broken(&world).name(), command))
+    };
+    let early = dispose("skip").expect_err("it isn't given up yet");
+    assert!(early.to_string().contains("only one that is DeadLettered"), "{early}");
+    world.settle().expect("quiet");
+    assert_eq!(broken(&world).phase(), "DeadLettered");
+
+    dispose("replay").expect("taken in");
+    world.pass().expect("the store is there");
+    assert_ne!(broken(&world).phase(), "DeadLettered", "it is tried anew");
+    world.settle().expect("quiet");
+    let status = broken(&world).status.expect("a status");
+    assert_eq!((broken(&world).phase(), broken(&world).spec.disposition.is_none()), ("DeadLettered", true));
+    assert!(status.attempts > 1 && status.error.is_some(), "{status:?}");
+
+    dispose("skip").expect("taken in");
+    world.settle().expect("quiet");
+    let outcome = broken(&world).status.and_then(|status| status.outcome).map(|outcome| outcome.to_string());
+    assert_eq!((broken(&world).phase(), outcome.as_deref()), ("Succeeded", Some("Skipped")));
+    dispose("replay").expect_err("it is done with");
+}

@@ -366,5 +366,10 @@ impl<'a> Look<'a> {
             };
             self.say(code, "spec.decide", refusal.to_string());
         }
+        let named = old.spec.policy.as_ref().and_then(|terms| terms.approvers.as_ref());
+        if named.is_some_and(|named| !self.rights.is_among(self.giver, named)) {
+            let text = format!("{} has none of the roles and is in none of the teams that may answer it", self.giver);
+            self.say(Code::ApproverNotAllowed, "spec.decide", text);
+        }
     }
 }

@@ -26,7 +26,7 @@ use krate_model::kinds::enforcement::PolicyProfile;
 use krate_model::kinds::identity::Organization;
 use krate_model::kinds::members::Permission;
 use krate_model::kinds::policy::ApprovalClass;
-use krate_model::kinds::shared::Time;
+use krate_model::kinds::shared::{Approvers, Time};
 
 use crate::decision::{Decision, Outcome, Version};
 use crate::reason::{Code, Reason, Severity};
@@ -113,6 +113,11 @@ impl<'a> Rights<'a> {
     /// Whether a person has that verb on that kind.
     pub(crate) fn may(&self, person: &str, verb: &Verb, kind: Kind) -> bool {
         role::may_on(&self.review(), person, verb, kind)
+    }
+
+    /// Whether a person is one of those approvers.
+    pub(crate) fn is_among(&self, person: &str, approvers: &Approvers) -> bool {
+        role::is_among(&self.review(), person, approvers)
     }
 
     /// A person's permission on a repository.

@@ -484,6 +484,14 @@ fn p29_p30_an_answer_that_would_not_count_is_not_taken() {
     assert_eq!(codes(&update("ada", &approval, &answered, &world)), ["SelfApproval"]);
     assert_eq!(codes(&update("bob", &approval, &answered, &world)), [""; 0]);
     assert_eq!(codes(&update("cyd", &approval, &answered, &world)), ["MissingRole"], "P31: the right itself");
+    // P32: where the terms name who may answer, nobody else does.
+    let named = |approvers: Value| with(&approval, "/spec/policy", json!({"quorum": 1, "approvers": approvers}));
+    let answers = |approval: &Value, who: &str| {
+        let answered = with(approval, "/spec/decide", answered["spec"]["decide"].clone());
+        codes(&update(who, approval, &answered, &world))
+    };
+    assert_eq!(answers(&named(json!({"teams": ["nobodys"]})), "bob"), ["ApproverNotAllowed"]);
+    assert_eq!(answers(&named(json!({"roles": ["krate-org-admin"]})), "bob"), ["ApproverNotAllowed"]);
     let mut agent = by(&world, "bob");
     agent.subject =
         serde_json::from_value(json!({"kind": "agent-stack", "name": "repair", "uid": "u-repair"})).unwrap();

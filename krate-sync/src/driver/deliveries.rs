@@ -2,7 +2,9 @@
 
 use krate_model::Kind;
 use krate_model::Resource;
-use krate_model::kinds::external::{BackfillMode, ExternalWebhookDelivery, ExternalWebhookDeliveryPhase, RawPayload};
+use krate_model::kinds::external::{
+    BackfillMode, Disposition, ExternalWebhookDelivery, ExternalWebhookDeliveryPhase, RawPayload,
+};
 use krate_model::kinds::sets::ErrorClass;
 use krate_model::kinds::shared::{BlobStorage, ErrorInfo};
 use krate_model::observation::{CanonicalEvent, Normalized, ResourceKind};
@@ -72,6 +74,24 @@ impl Driver {
             }
         }
         changes.put(&delivery)?;
+        changes.commit(self.store()).await?;
+        Ok(())
+    }
+
+    /// Writes a person's command about a dead-lettered delivery: to process it anew, or to be done with it. It is carried out in the next pass (R37).
+    ///
+    /// # Errors
+    /// [`DriverError::NotFound`] when there is no such delivery, [`DriverError::NotDeadLettered`] when it isn't given up. Nothing is stored then.
+    pub async fn dispose(&self, namespace: &str, delivery: &str, command: Disposition) -> Result<(), DriverError> {
+        let found = records::get::<ExternalWebhookDelivery>(self.store(), namespace, delivery).await?;
+        let mut found = found.ok_or(DriverError::NotFound { what: "delivery", name: delivery.to_owned() })?;
+        let phase = found.object.phase();
+        if phase != ExternalWebhookDeliveryPhase::DeadLettered.as_str() {
+            return Err(DriverError::NotDeadLettered { name: delivery.to_owned(), phase: phase.to_owned() });
+        }
+        found.change().spec.disposition = Some(command);
+        let mut changes = Changes::at(self.clock.now());
+        changes.put(&found)?;
         changes.commit(self.store()).await?;
         Ok(())
     }

@@ -108,6 +108,22 @@ pub enum DriverError {
         /// How many it has.
         characters: usize,
     },
+    /// A newer conflict has taken the place of the one that was decided (S29).
+    #[error("StaleResolution: {by} has taken the place of {conflict}, and shows the values of now (S29)")]
+    Replaced {
+        /// What was decided.
+        conflict: String,
+        /// What there is to decide now.
+        by: String,
+    },
+    /// Only a dead-lettered delivery is replayed or skipped.
+    #[error("delivery {name} is {phase}: only one that is DeadLettered can be replayed or skipped")]
+    NotDeadLettered {
+        /// The delivery.
+        name: String,
+        /// Its phase.
+        phase: String,
+    },
     /// A provider's answer makes work on the record impossible for now.
     #[error(transparent)]
     Provider(#[from] krate_providers::contract::ProviderError),

@@ -13,10 +13,10 @@ use crate::machines::binding::is_going;
 use crate::machines::{LIMIT_PAUSE, later};
 use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, is_in_flight, link_name};
-use crate::observe::{Applied, Observation, Shows, observe};
+use crate::observe::{Applied, Observation, Shows, hold_uncarried, observe};
 use crate::observed::actor_of;
 use crate::order::Origin;
-use crate::plan::{Wish, plan};
+use crate::plan::{Wish, plan, uncarried};
 use crate::quota::{Caller, Denied, Shares};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
@@ -152,10 +152,14 @@ impl Driver {
         // What is being made in its name is no news to a binding.
         let is_news = state.is_unbound() && !state.intents.iter().any(|intent| is_in_flight(&intent.object));
         let was_nobodys = state.link.is_some() && state.is_unbound();
-        let applied = observe(&mut state, seen, scope)?;
+        let mut applied = observe(&mut state, seen, scope)?;
         if state.replan {
             let unplanned = was_nobodys.then(|| state.clone());
             state.wish_anew();
+            if let (Applied::Changed(changed), false) = (&mut applied, was_nobodys) {
+                let uncarried = uncarried(&state, scope, now)?;
+                hold_uncarried(&mut state, seen, scope, &uncarried, changed)?;
+            }
             match (plan(&mut state, scope, &Wish::reconcile(now)), unplanned) {
                 // Nobody was there to refuse it when it was wished for: it stays here alone.
                 (Err(_), Some(unplanned)) => state = unplanned,

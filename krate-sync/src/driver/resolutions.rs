@@ -2,7 +2,7 @@
 
 use krate_model::kinds::external::{
     ExternalObjectLink, ExternalSyncConflict, ExternalSyncConflictPhase, ExternalWriteIntentPhase,
-    ExternalWriteIntentSpec, IntentSourceKind, Payload, SeenVersions,
+    ExternalWriteIntentSpec, IntentSourceKind, Payload, Resolution, SeenVersions,
 };
 use krate_model::kinds::sets::{ErrorClass, Interface, ResolutionStrategy};
 use krate_model::kinds::shared::{Actor, ErrorInfo, ObjectRef, Time};
@@ -58,13 +58,8 @@ impl Driver {
         let by = found.status.as_ref().and_then(|status| status.resolved_by.clone()).unwrap_or_else(controller);
         match effect {
             Effect::Choose | Effect::Ignore => {
-                // Whoever wrote the command is in the audit of that write; the machine needs the versions of both sides (S29).
-                let current = Box::new(current(&state, &found.spec));
-                let event = if effect == Effect::Choose {
-                    Event::Chosen { by, current }
-                } else {
-                    Event::Ignored { by, current }
-                };
+                // Whoever wrote the command is in the audit of that write.
+                let event = decided(found, by, &state);
                 if let Err(refused) = self.step_conflict(scope, &mut state, found.name(), event, &mut changes) {
                     // StaleResolution and the like: the command is used up, the conflict stays open, and says why.
                     let mut info = info(ErrorClass::Precondition, refused.to_string(), now);
@@ -235,27 +230,50 @@ impl Driver {
     /// Writes a person's decision about a conflict; it is put in force in the next pass.
     ///
     /// # Errors
-    /// [`DriverError::NotFound`] when there is no such conflict, or it isn't open.
+    /// [`DriverError::NotFound`] when there is no such conflict, or it isn't open; [`DriverError::Replaced`] or [`DriverError::Refused`] when a side has moved since the
+    /// person looked (S29), or the conflict can't be decided so. Nothing is stored then.
     pub async fn resolve(
         &self,
         namespace: &str,
         conflict: &str,
-        resolution: krate_model::kinds::external::Resolution,
+        resolution: Resolution,
         actor: &Actor,
     ) -> Result<(), DriverError> {
         let found = records::get::<ExternalSyncConflict>(self.store(), namespace, conflict).await?;
         let missing = || DriverError::NotFound { what: "open conflict", name: conflict.to_owned() };
         let mut found = found.ok_or_else(missing)?;
+        if let Some(by) = found.object.status.as_ref().and_then(|status| status.superseded_by.clone()) {
+            return Err(DriverError::Replaced { conflict: conflict.to_owned(), by });
+        }
         let open = found.object.status.as_ref().is_none_or(|status| status.phase == ExternalSyncConflictPhase::Open);
         if !open {
             return Err(missing());
         }
+        let config = self.config().await?;
+        let binding = found.object.spec.binding_ref.clone();
+        let scope = config.scope(&binding).ok_or(DriverError::NotFound { what: "binding", name: binding.clone() })?;
+        let state = self.state_of_conflict(namespace, &found.object).await?;
         found.change().spec.resolution = Some(resolution);
+        // The next pass would refuse it: whoever decides hears of it while they look.
+        let policy = Policy::of(&scope.policy);
+        let ctx = Ctx { now: self.clock.now(), actor, policy: &policy, seed: self.seed };
+        conflict::step(&found.object, decided(&found.object, actor.clone(), &state), &ctx)?;
         found.object.status_mut().resolved_by = Some(actor.clone());
         let mut changes = Changes::at(self.clock.now());
         changes.put(&found)?;
         changes.commit(self.store()).await?;
         Ok(())
+    }
+}
+
+/// The decision that stands in a conflict, with the versions that both sides have now (S29).
+fn decided(conflict: &ExternalSyncConflict, by: Actor, state: &ObjectState) -> Event {
+    let current = Box::new(current(state, &conflict.spec));
+    let ignores = |resolution: &Resolution| resolution.strategy == ResolutionStrategy::Ignore;
+    if conflict.spec.resolution.as_ref().is_some_and(ignores) {
+        Event::Ignored { by, current }
+    } else {
+        Event::Chosen { by, current }
     }
 }
 

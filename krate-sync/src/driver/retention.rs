@@ -158,7 +158,7 @@ impl Driver {
             Kind::ExternalSyncConflict => {
                 let conflict = records::parse::<ExternalSyncConflict>(stored)?.object;
                 let named = self.named_by_open(namespace, &conflict.spec.resource.kind, &conflict.spec.resource.name);
-                let needed = named.await?.contains(conflict.name());
+                let needed = named.await?.contains(conflict.name()) || self.is_left_apart(&conflict).await?;
                 (!needed && is_over(&conflict, &unnamed(), now)).then_some(gone)
             }
             Kind::ExternalWriteIntent => {
@@ -176,6 +176,14 @@ impl Driver {
             }
         };
         Ok(changes)
+    }
+
+    /// Whether the conflict still says which values somebody chose to leave apart (S27).
+    async fn is_left_apart(&self, conflict: &ExternalSyncConflict) -> Result<bool, DriverError> {
+        let link =
+            records::get::<ExternalObjectLink>(self.store(), conflict.namespace(), &conflict.spec.link_ref).await?;
+        let status = link.and_then(|link| link.object.status);
+        Ok(status.is_some_and(|status| status.ignored_conflicts.iter().any(|name| name == conflict.name())))
     }
 
     /// The names of intents and conflicts that an open intent or conflict about the local object refers to.

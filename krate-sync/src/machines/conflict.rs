@@ -166,6 +166,12 @@ pub fn step(
             let fits = (resolution.strategy == ResolutionStrategy::Ignore) == ignoring;
             this.require(fits && resolution.strategy.is_known(), || command)?;
             let manual = resolution.strategy == ResolutionStrategy::Manual;
+            // A write as a whole has no value that could be given or looked at in its place.
+            let of_field = manual || resolution.strategy == ResolutionStrategy::ReviewedWrite;
+            this.require(!of_field || !next.spec.field_path.starts_with("operation."), || Why::Command {
+                path: "spec.resolution.strategy",
+                expected: "preferKrate (send it again), preferExternal (take it back) or ignore",
+            })?;
             this.require(manual == resolution.value.is_some(), || Why::Command {
                 path: "spec.resolution.value",
                 expected: if manual { "given" } else { "absent" },

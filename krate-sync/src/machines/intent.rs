@@ -12,7 +12,7 @@ use krate_model::kinds::external::{
 };
 use krate_model::kinds::policy::ApprovalClass;
 use krate_model::kinds::sets::{ActorKind, ErrorClass, Idempotency};
-use krate_model::kinds::shared::{Actor, ErrorInfo, Time, Version};
+use krate_model::kinds::shared::{Actor, ApprovalRule, ErrorInfo, Time, Version};
 use krate_model::{Digest, Resource};
 
 use super::{
@@ -196,11 +196,15 @@ pub enum Effect {
 /// How long an approval waits for its answer where no rule says so, and the longest that any rule may let it wait (R59).
 const ANSWER_WITHIN: (TimeDelta, TimeDelta) = (TimeDelta::hours(24), TimeDelta::hours(168));
 
+/// What the sync policy asks of an approval of a write.
+pub(crate) fn write_back(rules: &[ApprovalRule]) -> Option<&ApprovalRule> {
+    rules.iter().find(|rule| rule.class == ApprovalClass::WriteBack.as_str())
+}
+
 /// Until when a person may answer for a write that asks now: what the rule for write-backs says, else a day.
 fn answer_by(intent: &ExternalWriteIntent, now: Time) -> Time {
     let (default, longest) = ANSWER_WITHIN;
-    let rules = &intent.spec.approval_policy.rules;
-    let rule = rules.iter().find(|rule| rule.class == ApprovalClass::WriteBack.as_str());
+    let rule = write_back(&intent.spec.approval_policy.rules);
     let lasts = rule.and_then(|rule| rule.expires_in.to_delta()).unwrap_or(default);
     later(now, lasts.clamp(TimeDelta::zero(), longest))
 }

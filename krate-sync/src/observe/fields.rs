@@ -14,7 +14,7 @@ use crate::merge::{Base, Field, FieldOutcome, FieldRule, FieldValue, merge_field
 use crate::mistakes::{Mistake, made};
 use crate::moves;
 use crate::object::{ObjectState, controller};
-use crate::observed::actor_of;
+use crate::observed::{actor_of, observed};
 use crate::records::Loaded;
 use crate::scope::Scope;
 
@@ -33,6 +33,10 @@ pub(super) fn merge(
     let mut replan = false;
     for rule in rules {
         let Some((path, theirs)) = fields.iter().find(|(path, _)| *path == rule.path) else { continue };
+        if is_left_apart(state, path, theirs)? {
+            continue;
+        }
+        state.end_ignored(path);
         let Some(local) = &state.local else { return Ok(()) };
         let desired = local.object.get(path);
         let is_open = state.open_conflict(path).is_some();
@@ -126,6 +130,41 @@ pub(super) fn merge(
     Ok(())
 }
 
+/// Whether somebody chose to leave the field as it is on both sides, and both still have it so (S27).
+fn is_left_apart(state: &ObjectState, path: &str, theirs: &FieldValue<'_>) -> Result<bool, ObserveError> {
+    let (Some(left), Some(local)) = (state.ignored_conflict(path), &state.local) else { return Ok(false) };
+    let digest = |value: FieldValue<'_>| Value::of(value.to_json().as_ref(), 0).map(|value| value.digest);
+    let (ours, theirs) = (digest(local.object.get(path))?, digest(theirs.borrowed())?);
+    Ok(ours == left.spec.desired.digest && theirs == left.spec.observed.digest)
+}
+
+/// Opens a conflict about each field that krate would write back and can't, and brings those that are open up to date: the value that was wished for can't be told there (S6),
+/// so that neither side is touched until a person decides.
+pub(super) fn hold(
+    state: &mut ObjectState,
+    seen: Observation<'_>,
+    scope: &Scope,
+    uncarried: &[FieldRule<'static>],
+    changed: &mut Vec<String>,
+) -> Result<(), ObserveError> {
+    let Some(kind) = state.local.as_ref().map(|local| local.object.kind()) else { return Ok(()) };
+    let fields = observed(&seen.event.normalized, seen.event.complete);
+    let reason = ConflictReason::UnrepresentableValue;
+    let is_held = |state: &ObjectState, path: &str| {
+        state.open_conflict(path).is_some_and(|open| open.object.spec.reason == reason)
+    };
+    for rule in scope.rules(&seen.event.interface, kind) {
+        let is_uncarried = uncarried.iter().any(|it| it.path == rule.path);
+        let Some((_, theirs)) = fields.iter().find(|(path, _)| *path == rule.path) else { continue };
+        let differs = state.local.as_ref().is_some_and(|local| local.object.get(&rule.path) != *theirs);
+        if is_uncarried || is_held(state, &rule.path) && differs {
+            let theirs = theirs.clone().into_owned();
+            open_conflict(state, seen, scope, &rule, reason.clone(), &theirs, changed)?;
+        }
+    }
+    Ok(())
+}
+
 /// The longest value that a conflict holds as text, in bytes.
 const MAX_CONFLICT_VALUE_BYTES: usize = krate_model::kinds::shared::MAX_VALUE_BYTES;
 
@@ -170,7 +209,7 @@ pub(super) fn open_conflict(
         resource: local.object.to_ref(),
         link_ref: link_name.clone(),
         field_path: path.to_owned(),
-        reason,
+        reason: reason.clone(),
         strategy: rule.strategy.clone(),
         base,
         desired: desired_value,
@@ -238,7 +277,8 @@ pub(super) fn open_conflict(
             }
             true
         }
-        ResolutionStrategy::PreferKrate => {
+        // What can't be written can't be decided so.
+        ResolutionStrategy::PreferKrate if reason != ConflictReason::UnrepresentableValue => {
             if !is_lost {
                 state.set_base(rule, theirs)?;
             }

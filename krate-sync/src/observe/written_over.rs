@@ -10,7 +10,6 @@ use krate_model::{NotCanonical, Resource};
 
 use super::fields::open_conflict;
 use super::{Observation, ObserveError};
-use crate::machines::{Policy, conflict};
 use crate::merge::{Base, FieldOutcome, FieldRule, FieldValue, merge_field};
 use crate::mistakes::{Mistake, made};
 use crate::moves;
@@ -140,7 +139,10 @@ pub(super) fn agree(
     theirs: &FieldValue<'_>,
     moved_there: bool,
 ) -> Result<(), ObserveError> {
-    if state.open_conflict(&rule.path).is_none() {
+    let Some(open) = state.open_conflict(&rule.path) else { return Ok(()) };
+    // What can't be written is in conflict as long as the sides differ, whatever the base says.
+    let differs = state.local.as_ref().is_some_and(|local| local.object.get(&rule.path) != *theirs);
+    if open.object.spec.reason == ConflictReason::UnrepresentableValue && differs {
         return Ok(());
     }
     let now = seen.received_at;
@@ -185,19 +187,8 @@ pub(super) fn keep(
     rule: &FieldRule<'static>,
     now: Time,
 ) -> Result<(), ObserveError> {
-    let Some(open) = state.open_conflict_mut(&rule.path).filter(|open| !is_lost_edit(&open.object)) else {
+    if state.open_conflict(&rule.path).is_some_and(|open| is_lost_edit(&open.object)) {
         return Ok(());
-    };
-    let mut spec = open.object.spec.clone();
-    spec.reason = ConflictReason::PreconditionFailed;
-    let name = conflict::name(&spec)?;
-    let drafts = moves::supersede(open, &SupersededReason::Newer, Some(name.clone()), now)?;
-    let supersedes = Some(open.object.name().to_owned());
-    state.audit.extend(drafts);
-    let mut lost = Loaded::new(ExternalSyncConflict::at(scope.namespace(), name, spec));
-    let step =
-        moves::as_controller(&Policy::of(&scope.policy), now, |ctx| conflict::open(&lost.object, supersedes, ctx));
-    state.audit.extend(moves::take(&mut lost, step));
-    state.conflicts.push(lost);
-    Ok(())
+    }
+    moves::renew_conflict(state, scope, &rule.path, now, |spec| spec.reason = ConflictReason::PreconditionFailed)
 }

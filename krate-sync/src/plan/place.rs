@@ -5,22 +5,34 @@ use krate_model::kinds::external::{
 };
 use krate_model::kinds::policy::{
     AgentApproval, AgentApprovalPhase, AgentApprovalSpec, ApprovalAction, ApprovalClass, ApprovalSubject,
-    ApprovalSubjectKind,
+    ApprovalSubjectKind, ApprovalTerms,
 };
 use krate_model::kinds::sets::{ActorKind, Interface};
-use krate_model::kinds::shared::NativeTarget;
+use krate_model::kinds::shared::{ApprovalRule, NativeTarget};
 use krate_model::{Resource, named_by_digest};
 
 use super::on_the_way::{is_on_its_way, is_unsent};
 use super::payload::secret_in;
 use super::{PlanError, Wish};
 use crate::key::{KeyInput, RequestInput, request_digest};
+use crate::machines::intent::write_back;
 use crate::machines::{Ctx, Policy, intent};
 use crate::mistakes::{Mistake, made};
 use crate::moves;
 use crate::object::ObjectState;
 use crate::records::Loaded;
 use crate::scope::Scope;
+
+/// Refuses what the policy doesn't allow, and what looks like a credential (S38).
+pub(super) fn permitted(scope: &Scope, payload: &Payload) -> Result<(), PlanError> {
+    let operation = payload.operation();
+    let policy = &scope.policy.write_policy;
+    let allowed = policy.allowed_operations.is_empty() || policy.allowed_operations.contains(&operation);
+    if policy.denied_operations.contains(&operation) || !allowed {
+        return Err(PlanError::Denied { operation });
+    }
+    secret_in(payload).map_or(Ok(()), |path| Err(PlanError::Secret { path }))
+}
 
 /// Puts the intents for `payloads` in place of those that weren't sent yet.
 pub(super) fn place(
@@ -45,15 +57,9 @@ pub(super) fn place(
         .collect();
     let mut previous: Option<String> = None;
     for (payload, target) in payloads {
+        permitted(scope, &payload)?;
         let operation = payload.operation();
         let policy = &scope.policy.write_policy;
-        let allowed = policy.allowed_operations.is_empty() || policy.allowed_operations.contains(&operation);
-        if policy.denied_operations.contains(&operation) || !allowed {
-            return Err(PlanError::Denied { operation });
-        }
-        if let Some(path) = secret_in(&payload) {
-            return Err(PlanError::Secret { path });
-        }
         // The same wish that still waits is the same intent: nobody is asked twice.
         if let Some(waiting) = state.intents.iter().find(|intent| {
             is_unsent(&intent.object)
@@ -153,6 +159,14 @@ fn reason(agent: bool, wish: &Wish) -> &'static str {
     }
 }
 
+/// The terms of the sync policy for write-backs, as they are when it is asked: a later change of the policy doesn't lower them (P32).
+fn terms(rules: &[ApprovalRule]) -> Option<ApprovalTerms> {
+    let rule = write_back(rules)?;
+    let named = !rule.approvers.roles.is_empty() || !rule.approvers.teams.is_empty();
+    let approvers = named.then(|| rule.approvers.clone());
+    Some(ApprovalTerms { approvers, quorum: rule.quorum, uses: rule.uses, separation: rule.separation })
+}
+
 /// The question that a person answers. It holds the digest of the request, and no other request can use the answer (S32): a request that takes the place
 /// of another in the same intent is another question.
 pub(crate) fn approval(
@@ -173,7 +187,7 @@ pub(crate) fn approval(
         digest: intent.spec.request_digest,
         // Both end at once: the intent says until when an answer may come.
         expires_at: intent.status.as_ref().and_then(|status| status.not_before).unwrap_or(wish.now),
-        policy: None,
+        policy: terms(&intent.spec.approval_policy.rules),
         policy_reasons: intent.spec.approval_policy.reason.iter().cloned().collect(),
         artifact_refs: Vec::new(),
         decide: None,

@@ -174,6 +174,10 @@ pub struct ExternalObjectLinkStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
     pub open_conflicts: Vec<String>,
+    /// Conflicts that somebody chose to ignore: what they are about is written by nobody until a side moves again (S27).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub ignored_conflicts: Vec<String>,
     /// Conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "crate::kinds::shared::conditions_schema")]

@@ -1,4 +1,4 @@
-//! Deciding: `resolve`, `approve`, `deny`.
+//! Deciding: `resolve`, `approve`, `deny`, `delivery`.
 
 use http::Method;
 use krate_model::Kind;
@@ -17,7 +17,7 @@ enum Side {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(id = "decision", required = true, multiple = false, args = ["prefer", "value", "ignore"])]
+#[group(id = "decision", required = true, multiple = false, args = ["prefer", "value", "reviewed", "ignore"])]
 pub(crate) struct ResolveArgs {
     #[command(flatten)]
     server: Server,
@@ -29,7 +29,10 @@ pub(crate) struct ResolveArgs {
     /// Take this value for both sides, as JSON
     #[arg(long, value_name = "JSON")]
     value: Option<String>,
-    /// Leave both sides as they are
+    /// Write what stands here once another person has approved it
+    #[arg(long)]
+    reviewed: bool,
+    /// Leave both sides as they are, until one of them moves again
     #[arg(long)]
     ignore: bool,
     /// Why
@@ -56,6 +59,7 @@ impl ResolveArgs {
             }
             (None, Some(Side::External)) => "preferExternal",
             (None, Some(Side::Krate)) => "preferKrate",
+            (None, None) if self.reviewed => "reviewedWrite",
             (None, None) => "ignore",
         };
         body["strategy"] = strategy.into();
@@ -114,5 +118,40 @@ fn answer(args: &AnswerArgs, verdict: &str, output: Output) -> Result<Answer, Fa
     output.print(Format::Table, &approval, |approval| {
         format!("{}: {} ({})", args.approval, verdict, text(approval, "/status/phase"))
     })?;
+    Ok(Answer::Yes)
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum DeliveryCommand {
+    /// Process a delivery that was given up anew
+    Replay(DisposeArgs),
+    /// Be done with a delivery that was given up
+    Skip(DisposeArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DisposeArgs {
+    #[command(flatten)]
+    server: Server,
+    /// The delivery
+    delivery: String,
+    /// Why
+    #[arg(long, value_name = "TEXT", required = true)]
+    reason: String,
+    /// For whom
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+}
+
+pub(super) fn delivery(command: &DeliveryCommand, output: Output) -> Result<Answer, Failed> {
+    let (args, act) = match command {
+        DeliveryCommand::Replay(args) => (args, "replay"),
+        DeliveryCommand::Skip(args) => (args, "skip"),
+    };
+    let api = Api::new(&args.server)?.user(args.user.as_deref());
+    let namespace = api.namespace_of(Kind::ExternalWebhookDelivery, &args.delivery)?;
+    let url = api.url(&["deliveries", &namespace, &args.delivery, "dispose"], &[]);
+    let delivery = api.call(Method::POST, &url, Some(&json!({"act": act, "reason": args.reason})))?;
+    output.print(Format::Table, &delivery, |_| format!("{}: {act}, carried out next", args.delivery))?;
     Ok(Answer::Yes)
 }

@@ -53,6 +53,9 @@ pub(crate) enum Command {
     Approve(decide::AnswerArgs),
     /// Refuse a write that waits for approval
     Deny(decide::AnswerArgs),
+    /// Say what becomes of a webhook delivery that was given up (DeadLettered)
+    #[command(subcommand)]
+    Delivery(decide::DeliveryCommand),
 }
 
 pub(crate) fn run(command: Command, output: Output) -> Result<Answer, Error> {
@@ -68,6 +71,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<Answer, Error> {
         Command::Resolve(args) => decide::resolve(&args, output),
         Command::Approve(args) => decide::approve(&args, output),
         Command::Deny(args) => decide::deny(&args, output),
+        Command::Delivery(command) => decide::delivery(&command, output),
     };
     match answered {
         Ok(answer) => Ok(answer),

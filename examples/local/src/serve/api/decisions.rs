@@ -1,15 +1,16 @@
-//! What persons decide: how a conflict ends (S27, S29), and whether a write may go out (S32, R59).
+//! What persons decide: how a conflict ends (S27, S29), whether a write may go out (S32, R59), and what becomes of a delivery that was given up (R37).
 
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use axum::{Extension, Json};
-use krate_model::kinds::external::{ExternalSyncConflict, Resolution, SeenVersions};
+use krate_model::kinds::external::{Disposition, DispositionAct, ExternalSyncConflict, Resolution, SeenVersions};
 use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalDecision, ApprovalVerdict};
 use krate_model::kinds::sets::ResolutionStrategy;
 use krate_model::kinds::shared::{MAX_VALUE_BYTES, Value as FieldText};
 use krate_model::{ClosedSet, Digest, Kind, Resource};
 use krate_policy::admission::Change;
+use krate_sync::driver::DriverError;
 use krate_sync::records::{self, Loaded};
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,6 +20,11 @@ use super::{ApiError, body_of, read_as};
 use crate::serve::App;
 use crate::serve::people::Caller;
 use crate::serve::ports::now;
+
+/// Characters of a value that an error shows.
+const MAX_SHOWN_CHARS: usize = 200;
+/// Characters of a reason.
+const MAX_REASON_CHARS: usize = 1024;
 
 /// A decision about a conflict.
 #[derive(Debug, Deserialize)]
@@ -52,8 +58,62 @@ pub(super) async fn resolve(
     let new = with(&old, "resolution", body);
     may_write(&app, &caller, kind, Change::Update { old: &old, new: &new }).await?;
     let resolution = resolution(&app, &namespace, &name, asked).await?;
-    app.driver.resolve(&namespace, &name, resolution, &caller.actor()).await?;
-    Ok(Json(load(&app, Kind::ExternalSyncConflict, &namespace, &name).await?))
+    match app.driver.resolve(&namespace, &name, resolution, &caller.actor()).await {
+        Err(DriverError::Replaced { conflict, by }) => {
+            let newer = load_for(&app, &caller, kind, &namespace, &by).await?;
+            Err(ApiError::from(DriverError::Replaced { conflict, by }).hint(shown(&newer)).failures(newer))
+        }
+        done => {
+            done?;
+            Ok(Json(load(&app, kind, &namespace, &name).await?))
+        }
+    }
+}
+
+/// The values that a conflict is about now (S29).
+fn shown(conflict: &Value) -> String {
+    let value = |side: &str| match conflict.pointer(&format!("/spec/{side}/json")).and_then(Value::as_str) {
+        Some(json) if json.chars().count() <= MAX_SHOWN_CHARS => json.to_owned(),
+        Some(json) => format!("{}…", json.chars().take(MAX_SHOWN_CHARS).collect::<String>()),
+        None => "a long value".to_owned(),
+    };
+    let name = conflict.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    format!("now {} stands here and {} there: krate resolve {name}", value("desired"), value("observed"))
+}
+
+/// A command about a delivery that was given up.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Dispose {
+    act: DispositionAct,
+    reason: String,
+}
+
+/// `POST /api/v1/deliveries/{namespace}/{name}/dispose`.
+pub(super) async fn dispose(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path((namespace, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    let mut body = body_of(request).await?;
+    let kind = Kind::ExternalWebhookDelivery;
+    let old = load_for(&app, &caller, kind, &namespace, &name).await?;
+    let asked: Dispose = read_as(body.clone())?;
+    if !asked.act.is_known() {
+        let accepted = DispositionAct::ACCEPTED.join(", ");
+        return Err(ApiError::invalid(format!("act: {} is not one of {accepted}", asked.act)));
+    }
+    if asked.reason.trim().is_empty() || asked.reason.chars().count() > MAX_REASON_CHARS {
+        return Err(ApiError::invalid(format!("reason: has to have 1 to {MAX_REASON_CHARS} characters")));
+    }
+    // Who commands what when: no two commands have the same id (R37).
+    let id = format!("{}-{}", caller.actor().name, now().timestamp_millis());
+    body["id"] = id.as_str().into();
+    let new = with(&old, "disposition", body);
+    may_write(&app, &caller, kind, Change::Update { old: &old, new: &new }).await?;
+    app.driver.dispose(&namespace, &name, Disposition { id, act: asked.act, reason: asked.reason }).await?;
+    Ok(Json(load(&app, kind, &namespace, &name).await?))
 }
 
 async fn resolution(app: &App, namespace: &str, name: &str, asked: Resolve) -> Result<Resolution, ApiError> {
