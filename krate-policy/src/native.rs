@@ -11,13 +11,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use krate_model::Kind;
-use krate_model::kinds::grants::{AgentRoleBinding, RoleKind, RoleSubjectKind};
+use krate_model::kinds::agents::{AgentServiceAccount, AgentStack, AgentSubagent};
+use krate_model::kinds::grants::{AgentRoleBinding, RoleKind, RoleRef, RoleSubjectKind};
 use krate_model::kinds::registry::{Context, GROUP, Home};
 use serde_json::{Value, json};
 
-use crate::request::{Request, SubjectKind, Verb};
+use crate::request::{NativeQuestion, Request, SubjectKind, Verb};
 use crate::roles::{COMMANDS, Controller, Template};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Held, Item, Snapshot};
 
 krate_model::closed_set! {
     /// Every role that is written for Kubernetes: those of persons, of agents, of runners and of krate's own programs.
@@ -31,6 +32,10 @@ krate_model::closed_set! {
         RunnerTrusted = "krate-runner-trusted", Operator = "krate-operator", Gateway = "krate-gateway",
     }
 }
+
+/// Kubernetes' own API of roles.
+const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
+const RBAC_VERSION: &str = "rbac.authorization.k8s.io/v1";
 
 const READS: [Verb; 3] = [Verb::Get, Verb::List, Verb::Watch];
 const WRITES: [Verb; 3] = [Verb::Create, Verb::Update, Verb::Patch];
@@ -118,7 +123,7 @@ pub fn role(role: &NativeRole, namespace: &str) -> Value {
         .map(|((group, verbs), resources)| json!({"apiGroups": [group], "resources": resources, "verbs": verbs}))
         .collect();
     json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "apiVersion": RBAC_VERSION, "kind": "Role",
         "metadata": {"name": role.as_str(), "namespace": namespace, "labels": managed()},
         "rules": rules,
     })
@@ -165,18 +170,17 @@ pub fn role_binding(binding: &AgentRoleBinding, organization: &str, snapshot: &S
     let kind = if spec.role_ref.kind == RoleKind::ClusterRole { "ClusterRole" } else { "Role" };
     let native = spec.native_role_binding_name.as_deref().unwrap_or(name);
     Ok(json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "apiVersion": RBAC_VERSION, "kind": "RoleBinding",
         "metadata": {"name": native, "namespace": namespace, "labels": managed()},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": spec.role_ref.name},
+        "roleRef": {"apiGroup": RBAC_GROUP, "kind": kind, "name": spec.role_ref.name},
         "subjects": [subject],
     }))
 }
 
 fn native_subject(binding: &AgentRoleBinding, organization: &str, snapshot: &Snapshot) -> Option<Value> {
-    use krate_model::kinds::agents::AgentServiceAccount;
     let namespace = binding.metadata.namespace.as_deref()?;
     let subject = &binding.spec.subject;
-    let group = |name: String| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name});
+    let group = |name: String| json!({"apiGroup": RBAC_GROUP, "kind": "Group", "name": name});
     let account = |name: &str| {
         let account = snapshot.get::<AgentServiceAccount>(namespace, name)?;
         Some(
@@ -186,7 +190,7 @@ fn native_subject(binding: &AgentRoleBinding, organization: &str, snapshot: &Sna
     match subject.kind {
         RoleSubjectKind::User => {
             let name = user_name(snapshot, namespace, &subject.name)?;
-            Some(json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}))
+            Some(json!({"apiGroup": RBAC_GROUP, "kind": "User", "name": name}))
         }
         RoleSubjectKind::Team => Some(group(team_group(organization, &subject.name))),
         RoleSubjectKind::Group => Some(group(subject.name.clone())),
@@ -206,46 +210,131 @@ pub fn team_group(organization: &str, team: &str) -> String {
     format!("krate:org:{organization}:team:{team}")
 }
 
-/// The `SubjectAccessReview` that a request asks Kubernetes: whether its subject may do this to that. Its answer comes back as
-/// [`NativeAnswer`](crate::request::NativeAnswer). `None` where the subject has no name there.
-pub fn access_review(request: &Request, snapshot: &Snapshot) -> Option<Value> {
-    use krate_model::kinds::agents::{AgentServiceAccount, AgentStack};
-    let namespace = snapshot.organizations.get(&request.organization)?;
-    let account = |name: &str| {
-        let account = snapshot.get::<AgentServiceAccount>(namespace, name)?;
-        Some(format!("system:serviceaccount:{}:{}", account.spec.namespace, account.spec.service_account_name))
-    };
-    let (user, groups) = match request.subject.kind {
-        SubjectKind::User => {
-            let teams = snapshot.rights(namespace, "user", &request.subject.name).filter_map(|held| match &held.item {
-                crate::snapshot::Item::Team(team) => {
-                    Some(team_group(&request.organization, team.metadata.name.as_deref()?))
-                }
-                _ => None,
-            });
-            (user_name(snapshot, namespace, &request.subject.name)?, teams.collect::<Vec<_>>())
-        }
-        SubjectKind::AgentStack => {
-            let stack = snapshot.get::<AgentStack>(namespace, &request.subject.name)?;
-            (account(&stack.spec.runtime_identity.service_account_ref)?, Vec::new())
-        }
-        _ => return None,
-    };
+/// What Kubernetes is asked about a request: whether its subject may do this to that. `None` where the subject has no name there: nothing answers it then (P11).
+/// A write asks more ([`questions`](crate::admission::questions)).
+pub fn question(request: &Request, snapshot: &Snapshot) -> Option<NativeQuestion> {
+    let object = request.object.as_ref();
+    // What is another organization's is asked about where it stands.
+    let owner = object.and_then(|object| object.organization.as_ref()).unwrap_or(&request.organization);
+    let namespace = snapshot.organizations.get(owner)?;
     let kind: Kind = request.action.kind.parse().ok()?;
     let command = COMMANDS.iter().find(|command| command.verb == request.action.verb && command.kind == kind);
     let (verb, subresource) = match command {
         Some(command) => ("update", Some(command.subresource)),
         None => (request.action.verb.as_str(), request.action.subresource.as_deref()),
     };
-    let mut attributes = json!({"namespace": namespace, "verb": verb, "group": GROUP, "resource": kind.info().plural});
-    if let Some(subresource) = subresource {
-        attributes["subresource"] = subresource.into();
+    let (user, groups) = signed_in(request, snapshot)?;
+    Some(NativeQuestion {
+        user,
+        groups,
+        verb: verb.into(),
+        group: GROUP.into(),
+        resource: kind.info().plural.into(),
+        subresource: subresource.map(Into::into),
+        namespace: namespace.clone(),
+        name: object.map(|object| object.name.clone()),
+    })
+}
+
+/// Whether the subject may read that Secret; granting one is reading it (section 8).
+pub(crate) fn reads_secret(
+    request: &Request,
+    snapshot: &Snapshot,
+    namespace: &str,
+    name: &str,
+) -> Option<NativeQuestion> {
+    about(request, snapshot, [Verb::Get.as_str(), "", "secrets"], namespace, name)
+}
+
+/// Whether the subject may bind that role of Kubernetes in a namespace: what Kubernetes asks itself when a RoleBinding is made there.
+pub(crate) fn binds(request: &Request, snapshot: &Snapshot, namespace: &str, role: &RoleRef) -> Option<NativeQuestion> {
+    let resource = if role.kind == RoleKind::ClusterRole { "clusterroles" } else { "roles" };
+    about(request, snapshot, [Verb::Bind.as_str(), RBAC_GROUP, resource], namespace, &role.name)
+}
+
+fn about(
+    request: &Request,
+    snapshot: &Snapshot,
+    [verb, group, resource]: [&str; 3],
+    namespace: &str,
+    name: &str,
+) -> Option<NativeQuestion> {
+    let (user, groups) = signed_in(request, snapshot)?;
+    Some(NativeQuestion {
+        user,
+        groups,
+        verb: verb.into(),
+        group: group.into(),
+        resource: resource.into(),
+        subresource: None,
+        namespace: namespace.into(),
+        name: Some(name.into()),
+    })
+}
+
+/// The subject as Kubernetes knows it: a person by the name that they sign in with, an agent and what acts inside of it by its service account, a controller of
+/// krate by its own name.
+fn signed_in(request: &Request, snapshot: &Snapshot) -> Option<(Box<str>, BTreeSet<Box<str>>)> {
+    let namespace = snapshot.organizations.get(&request.organization)?;
+    let subject = &request.subject;
+    match subject.kind {
+        SubjectKind::User => {
+            let team = |held: &Held| match &held.item {
+                Item::Team(team) => Some(team_group(&request.organization, team.metadata.name.as_deref()?).into()),
+                _ => None,
+            };
+            let groups = snapshot.rights(namespace, "user", &subject.name).filter_map(team).collect();
+            Some((user_name(snapshot, namespace, &subject.name)?.into(), groups))
+        }
+        SubjectKind::Controller => {
+            snapshot.controller(&subject.name, &subject.uid).map(|_| (subject.name.clone(), BTreeSet::new()))
+        }
+        _ => {
+            let chain = request.actor_chain.iter().map(|link| (&link.kind, &*link.name));
+            let name = account_of(core::iter::once((&subject.kind, &*subject.name)).chain(chain), namespace, snapshot)?;
+            let account = snapshot.get::<AgentServiceAccount>(namespace, name)?;
+            let spec = &account.object.spec;
+            let user = format!("system:serviceaccount:{}:{}", spec.namespace, spec.service_account_name);
+            Some((user.into(), BTreeSet::new()))
+        }
     }
-    if let Some(object) = &request.object {
-        attributes["name"] = (*object.name).into();
+}
+
+/// The service account of what acts, newest first: a subagent's own (P25), else its stack's.
+fn account_of<'s>(
+    chain: impl Iterator<Item = (&'s SubjectKind, &'s str)>,
+    namespace: &str,
+    snapshot: &'s Snapshot,
+) -> Option<&'s str> {
+    for (kind, name) in chain {
+        match kind {
+            SubjectKind::AgentStack => {
+                let stack = snapshot.get::<AgentStack>(namespace, name)?;
+                return Some(&stack.object.spec.runtime_identity.service_account_ref);
+            }
+            SubjectKind::Subagent => {
+                let subagent = snapshot.get::<AgentSubagent>(namespace, name)?;
+                if let Some(own) = &subagent.object.spec.service_account_ref {
+                    return Some(own);
+                }
+            }
+            SubjectKind::Tool | SubjectKind::McpServer | SubjectKind::Skill => {}
+            _ => return None,
+        }
     }
-    Some(json!({
+    None
+}
+
+/// The `SubjectAccessReview` of a question. Its answer comes back as [`NativeAnswer`](crate::request::NativeAnswer), with the question.
+pub fn access_review(question: &NativeQuestion) -> Value {
+    let NativeQuestion { user, groups, verb, group, resource, subresource, namespace, name } = question;
+    let mut attributes = json!({"namespace": namespace, "verb": verb, "group": group, "resource": resource});
+    let said = [("subresource", subresource), ("name", name)];
+    for (field, value) in said.into_iter().filter_map(|(field, value)| Some((field, value.as_deref()?))) {
+        attributes[field] = value.into();
+    }
+    json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
         "spec": {"user": user, "groups": groups, "resourceAttributes": attributes},
-    }))
+    })
 }

@@ -1,7 +1,7 @@
 //! What is asked: facts only, each with the field names of permission-review.md section 2. Nothing in it is believed but compared.
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use krate_model::kinds::enforcement::BudgetScope;
@@ -403,16 +403,39 @@ pub struct Request {
     pub usage: Option<Usage>,
 }
 
-/// An access review's answer, asked outside and handed in (P63).
+/// A question to Kubernetes: who, and the attributes of the `SubjectAccessReview` (permission-review.md section 8), in Kubernetes' words.
+/// [`native`](crate::native) and [`admission`](crate::admission) say what is asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NativeQuestion {
+    /// For whom: the native user name.
+    pub user: Box<str>,
+    /// The native groups of that user.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<Box<str>>,
+    /// The native verb: `update` for krate's commands.
+    pub verb: Box<str>,
+    /// The API group; empty for Kubernetes' own core.
+    #[serde(default)]
+    pub group: Box<str>,
+    /// The plural of the kind.
+    pub resource: Box<str>,
+    /// Its subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subresource: Option<Box<str>>,
+    /// The namespace.
+    pub namespace: Box<str>,
+    /// The object; absent for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Box<str>>,
+}
+
+/// An access review's answer, asked outside and handed in (P63). It counts for the very question that it was asked with, and for no other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NativeAnswer {
-    /// For whom: the native user name.
-    pub user: Box<str>,
-    /// The verb that was asked about.
-    pub verb: Verb,
-    /// The kind that was asked about.
-    pub kind: Box<str>,
+    /// What was asked.
+    pub asked: NativeQuestion,
     /// Whether it is allowed.
     pub allowed: bool,
     /// When it was answered.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use krate_model::ClosedSet;
 use krate_model::Kind;
-use krate_policy::native::{NativeRole, NotNative, access_review, role, role_binding};
+use krate_policy::native::{NativeRole, NotNative, access_review, question, role, role_binding};
 use krate_policy::request::Verb;
-use krate_policy::roles::Template;
+use krate_policy::roles::{Controller, Template};
 use krate_policy::snapshot::{Item, Snapshot};
 use krate_policy::who::{Place, request};
 use serde_json::{Value, json};
@@ -44,6 +44,11 @@ fn snapshot() -> Snapshot {
         }
         item("User", name, all, json!({"phase": "Active"}))
     };
+    let subagent = |name: &str, spec: Value| {
+        let mut all = json!({"rolePrompt": "Reads the log.", "taskKinds": ["read"]});
+        all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        item("AgentSubagent", name, all, json!({"phase": "Ready"}))
+    };
     Snapshot::new(0).with(
         1,
         [
@@ -63,6 +68,14 @@ fn snapshot() -> Snapshot {
                 json!({"baseAgent": "codex", "adapter": "local", "runtimeIdentity": {"serviceAccountRef": "helper"}}),
                 json!({"phase": "Ready"}),
             ),
+            item(
+                "AgentServiceAccount",
+                "second",
+                json!({"namespace": NS, "serviceAccountName": "agent-second"}),
+                json!({"phase": "Ready"}),
+            ),
+            subagent("plain", json!({})),
+            subagent("own", json!({"serviceAccountRef": "second"})),
         ],
     )
 }
@@ -187,7 +200,8 @@ fn p63_a_question_to_kubernetes_is_about_this_verb_kind_and_subject() {
     let snapshot = snapshot();
     let place = Place::new("acme", "2026-06-01T00:00:00Z".parse().unwrap());
     let ask = |verb: Verb, kind: Kind| {
-        access_review(&request(&snapshot, &place, "ada", &verb, kind), &snapshot).unwrap()["spec"].clone()
+        let question = question(&request(&snapshot, &place, "ada", &verb, kind), &snapshot);
+        access_review(&question.unwrap())["spec"].clone()
     };
     assert_eq!(
         ask(Verb::Create, Kind::Issue),
@@ -199,13 +213,28 @@ fn p63_a_question_to_kubernetes_is_about_this_verb_kind_and_subject() {
     let decides = ask(Verb::Decide, Kind::AgentApproval);
     assert_eq!(decides["resourceAttributes"]["verb"], "update");
     assert_eq!(decides["resourceAttributes"]["subresource"], "decision");
-    let mut agent = request(&snapshot, &place, "ada", &Verb::Get, Kind::Issue);
-    agent.subject =
-        serde_json::from_value(json!({"kind": "agent-stack", "name": "helper", "uid": "u-helper"})).unwrap();
+    let snapshot = snapshot.with_controller("krate-operator", "u-krate-operator", Controller::Operator);
+    let as_whom = |chain: Value| {
+        let mut request = request(&snapshot, &place, "ada", &Verb::Get, Kind::Issue);
+        request.subject = serde_json::from_value(chain[0].clone()).unwrap();
+        request.actor_chain = serde_json::from_value(chain).unwrap();
+        question(&request, &snapshot).map(|question| question.user.to_string())
+    };
+    let link = |kind: &str, name: &str| json!({"kind": kind, "name": name, "uid": format!("u-{name}")});
+    let account = |name: &str| Some(format!("system:serviceaccount:krate-org-acme:{name}"));
+    let stack = || link("agent-stack", "helper");
+    assert_eq!(as_whom(json!([stack()])), account("agent-helper"));
+    assert_eq!(as_whom(json!([link("agent-stack", "gone")])), None);
+    assert_eq!(as_whom(json!([link("tool", "git"), link("subagent", "plain"), stack()])), account("agent-helper"));
+    let own = as_whom(json!([link("subagent", "plain"), link("subagent", "own"), stack()]));
+    assert_eq!(own, account("agent-second"), "P25: an account of its own");
+    assert_eq!(as_whom(json!([link("subagent", "gone"), stack()])), None);
     assert_eq!(
-        access_review(&agent, &snapshot).unwrap()["spec"]["user"],
-        "system:serviceaccount:krate-org-acme:agent-helper"
+        as_whom(json!([link("runner", "small"), stack()])),
+        None,
+        "its pod has an account that krate doesn't know"
     );
-    agent.subject.name = "gone".into();
-    assert_eq!(access_review(&agent, &snapshot), None);
+    assert_eq!(as_whom(json!([link("controller", "krate-operator")])), Some("krate-operator".to_owned()));
+    let other = json!({"kind": "controller", "name": "krate-operator", "uid": "u-other"});
+    assert_eq!(as_whom(json!([other])), None, "the same name with another uid is somebody else (P20)");
 }

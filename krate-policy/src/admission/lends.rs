@@ -18,19 +18,30 @@ use super::{Write, loosens, text};
 use crate::approval::{acts_in, may_add};
 use crate::command::Command;
 use crate::host::HostPattern;
+use crate::native;
 use crate::reason::{Code, Reason};
-use crate::request::{Named, Request, SubjectKind, Verb};
-use crate::review::Rights;
+use crate::request::{Named, NativeQuestion, Request, SubjectKind, Verb};
+use crate::review::{self, Rights};
 use crate::roles::{Template, right_of, right_of_action};
 use crate::snapshot::Snapshot;
 
-/// What is in the way of this write beyond the right to make it.
-pub(super) fn look(kind: Kind, write: &Write<'_>, request: &Request, snapshot: &Snapshot) -> Vec<Reason> {
+/// What a write comes to beyond the right to make it.
+#[derive(Default)]
+pub(super) struct Found {
+    /// What is in its way.
+    pub(super) reasons: Vec<Reason>,
+    /// What Kubernetes is asked on its account, whatever the answers are (P63).
+    pub(super) asked: Vec<NativeQuestion>,
+}
+
+/// What this write lends, takes the last of or loosens.
+pub(super) fn look(kind: Kind, write: &Write<'_>, request: &Request, snapshot: &Snapshot) -> Found {
     if request.subject.kind == SubjectKind::Controller {
-        return Vec::new();
+        return Found::default();
     }
     let giver = request.actor_chain.last().map_or("", |link| &link.name);
-    let mut look = Look { write, request, rights: Rights::of(request, snapshot), snapshot, giver, found: Vec::new() };
+    let rights = Rights::of(request, snapshot);
+    let mut look = Look { write, request, rights, snapshot, giver, found: Found::default() };
     match kind {
         Kind::User => look.user(),
         Kind::RepositoryPermission => look.permission(),
@@ -62,12 +73,12 @@ struct Look<'a> {
     rights: Rights<'a>,
     snapshot: &'a Snapshot,
     giver: &'a str,
-    found: Vec<Reason>,
+    found: Found,
 }
 
 impl<'a> Look<'a> {
     fn say(&mut self, code: Code, field: &'static str, text: impl Into<Cow<'static, str>>) {
-        self.found.push(Reason::new(code, field, text));
+        self.found.reasons.push(Reason::new(code, field, text));
     }
 
     fn wanted<T: DeserializeOwned>(&self) -> Option<T> {
@@ -152,23 +163,39 @@ impl<'a> Look<'a> {
             (ScopeKind::Repository, Some(name)) => Some(self.snapshot.named_repository(self.namespace(), name)),
             _ => None,
         };
-        let lacks = if role.kind == RoleKind::RoleTemplate {
-            let template = Template::from_text(&role.name);
-            if rights_of(&template).next().is_none() {
-                Some(format!("{} is no role template of persons", role.name))
-            } else {
-                self.lacks(&template, repository)
-                    .map(|(verb, kind)| format!("gives {verb} on {kind}, which {} hasn't there", self.giver))
-            }
-        } else {
+        if role.kind != RoleKind::RoleTemplate {
             // A role of Kubernetes: it is asked there, whether the giver may bind it.
-            let asked = self.rights.native(&Verb::Bind, role.kind.as_str());
-            (asked != Some(true)).then(|| {
-                format!("binds {} {}, and Kubernetes doesn't let {} bind it", role.kind, role.name, self.giver)
-            })
+            let question = native::binds(self.request, self.snapshot, self.namespace(), role);
+            return self.kubernetes(field, question, &format!("binds {} {}", role.kind, role.name), "bind");
+        }
+        let template = Template::from_text(&role.name);
+        let lacks = if rights_of(&template).next().is_none() {
+            Some(format!("{} is no role template of persons", role.name))
+        } else {
+            self.lacks(&template, repository)
+                .map(|(verb, kind)| format!("gives {verb} on {kind}, which {} hasn't there", self.giver))
         };
         if let Some(text) = lacks {
             self.say(Code::EscalationDenied, field, text);
+        }
+    }
+
+    /// Whether Kubernetes lets the writer do that to what the write is about; that nobody knows is a no of its own code where there is a cluster (P11, P63).
+    fn kubernetes(&mut self, field: &'static str, question: Option<NativeQuestion>, writes: &str, does: &str) {
+        let answer = review::answer(self.request, question.as_ref());
+        self.found.asked.extend(question);
+        let giver = self.giver;
+        match answer {
+            Some(true) => {}
+            None if self.snapshot.is_native_asked() => {
+                let text =
+                    format!("{writes}: no answer of the last 30 seconds says that Kubernetes lets {giver} {does} it");
+                self.say(Code::NativeRbacUnavailable, field, text);
+            }
+            Some(false) | None => {
+                let text = format!("{writes}, and Kubernetes doesn't let {giver} {does} it");
+                self.say(Code::EscalationDenied, field, text);
+            }
         }
     }
 
@@ -210,12 +237,8 @@ impl<'a> Look<'a> {
                 old.get("spec") != new.get("spec") && new.pointer("/spec/revoked") != Some(&Value::Bool(true))
             }
         };
-        if is_more && self.snapshot.is_native_asked() && self.rights.native(&Verb::Get, "Secret") != Some(true) {
-            self.say(
-                Code::EscalationDenied,
-                "spec.secretRef",
-                "grants a Secret that Kubernetes doesn't let the giver read",
-            );
+        if is_more {
+            self.reads("spec.secretRef", "/spec/secretRef", "grants");
         }
     }
 
@@ -223,13 +246,21 @@ impl<'a> Look<'a> {
         let names = |document: Option<&Value>| document.map(|it| it.pointer("/spec/authRef/secretRef").cloned());
         let changed = self.write.change.wanted().is_some()
             && names(self.write.change.stored()) != names(self.write.change.wanted());
-        if changed && self.snapshot.is_native_asked() && self.rights.native(&Verb::Get, "Secret") != Some(true) {
-            self.say(
-                Code::EscalationDenied,
-                "spec.authRef.secretRef",
-                "names a Secret that Kubernetes doesn't let the writer read",
-            );
+        if changed {
+            self.reads("spec.authRef.secretRef", "/spec/authRef/secretRef", "names");
         }
+    }
+
+    /// Whether Kubernetes lets the writer read the Secret that the write says there, in its own namespace or the one that it says. Without a cluster nobody asks.
+    fn reads(&mut self, field: &'static str, pointer: &str, verb: &str) {
+        let Some(secret) = self.write.change.wanted().and_then(|new| new.pointer(pointer)) else { return };
+        if !self.snapshot.is_native_asked() {
+            return;
+        }
+        let (name, said) = (text(secret, "/name"), text(secret, "/namespace"));
+        let namespace = if said.is_empty() { self.namespace() } else { said };
+        let question = native::reads_secret(self.request, self.snapshot, namespace, name);
+        self.kubernetes(field, question, &format!("{verb} the Secret {namespace}/{name}"), "read");
     }
 
     /// More trust for an agent is lent by who could do it themselves.
@@ -314,13 +345,17 @@ impl<'a> Look<'a> {
             let rights = self.rights.in_repository(repository);
             if !rights.may(self.giver, &Verb::Dispatch, Kind::AgentStack) {
                 let text = format!("starts {} in {place}, where {} may not", new.spec.agent_stack, self.giver);
-                self.found.push(Reason::new(Code::EscalationDenied, "spec.match.repositories", text));
+                self.found.reasons.push(Reason::new(Code::EscalationDenied, "spec.match.repositories", text));
             }
             for action in &actions {
                 let lent = right_of_action(action).is_some_and(|(verb, kind)| rights.may(self.giver, &verb, kind));
                 if !lent {
                     let text = format!("lets {action} be done in {place}, which {} couldn't do", self.giver);
-                    self.found.push(Reason::new(Code::EscalationDenied, "spec.writeBackPolicy.allowedTargets", text));
+                    self.found.reasons.push(Reason::new(
+                        Code::EscalationDenied,
+                        "spec.writeBackPolicy.allowedTargets",
+                        text,
+                    ));
                 }
             }
         }

@@ -29,7 +29,7 @@ mod loosens;
 mod stamp;
 mod verbs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use krate_model::audit::{AuditDraft, AuditOutcome};
@@ -41,8 +41,9 @@ use krate_model::{API_VERSION, Kind};
 use serde_json::Value;
 
 use crate::decision::{Decision, Outcome};
+use crate::native;
 use crate::reason::{Code, Reason};
-use crate::request::{Request, SubjectKind, Target, Verb};
+use crate::request::{NativeQuestion, Request, SubjectKind, Target, Verb};
 use crate::review::{self, review};
 use crate::snapshot::Snapshot;
 
@@ -226,15 +227,32 @@ fn labels(document: &Value) -> BTreeMap<String, String> {
 }
 
 fn of_organization(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decision {
+    let mut worst: Option<Decision> = None;
+    for request in requests(kind, write, snapshot) {
+        let mut decision = review(&request, snapshot);
+        // P52: what the first steps hide stays hidden.
+        if decision.trust.is_some() {
+            decision.add(lends::look(kind, write, &request, snapshot).reasons);
+        }
+        if worst.as_ref().is_none_or(|worst| decision.outcome > worst.outcome) {
+            worst = Some(decision);
+        }
+    }
+    worst.unwrap_or_else(|| {
+        review::refused(write.by, snapshot, [Reason::new(Code::DecisionFailed, "", "no verb was judged")])
+    })
+}
+
+/// What the review is asked about a write: once for each verb that it comes to.
+fn requests(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Vec<Request> {
     let document = write.change.document();
     let namespace = text(document, "/metadata/namespace");
-    let mut worst: Option<Decision> = None;
     let mut verbs = verbs::of(kind, write);
     if verbs.is_empty() {
         // Nothing changes: who may look may write nothing.
         verbs.push(Verb::Get);
     }
-    for verb in verbs {
+    let request = |verb| {
         let mut request = write.by.clone();
         request.action.verb = verb;
         request.action.kind = kind.as_str().into();
@@ -265,18 +283,26 @@ fn of_organization(kind: Kind, write: &Write<'_>, snapshot: &Snapshot) -> Decisi
             verbs::operation(kind, &request.action.verb, write).filter(|_| bound).map(|it| it.as_str().into());
         request.action.fields = verbs::fields(kind, &request.action.verb, write);
         request.needs.clear();
-        let mut decision = review(&request, snapshot);
-        // P52: what the first steps hide stays hidden.
-        if decision.trust.is_some() {
-            decision.add(lends::look(kind, write, &request, snapshot));
-        }
-        if worst.as_ref().is_none_or(|worst| decision.outcome > worst.outcome) {
-            worst = Some(decision);
-        }
+        request
+    };
+    verbs.into_iter().map(request).collect()
+}
+
+/// What [`admit`] wants Kubernetes' answers to, to be put into [`Request::native`] of [`Write::by`] (P63): whether who writes may do so there, too, and may bind
+/// or read what the write gives or names. Nothing for what Kubernetes isn't asked about: kinds of others, of the platform, other organizations' objects.
+pub fn questions(write: &Write<'_>, snapshot: &Snapshot) -> Vec<NativeQuestion> {
+    let document = write.change.document();
+    let organization = snapshot.organization_of(text(document, "/metadata/namespace"));
+    let kind = text(document, "/kind").parse::<Kind>().ok().filter(|kind| kind.info().home != Home::Platform);
+    let Some(kind) = kind.filter(|_| is_ours(document) && organization == Some(&*write.by.organization)) else {
+        return Vec::new();
+    };
+    let mut found = BTreeSet::new();
+    for request in requests(kind, write, snapshot) {
+        found.extend(native::question(&request, snapshot));
+        found.extend(lends::look(kind, write, &request, snapshot).asked);
     }
-    worst.unwrap_or_else(|| {
-        review::refused(write.by, snapshot, [Reason::new(Code::DecisionFailed, "", "no verb was judged")])
-    })
+    found.into_iter().collect()
 }
 
 /// What validation is told of who writes.

@@ -34,6 +34,7 @@ use crate::request::{Named, Request, Verb};
 use crate::snapshot::{Known, Snapshot};
 use crate::trust::Trust;
 
+pub(crate) use role::answer;
 pub(crate) use scope::Party;
 pub use shape::{MAX_ACTORS, MAX_NEEDS, MAX_REQUEST_BYTES, read};
 
@@ -123,11 +124,6 @@ impl<'a> Rights<'a> {
     /// A person's permission on a repository.
     pub(crate) fn permission(&self, person: &str, repository: &Named) -> Option<Permission> {
         role::permission(&self.review(), person, repository)
-    }
-
-    /// What Kubernetes said of the subject, if it was asked in the last half minute.
-    pub(crate) fn native(&self, verb: &Verb, kind: &str) -> Option<bool> {
-        role::answer(&self.review(), verb, kind)
     }
 
     fn review(&self) -> Review<'_> {

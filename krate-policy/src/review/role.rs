@@ -10,8 +10,9 @@ use krate_model::kinds::shared::Approvers;
 
 use super::Review;
 use crate::decision::Version;
+use crate::native::question;
 use crate::reason::{Code, Reason};
-use crate::request::{Link, Named, SubjectKind, Verb};
+use crate::request::{Link, Named, NativeQuestion, Request, SubjectKind, Verb};
 use crate::roles::Template;
 use crate::snapshot::{Held, Item};
 
@@ -116,13 +117,11 @@ pub(super) fn is_among(review: &Review<'_>, person: &str, approvers: &Approvers)
     })
 }
 
-/// What Kubernetes said of the subject about that verb and kind: no where one answer is no, yes where all are and none is older than 30 seconds.
-pub(super) fn answer(review: &Review<'_>, verb: &Verb, kind: &str) -> Option<bool> {
-    let request = review.request;
+/// What Kubernetes said to that question, and to no other: no where one answer is no, yes where all are and none is older than 30 seconds. `None` is that nobody
+/// knows, as for a subject that has no name in Kubernetes.
+pub(crate) fn answer(request: &Request, question: Option<&NativeQuestion>) -> Option<bool> {
     let mut found = None;
-    let of_this =
-        |it: &&crate::request::NativeAnswer| it.user == request.subject.name && it.verb == *verb && *it.kind == *kind;
-    for answer in request.native.iter().filter(of_this) {
+    for answer in request.native.iter().filter(|answer| Some(&answer.asked) == question) {
         let age = request.now.signed_duration_since(answer.at).num_milliseconds();
         if !answer.allowed {
             return Some(false);
@@ -136,17 +135,20 @@ pub(super) fn answer(review: &Review<'_>, verb: &Verb, kind: &str) -> Option<boo
 }
 
 fn native(review: &mut Review<'_>) {
-    let action = &review.request.action;
-    let answer = answer(review, &action.verb, &action.kind);
-    if review.snapshot.is_native_asked() {
+    let (request, snapshot) = (review.request, review.snapshot);
+    if snapshot.is_native_asked() {
         review.decision.native = "asked";
-        if answer.is_none() {
+    } else if request.native.is_empty() {
+        return;
+    }
+    match answer(request, question(request, snapshot).as_ref()) {
+        Some(true) => {}
+        Some(false) => review.deny(Code::NativeRbacDenied, "native", "Kubernetes says no"),
+        None if snapshot.is_native_asked() => {
             let text = "no answer of the last 30 seconds is there for this question";
             review.deny(Code::NativeRbacUnavailable, "native", text);
         }
-    }
-    if answer == Some(false) {
-        review.deny(Code::NativeRbacDenied, "native", "Kubernetes says no");
+        None => {}
     }
 }
 

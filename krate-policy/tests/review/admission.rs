@@ -2,8 +2,8 @@
 
 use krate_model::Kind;
 use krate_model::validate::{Part, View};
-use krate_policy::admission::{Admission, Change, Write, admit};
-use krate_policy::request::{Request, Verb};
+use krate_policy::admission::{Admission, Change, Write, admit, questions};
+use krate_policy::request::{NativeAnswer, NativeQuestion, Request, Verb};
 use krate_policy::roles::Controller;
 use krate_policy::snapshot::{Item, Snapshot};
 use krate_policy::who::{self, Place};
@@ -294,13 +294,23 @@ fn p44_roles_and_permissions_are_given_by_those_who_have_them() {
     // 51a: what Kubernetes lets nobody bind.
     assert_eq!(codes(&create("root", &role("ClusterRole", "cluster-admin"), &world)), ["EscalationDenied"]);
     let mut asked = by(&world, "root");
-    asked.native = vec![serde_json::from_value(json!({"user": "root", "verb": "bind", "kind": "ClusterRole", "allowed": true, "at": "2026-06-01T00:00:00Z"})).unwrap()];
-    let answer = |request: &Request| {
-        codes(&write_by(request, Change::Create { new: &role("ClusterRole", "view") }, Part::Main, &world))
+    asked.native = vec![
+        serde_json::from_value(json!({
+            "asked": {
+                "user": "root", "verb": "bind", "group": "rbac.authorization.k8s.io", "resource": "clusterroles", "namespace": NS, "name": "view",
+            },
+            "allowed": true, "at": "2026-06-01T00:00:00Z",
+        }))
+        .unwrap(),
+    ];
+    let answer = |request: &Request, kind: &str, name: &str| {
+        codes(&write_by(request, Change::Create { new: &role(kind, name) }, Part::Main, &world))
     };
-    assert_eq!(answer(&asked), [""; 0]);
+    assert_eq!(answer(&asked, "ClusterRole", "view"), [""; 0]);
+    assert_eq!(answer(&asked, "ClusterRole", "cluster-admin"), ["EscalationDenied"], "P63: it was asked of another");
+    assert_eq!(answer(&asked, "Role", "view"), ["EscalationDenied"], "P63: it was asked of a ClusterRole");
     asked.native[0].at = "2026-05-31T23:59:00Z".parse().unwrap();
-    assert_eq!(answer(&asked), ["EscalationDenied"], "an old answer is none");
+    assert_eq!(answer(&asked, "ClusterRole", "view"), ["EscalationDenied"], "an old answer is none");
     // A team lends what it has to whoever joins it.
     let binds = json!({
         "organizationRef": "a", "subject": {"kind": "user", "name": "bob"}, "roleRef": {"kind": "Role", "name": "teams"}, "scope": {"kind": "organization"},
@@ -654,33 +664,68 @@ fn p44_a_secret_is_granted_and_named_by_who_may_read_it_in_the_cluster() {
             "webhook": {"secretRefs": []}, "capabilities": {"issueTracking": true},
         }),
     );
+    // Everything that is asked is answered with yes, but what the Secret was asked, which is answered so.
     let asked = |new: &Value, old: Option<&Value>, reads: Option<bool>| {
         let mut request = by(&world, "root");
-        let answer = |verb: &str, kind: &str, allowed: bool| {
-            serde_json::from_value(
-                json!({"user": "root", "verb": verb, "kind": kind, "allowed": allowed, "at": "2026-06-01T00:00:00Z"}),
-            )
-            .unwrap()
-        };
-        let kind = new["kind"].as_str().unwrap();
-        request.native = vec![answer("create", kind, true), answer("update", kind, true)];
-        request.native.extend(reads.map(|reads| answer("get", "Secret", reads)));
         let change = old.map_or(Change::Create { new }, |old| Change::Update { old, new });
+        for asked in questions(&Write { by: &request.clone(), change, part: Part::Main }, &world) {
+            let allowed = if &*asked.resource == "secrets" { reads } else { Some(true) };
+            request.native.extend(allowed.map(|allowed| NativeAnswer { asked, allowed, at: request.now }));
+        }
         codes(&write_by(&request, change, Part::Main, &world))
     };
     for new in [secret_grant(), provider.clone()] {
         assert_eq!(asked(&new, None, Some(true)), [""; 0], "{}", new["kind"]);
         assert_eq!(asked(&new, None, Some(false)), ["EscalationDenied"], "{}", new["kind"]);
-        assert_eq!(asked(&new, None, None), ["EscalationDenied"], "{}: nobody asked", new["kind"]);
+        assert_eq!(asked(&new, None, None), ["NativeRbacUnavailable"], "{}: nobody asked", new["kind"]);
     }
     let revoked = with(&secret_grant(), "/spec/revoked", json!(true));
     assert_eq!(asked(&revoked, Some(&secret_grant()), None), [""; 0], "taking it away reads nothing");
     let wider = with(&secret_grant(), "/spec/allowedRepositories", json!(["krate", "other"]));
-    assert_eq!(asked(&wider, Some(&secret_grant()), None), ["EscalationDenied"]);
+    assert_eq!(asked(&wider, Some(&secret_grant()), None), ["NativeRbacUnavailable"]);
     let renamed = with(&provider, "/spec/displayName", json!("Hub"));
     assert_eq!(asked(&renamed, Some(&provider), None), [""; 0], "another name reads no Secret");
     let other = with(&provider, "/spec/authRef/secretRef/name", json!("other"));
-    assert_eq!(asked(&other, Some(&provider), None), ["EscalationDenied"]);
+    assert_eq!(asked(&other, Some(&provider), None), ["NativeRbacUnavailable"]);
+}
+
+#[test]
+fn p63_what_kubernetes_says_of_one_secret_is_nothing_about_another() {
+    let world = world().with_native(true);
+    let asked = |by_whom: &str, new: &Value| {
+        let by = by(&world, by_whom);
+        questions(&Write { by: &by, change: Change::Create { new }, part: Part::Main }, &world)
+    };
+    let grant = secret_grant();
+    let read = asked("root", &grant).into_iter().find(|question| &*question.resource == "secrets").unwrap();
+    assert_eq!(
+        json!(read),
+        json!({"user": "root", "verb": "get", "group": "", "resource": "secrets", "namespace": NS, "name": "model"})
+    );
+    let answered = |new: &Value, questions: Vec<NativeQuestion>| {
+        let mut request = by(&world, "root");
+        let at = request.now;
+        request.native = questions.into_iter().map(|asked| NativeAnswer { asked, allowed: true, at }).collect();
+        codes(&write_by(&request, Change::Create { new }, Part::Main, &world))
+    };
+    assert_eq!(answered(&grant, asked("root", &grant)), [""; 0]);
+    for (pointer, value) in [("/spec/secretRef/name", "root-of-all"), ("/spec/secretRef/namespace", "krate-system")] {
+        // The same but for the Secret: the answers about the first say nothing.
+        let other = with(&grant, pointer, json!(value));
+        let codes = answered(&other, asked("root", &grant));
+        assert_eq!(codes, ["NativeRbacUnavailable"], "{pointer}");
+    }
+    let codes = answered(&grant, asked("eve", &grant));
+    assert_eq!(codes, ["NativeRbacUnavailable", "NativeRbacUnavailable"], "eve's answers are none of root's");
+    let binding = |name: &str| {
+        let spec = json!({"subject": {"kind": "user", "name": "eve"}, "roleRef": {"kind": "ClusterRole", "name": name}, "scope": {"kind": "organization"}});
+        document("AgentRoleBinding", "new", spec)
+    };
+    assert_eq!(answered(&binding("view"), asked("root", &binding("view"))), [""; 0]);
+    let other = answered(&binding("cluster-admin"), asked("root", &binding("view")));
+    assert_eq!(other, ["NativeRbacUnavailable"], "view is no cluster-admin");
+    let foreign = with(&grant, "/metadata/namespace", json!("krate-org-b"));
+    assert_eq!(asked("root", &foreign), [], "nothing is asked about what isn't this organization's (P6)");
 }
 
 #[test]

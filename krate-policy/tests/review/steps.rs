@@ -1,12 +1,14 @@
 //! Steps 1 to 6 and 10.
 
+use krate_model::Kind;
 use krate_policy::decision::Outcome;
+use krate_policy::native::question;
 use krate_policy::reason::Code;
 use krate_policy::review::{MAX_REQUEST_BYTES, read, review};
-use krate_policy::snapshot::Snapshot;
+use krate_policy::snapshot::{Item, Snapshot};
 use serde_json::{Value, json};
 
-use super::world::{asked, codes, document, item, permission, snapshot, user};
+use super::world::{asked, codes, document, item, permission, request, snapshot, user};
 
 #[test]
 fn p5_an_allowed_names_what_allowed_it() {
@@ -213,7 +215,8 @@ fn p39_a_role_binding_counts_by_uid_and_while_it_is_synced() {
 #[test]
 fn p63_where_a_cluster_is_asked_an_old_answer_or_none_is_unavailable() {
     let native = snapshot().with_native(true);
-    let answer = |at: &str, allowed: bool| json!([{"user": "ada", "verb": "dispatch", "kind": "AgentStack", "allowed": allowed, "at": at}]);
+    let question = question(&request(|_| ()), &native);
+    let answer = |at: &str, allowed: bool| json!([{"asked": question, "allowed": allowed, "at": at}]);
     assert_eq!(codes(&asked(&native, |_| ())), ["NativeRbacUnavailable"]);
     for (at, allowed, expected) in [
         ("2026-05-31T23:59:29Z", true, vec!["NativeRbacUnavailable"]),
@@ -521,26 +524,48 @@ fn p10_a_role_reaches_as_far_as_its_scope() {
 }
 
 #[test]
-fn p63_an_answer_of_kubernetes_is_about_that_user_verb_and_kind() {
-    let asked_there = snapshot().with_native(true);
-    let answered = |change: &dyn Fn(&mut Value)| {
+fn p63_an_answer_of_kubernetes_counts_for_the_very_question_that_would_be_asked() {
+    let mut ada = user("ada").document();
+    ada["spec"]["username"] = json!("ada@sign-in");
+    let core = json!({"organizationRef": "a", "displayName": "Core", "members": ["ada"], "repositoryGrants": []});
+    let known = [Item::read(Kind::User, &ada).unwrap().unwrap(), item("Team", "core", core, json!({"phase": "Ready"}))];
+    let asked_there = snapshot().with(8, known).with_native(true);
+    let on_the_stack = |document: &mut Value| {
+        document["object"] = json!({"kind": "AgentStack", "name": "repair", "uid": "u-repair"});
+    };
+    let expected = json!({
+        "user": "ada@sign-in", "groups": ["krate:org:a:team:core"], "verb": "dispatch", "group": "krate.a5c.ai", "resource": "agentstacks",
+        "namespace": "krate-org-a", "name": "repair",
+    });
+    assert_eq!(json!(question(&request(on_the_stack), &asked_there)), expected);
+    let answered = |field: &str, value: &Value, allowed: bool| {
         let decision = asked(&asked_there, |document| {
-            let mut answer = json!({
-                "user": "ada", "verb": "dispatch", "kind": "AgentStack", "allowed": true, "at": "2026-06-01T00:00:00Z",
-            });
-            change(&mut answer);
-            document["native"] = json!([answer]);
+            on_the_stack(document);
+            let mut asked = expected.clone();
+            if !field.is_empty() {
+                asked[field] = value.clone();
+            }
+            document["native"] = json!([{"asked": asked, "allowed": allowed, "at": "2026-06-01T00:00:00Z"}]);
         });
         codes(&decision)
     };
-    assert_eq!(answered(&|_| ()), [""; 0]);
-    for (field, value) in [("user", "bob"), ("verb", "get"), ("kind", "Issue")] {
-        assert_eq!(answered(&|answer| answer[field] = json!(value)), ["NativeRbacUnavailable"], "{field}");
-        let denied = |answer: &mut Value| {
-            answer[field] = json!(value);
-            answer["allowed"] = json!(false);
-        };
-        assert_eq!(answered(&denied), ["NativeRbacUnavailable"], "a no about another {field} is none");
+    assert_eq!(answered("", &json!(null), true), [""; 0]);
+    assert_eq!(answered("", &json!(null), false), ["NativeRbacDenied"]);
+    for (field, value) in [
+        ("user", json!("ada")),
+        ("user", json!("bob")),
+        ("groups", json!([])),
+        ("verb", json!("get")),
+        ("group", json!("")),
+        ("resource", json!("issues")),
+        ("subresource", json!("status")),
+        ("namespace", json!("krate-org-b")),
+        ("name", json!("other")),
+        ("name", json!(null)),
+    ] {
+        for allowed in [true, false] {
+            assert_eq!(answered(field, &value, allowed), ["NativeRbacUnavailable"], "{field} {value} {allowed}");
+        }
     }
 }
 
