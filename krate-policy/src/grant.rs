@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::decision::Version;
 use crate::pattern::{Domain, Filter, Selection};
 use crate::reason::Code;
+use crate::request::Named;
 use crate::snapshot::{GrantKey, Item};
 
 /// Where a grant stands in its life, whatever it is a grant of.
@@ -31,6 +32,10 @@ pub(crate) struct Grant {
     keys: BTreeSet<String>,
     purpose: Box<str>,
     repositories: BTreeSet<String>,
+    /// Uids of those, as they were granted (P20).
+    repository_uids: BTreeSet<String>,
+    /// Those of which no uid is known yet.
+    unbound: BTreeSet<String>,
     /// `None` when the lists can't be read: they fit nothing then.
     refs: Option<Filter>,
     has_refs: bool,
@@ -56,7 +61,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) stack: Option<&'a str>,
     pub(crate) key: &'a str,
     pub(crate) purpose: &'a str,
-    pub(crate) repository: Option<&'a str>,
+    pub(crate) repository: Option<&'a Named>,
     pub(crate) git_ref: Option<&'a str>,
     pub(crate) environment: Option<&'a str>,
     pub(crate) source: Option<&'a str>,
@@ -95,12 +100,16 @@ impl Grant {
                     None => None,
                 };
                 let kind = kind_of(&**$grant);
+                let uids = status.repository_uids;
+                let uid = |name: &String| uids.get(name);
                 let grant = Self {
                     version: version(kind, $grant.metadata()),
                     subject: spec.subject.clone(),
                     keys: $target.keys.clone(),
                     purpose: spec.purpose.as_str().into(),
                     repositories: spec.allowed_repositories.clone(),
+                    repository_uids: spec.allowed_repositories.iter().filter_map(uid).cloned().collect(),
+                    unbound: spec.allowed_repositories.iter().filter(|name| uid(name).is_none()).cloned().collect(),
                     refs,
                     has_refs: spec.allowed_refs.is_some(),
                     environments: spec.allowed_environments.clone(),
@@ -156,9 +165,13 @@ impl Grant {
         if *self.purpose != *wanted.purpose {
             return scope(2, "purpose");
         }
-        if !wanted.repository.is_some_and(|repository| self.repositories.contains(repository)) {
-            return scope(3, "allowedRepositories");
-        }
+        // P20: by id, under whatever name; another one under a name that is listed inherits nothing.
+        let is_bound = match wanted.repository {
+            Some(it) if self.repository_uids.contains(&*it.uid) => true,
+            Some(it) if self.unbound.contains(&*it.name) => false,
+            Some(it) if self.repositories.contains(&*it.name) => return scope(3, "repository.uid"),
+            _ => return scope(3, "allowedRepositories"),
+        };
         let ref_fits = match (wanted.git_ref, &self.refs) {
             // P15: absent lists fit only a request without a ref.
             (None, _) => !self.has_refs,
@@ -173,6 +186,9 @@ impl Grant {
         }
         if !listed(&self.sources, wanted.source) {
             return scope(6, "allowedTriggerSources");
+        }
+        if !is_bound {
+            return miss(7, Code::GrantNotReady, "status.repositoryUids");
         }
         if let Err((at, code, field)) = self.stands(wanted.now) {
             return miss(at, code, field);

@@ -1,6 +1,6 @@
 //! What is wrong with policies though each of them is valid (P70): what can't do anything, what does more than anybody needs, and what never ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use krate_model::Kind;
@@ -71,6 +71,7 @@ pub fn lint(snapshot: &Snapshot, now: Time) -> Vec<Finding> {
                 Lists {
                     refs: $grant.spec.allowed_refs.as_ref(),
                     repositories: &$grant.spec.allowed_repositories,
+                    repository_uids: $grant.status.as_ref().map(|status| &status.repository_uids),
                     target: &$grant.spec.$target,
                     target_uid: $grant.status.as_ref().and_then(|status| status.target_uid.as_deref()),
                     metadata: $known.get(place(key, &$grant.spec.$target)),
@@ -89,6 +90,12 @@ pub fn lint(snapshot: &Snapshot, now: Time) -> Vec<Finding> {
             }
             Item::AgentConfigGrant(grant) => look.grant(key, &lists!(grant, config_map_ref, snapshot.config_maps)),
             Item::AgentRoleBinding(binding) => look.role(key, binding),
+            Item::Team(team) => {
+                let uids = team.status.as_ref().map(|status| &status.repository_uids);
+                for grant in &team.spec.repository_grants {
+                    look.repository(key, "spec.repositoryGrants", &grant.repository, uids);
+                }
+            }
             Item::PolicyBinding(binding) => look.policy(key, binding),
             Item::PolicyExceptionRequest(exception) => look.exception(key, exception),
             Item::AgentStack(stack) => look.stack(key, stack),
@@ -109,6 +116,7 @@ fn place<'a>(key: &'a Key, target: &'a GrantTarget) -> [&'a str; 2] {
 struct Lists<'a> {
     refs: Option<&'a RefFilter>,
     repositories: &'a BTreeSet<String>,
+    repository_uids: Option<&'a BTreeMap<String, String>>,
     target: &'a GrantTarget,
     target_uid: Option<&'a str>,
     metadata: Option<&'a Metadata>,
@@ -148,7 +156,13 @@ impl Look<'_> {
             }
             _ => {}
         }
-        self.repositories(key, "spec.allowedRepositories", lists.repositories, true);
+        if lists.repositories.is_empty() {
+            let text = "an empty list gives nothing (R16): name the repositories";
+            self.say(key, "spec.allowedRepositories", Rule::MatchesNothing, text);
+        }
+        for name in lists.repositories {
+            self.repository(key, "spec.allowedRepositories", name, lists.repository_uids);
+        }
         self.refs(key, "spec.allowedRefs", lists.refs);
         let target = &lists.target.name;
         match lists.metadata {
@@ -170,19 +184,35 @@ impl Look<'_> {
         }
     }
 
-    fn repositories(&mut self, key: &Key, field: &str, names: &BTreeSet<String>, is_needed: bool) {
-        if names.is_empty() && is_needed {
-            self.say(key, field, Rule::MatchesNothing, "an empty list gives nothing (R16): name the repositories");
-        }
-        for name in names.iter().filter(|name| self.snapshot.repository(&key.namespace, name).is_none()) {
-            self.found.insert(Finding {
-                name: format!("{}/{}", key.kind, key.name),
-                namespace: key.namespace.to_string(),
-                field: field.to_owned(),
-                rule: Rule::Dangling,
-                text: format!("there is no repository {name}"),
-            });
-        }
+    /// Whether the repository is there; of one that was granted by its id, whether it is that one still (P20).
+    fn repository(&mut self, key: &Key, field: &str, name: &str, granted: Option<&BTreeMap<String, String>>) {
+        let found = self.snapshot.repository(&key.namespace, name);
+        let uid = granted.and_then(|uids| uids.get(name));
+        let text = match (found, uid) {
+            (None, Some(uid)) => match self.called(&key.namespace, uid) {
+                Some(now) => {
+                    format!("{name} is called {now} by now, and keeps this by its id: look whether that is still meant")
+                }
+                None => format!("there is no repository {name}"),
+            },
+            (None, None) => format!("there is no repository {name}"),
+            (Some(found), Some(uid)) if found.metadata.uid.as_ref() != Some(uid) => {
+                format!("repository {name} is another by now than the one that was granted, and inherits nothing (P20)")
+            }
+            (Some(_), None) if granted.is_some() => {
+                format!("gives nothing in {name} yet: status.repositoryUids doesn't hold its uid (P20)")
+            }
+            (Some(_), _) => return,
+        };
+        self.say(key, field, Rule::Dangling, text);
+    }
+
+    /// What the repository of that uid is called.
+    fn called(&self, namespace: &str, uid: &str) -> Option<&str> {
+        self.snapshot.all().find_map(|(key, item)| {
+            (key.kind == Kind::Repository && *key.namespace == *namespace && item.uid() == Some(uid))
+                .then_some(&*key.name)
+        })
     }
 
     fn refs(&mut self, key: &Key, field: &str, refs: Option<&RefFilter>) {
@@ -254,7 +284,9 @@ impl Look<'_> {
         if template.spec.engine == Engine::Krate
             && let Some(scope) = &spec.scope
         {
-            self.repositories(key, "spec.match.repositories", &scope.repositories, false);
+            for name in &scope.repositories {
+                self.repository(key, "spec.match.repositories", name, None);
+            }
             self.refs(key, "spec.match.refs", scope.refs.as_ref());
             let strange: Vec<&String> = scope.kinds.difference(&template.spec.target_kinds).collect();
             if !scope.kinds.is_empty() && strange.len() == scope.kinds.len() {
@@ -358,7 +390,9 @@ impl Look<'_> {
                 "its owner is gone or suspended: nothing that it starts is allowed",
             );
         }
-        self.repositories(key, "spec.match.repositories", &rule.spec.matches.repositories, false);
+        for name in &rule.spec.matches.repositories {
+            self.repository(key, "spec.match.repositories", name, None);
+        }
         self.refs(key, "spec.match.refs", rule.spec.matches.refs.as_ref());
     }
 

@@ -36,7 +36,7 @@ fn grant(index: usize) -> Item {
             "secretRef": {"name": "model", "keys": ["api-key"]}, "allowedRepositories": ["krate"],
             "allowedRefs": {"include": ["refs/heads/**"], "exclude": ["refs/heads/release/**"]}, "allowedTriggerSources": ["manual"],
         }),
-        json!({"phase": "Active", "subjectUid": format!("u-{stack}"), "targetUid": "u-secret"}),
+        json!({"phase": "Active", "subjectUid": format!("u-{stack}"), "targetUid": "u-secret", "repositoryUids": {"krate": "u-krate"}}),
     )
 }
 

@@ -1,6 +1,6 @@
 //! What agents may use: grants of Secrets and ConfigMaps, and role bindings. Spec: resource-kinds.md section 4, R10, R16, R65.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -247,6 +247,10 @@ pub struct AgentSecretGrantStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub target_uid: Option<String>,
+    /// Uids of the repositories when they were granted, by the name in `allowedRepositories` (P20). One without is pending: the grant gives nothing there yet.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 1024), inner(length(max = 253)))]
+    pub repository_uids: BTreeMap<String, String>,
     /// Keys that the target has.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     #[schemars(inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
@@ -402,6 +406,10 @@ pub struct AgentConfigGrantStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub target_uid: Option<String>,
+    /// Uids of the repositories when they were granted, by the name in `allowedRepositories` (P20). One without is pending: the grant gives nothing there yet.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 1024), inner(length(max = 253)))]
+    pub repository_uids: BTreeMap<String, String>,
     /// Keys that the target has.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     #[schemars(inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
@@ -594,6 +602,10 @@ pub struct AgentRoleBindingStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub subject_uid: Option<String>,
+    /// Uid of the scope's repository when it was bound (P20). Without it a binding in a repository gives nothing yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub repository_uid: Option<String>,
     /// Native roles that were written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]

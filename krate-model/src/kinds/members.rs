@@ -1,6 +1,6 @@
 //! Members of an organization: people, teams, and what they may do in a repository. Spec: resource-kinds.md section 4.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -208,6 +208,10 @@ pub struct TeamStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub member_count: Option<i64>,
+    /// Uids of the repositories when they were granted, by the name in `repositoryGrants` (P20). One without is pending: its grant gives nothing yet.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 1024), inner(length(max = 253)))]
+    pub repository_uids: BTreeMap<String, String>,
 }
 
 resource!(Team, TeamSpec, TeamStatus, |spec| Some(&spec.organization_ref));

@@ -70,7 +70,7 @@ fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
         stack: request.agent_stack.as_ref().map(|stack| &*stack.name),
         key: ask.key,
         purpose: ask.purpose,
-        repository: request.repository.as_ref().map(|repository| &*repository.name),
+        repository: request.repository.as_ref(),
         git_ref: request.git_ref.as_deref(),
         environment: request.environment.as_deref(),
         source: request.trigger_source.as_deref(),

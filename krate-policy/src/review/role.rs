@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use krate_model::Kind;
 use krate_model::kinds::grants::{AgentRoleBinding, AgentRoleBindingPhase, RoleKind, ScopeKind};
-use krate_model::kinds::members::{Permission, RepositoryPermission, RepositoryPermissionPhase, UserState};
+use krate_model::kinds::members::{
+    Permission, RepositoryGrant, RepositoryPermission, RepositoryPermissionPhase, Team, UserState,
+};
 use krate_model::kinds::registry::GROUP;
 use krate_model::kinds::shared::Approvers;
 
@@ -186,8 +188,7 @@ fn search_for(review: &Review<'_>, person: &str, verb: &Verb, kind: Kind) -> Fou
             }
             Item::Team(team) => {
                 let repository = request.repository.as_ref()?;
-                let grant = team.spec.repository_grants.iter().find(|grant| *grant.repository == *repository.name)?;
-                let template = Template::of(&grant.permission)?;
+                let template = Template::of(given(team, repository)?)?;
                 template.allows(verb, kind).then(|| version.clone())
             }
             _ => None,
@@ -218,16 +219,18 @@ fn binding_allows(
     owner: Option<&str>,
 ) -> bool {
     let request = review.request;
-    let subject_uid = binding.status.as_ref().and_then(|status| status.subject_uid.as_deref());
+    let Some(status) = binding.status.as_ref() else { return false };
     // P20: a subject that was made again under the same name inherits nothing.
-    if subject_uid.is_none() || subject_uid != owner {
+    if status.subject_uid.is_none() || status.subject_uid.as_deref() != owner {
         return false;
     }
     let scope = &binding.spec.scope;
     let reaches = match (&scope.kind, scope.name.as_deref()) {
         (ScopeKind::Organization, _) => true,
-        (ScopeKind::Repository, Some(name)) => {
-            request.repository.as_ref().is_some_and(|repository| *repository.name == *name)
+        // P20: the repository that was bound, by id.
+        (ScopeKind::Repository, _) => {
+            let bound = status.repository_uid.as_deref();
+            bound.is_some() && bound == request.repository.as_ref().map(|repository| &*repository.uid)
         }
         (ScopeKind::Environment, Some(name)) => request.environment.as_deref() == Some(name),
         _ => false,
@@ -257,6 +260,13 @@ fn in_force<'p>(permission: &'p RepositoryPermission, repository: &Named) -> Opt
     holds.then_some(&permission.spec.permission)
 }
 
+/// What a team is given on that repository, by uid (P20): one of which no uid was taken down is nobody's yet.
+fn given<'t>(team: &'t Team, repository: &Named) -> Option<&'t Permission> {
+    let uids = &team.status.as_ref()?.repository_uids;
+    let is_this = |grant: &&RepositoryGrant| uids.get(&grant.repository).is_some_and(|uid| **uid == *repository.uid);
+    team.spec.repository_grants.iter().filter(is_this).map(|grant| &grant.permission).max()
+}
+
 /// The highest permission of a person on a repository.
 pub(super) fn permission(review: &Review<'_>, person: &str, repository: &Named) -> Option<Permission> {
     let (snapshot, namespace) = (review.snapshot, review.namespace);
@@ -270,8 +280,7 @@ pub(super) fn permission(review: &Review<'_>, person: &str, repository: &Named) 
         match &held.item {
             Item::RepositoryPermission(permission) => best = best.max(in_force(permission, repository)),
             Item::Team(team) => {
-                let granted = team.spec.repository_grants.iter().find(|grant| *grant.repository == *repository.name);
-                best = best.max(granted.map(|grant| &grant.permission));
+                best = best.max(given(team, repository));
                 let name = team.metadata.name.as_deref().unwrap_or_default();
                 for held in snapshot.rights(namespace, "team", name) {
                     if let Item::RepositoryPermission(permission) = &held.item {

@@ -564,7 +564,7 @@ fn p19_p27_a_configuration_is_suggested_as_one_and_no_list_of_secrets_holds_for_
             "purpose": "mcp-config", "allowedRepositories": ["krate"], "allowedRefs": {"include": ["refs/heads/**"]},
             "allowedTriggerSources": ["manual"],
         }),
-        json!({"phase": "Active", "subjectUid": "u-repair", "targetUid": "u-settings"}),
+        json!({"phase": "Active", "subjectUid": "u-repair", "targetUid": "u-settings", "repositoryUids": {"krate": "u-krate"}}),
     );
     let keys = Some(["theme".into()].into());
     let world = world.with(9, [config]).with_config_map(9, NS, "settings", Metadata { uid: "u-settings".into(), keys });

@@ -101,6 +101,9 @@ fn world(draw: &mut Draw) -> World {
         let status = json!({
             "phase": draw.of(&[json!("Active"), json!("Active"), json!("Active"), json!("Pending")]), "uses": draw.below(4),
             "subjectUid": draw.of(&[json!("u-repair"), json!("u-repair"), json!("u-before")]), "targetUid": "u-secret",
+            "repositoryUids": draw.of(&[
+                json!({"krate": "u-krate", "other": "u-other"}), json!({"krate": "u-krate"}), json!({"krate": "u-before", "other": "u-krate"}), json!({}),
+            ]),
         });
         world.push(("AgentSecretGrant", format!("g{index}"), spec, status));
     }
@@ -385,7 +388,9 @@ fn small_world(permission: &str, policy: &Value, approval: &str, mount: &str) ->
         "allowedRefs": {"include": ["refs/heads/**"], "exclude": ["refs/heads/release/**"]},
         "allowedTriggerSources": ["manual", "label", "pull-request"], "requiredApproval": approval, "mountPolicy": mount,
     });
-    let status = json!({"phase": "Active", "subjectUid": "u-repair", "targetUid": "u-secret"});
+    let status = json!({
+        "phase": "Active", "subjectUid": "u-repair", "targetUid": "u-secret", "repositoryUids": {"krate": "u-krate"},
+    });
     let mut world: World = vec![
         ("User", "ada".to_owned(), person, json!({"phase": "Active"})),
         ("IdentityMapping", "ada-gh".to_owned(), account, json!({"phase": "Verified"})),

@@ -1,10 +1,11 @@
 //! Step 7 and the approvals of secrets.
 
+use krate_model::Kind;
 use krate_policy::decision::Outcome;
-use krate_policy::snapshot::Key;
+use krate_policy::snapshot::{Item, Key};
 use serde_json::{Value, json};
 
-use super::world::{NS, asked, codes, grant, is_grant, named_grant, snapshot};
+use super::world::{NS, asked, codes, grant, is_grant, item, named_grant, snapshot};
 
 /// The code of the review with the grant changed so.
 fn with_grant(change: impl FnOnce(&mut Value, &mut Value)) -> Vec<&'static str> {
@@ -41,6 +42,35 @@ fn p20_a_stack_or_secret_made_again_inherits_nothing() {
     assert_eq!(with_grant(|_, status| status["subjectUid"] = json!("u-old")), ["GrantScopeMismatch"]);
     assert_eq!(with_grant(|_, status| status["targetUid"] = json!("u-old")), ["GrantScopeMismatch"]);
     assert_eq!(with_grant(|_, status| status["subjectUid"] = Value::Null), ["GrantNotReady"]);
+}
+
+#[test]
+fn p19_p20_a_repository_is_granted_by_its_id() {
+    let uids = |uids: Value| with_grant(|_, status| status["repositoryUids"] = uids);
+    assert_eq!(uids(json!({"krate": "u-krate", "other": "u-other"})), [""; 0]);
+    assert_eq!(uids(json!({"krate": "u-old"})), ["GrantScopeMismatch"], "35c: another one under the old name");
+    assert_eq!(uids(json!({"other": "u-krate"})), ["GrantNotReady"], "of a name that isn't listed nothing is known");
+    assert_eq!(uids(json!({})), ["GrantNotReady"], "nobody took the uid down yet");
+    let text = |uids: Value| {
+        let world = snapshot().with(8, [grant(|_, status| status["repositoryUids"] = uids)]);
+        asked(&world, |_| ()).reasons[0].text.to_string()
+    };
+    assert!(text(json!({"krate": "u-old"})).ends_with("but for its repository.uid"));
+    assert!(text(json!({})).ends_with("but for its status.repositoryUids"));
+    // The lists come before what is pending.
+    let elsewhere = with_grant(|spec, status| {
+        status["repositoryUids"] = json!({});
+        spec["allowedTriggerSources"] = json!(["push"]);
+    });
+    assert_eq!(elsewhere, ["GrantScopeMismatch"]);
+    // 36: it is called otherwise by now, and is the same.
+    let spec = json!({"organizationRef": "a", "visibility": "private", "defaultBranch": "main"});
+    let mut renamed = item("Repository", "renamed", spec, json!({"phase": "Ready"})).document();
+    renamed["metadata"]["uid"] = json!("u-krate");
+    let old = Key { kind: Kind::Repository, namespace: NS.into(), name: "krate".into() };
+    let world = snapshot().without(8, &old).with(9, [Item::read(Kind::Repository, &renamed).unwrap().unwrap()]);
+    let decision = asked(&world, |document| document["repository"]["name"] = json!("renamed"));
+    assert_eq!((decision.outcome, codes(&decision)), (Outcome::Allowed, vec![]));
 }
 
 #[test]

@@ -27,12 +27,12 @@ fn p70_what_is_in_order_has_no_findings() {
 #[test]
 fn p70_grants_that_never_end_give_nothing_or_too_much_are_named() {
     let on = |change: fn(&mut Value)| with([grant(|spec, _| change(spec))]);
-    let grant = "AgentSecretGrant/model";
+    let grant_name = "AgentSecretGrant/model";
     assert_eq!(
         on(|spec| {
             spec.as_object_mut().unwrap().remove("expiresAt");
         }),
-        one(grant, "spec.expiresAt", Rule::NeverEnds)
+        one(grant_name, "spec.expiresAt", Rule::NeverEnds)
     );
     assert_eq!(
         on(|spec| {
@@ -41,40 +41,60 @@ fn p70_grants_that_never_end_give_nothing_or_too_much_are_named() {
         }),
         []
     );
-    assert_eq!(on(|spec| spec["expiresAt"] = json!("2026-06-01T00:00:00Z")), one(grant, "spec.expiresAt", Rule::Ended));
+    assert_eq!(
+        on(|spec| spec["expiresAt"] = json!("2026-06-01T00:00:00Z")),
+        one(grant_name, "spec.expiresAt", Rule::Ended)
+    );
     assert_eq!(
         on(|spec| spec["allowedRepositories"] = json!([])),
-        one(grant, "spec.allowedRepositories", Rule::MatchesNothing)
+        one(grant_name, "spec.allowedRepositories", Rule::MatchesNothing)
     );
     assert_eq!(
         on(|spec| spec["allowedRepositories"] = json!(["gone"])),
-        one(grant, "spec.allowedRepositories", Rule::Dangling)
+        one(grant_name, "spec.allowedRepositories", Rule::Dangling)
     );
     assert_eq!(
         on(|spec| spec["allowedRefs"] = json!({"include": []})),
-        one(grant, "spec.allowedRefs", Rule::MatchesNothing)
+        one(grant_name, "spec.allowedRefs", Rule::MatchesNothing)
     );
     assert_eq!(
         on(|spec| spec["allowedRefs"] = json!({"include": ["refs/heads/**"]})),
-        one(grant, "spec.allowedRefs", Rule::TooWide)
+        one(grant_name, "spec.allowedRefs", Rule::TooWide)
     );
     assert_eq!(
         on(|spec| spec["allowedRefs"] = json!({"include": ["refs/heads/x/**", "refs/heads/x/y"]})),
-        one(grant, "spec.allowedRefs", Rule::Unreachable)
+        one(grant_name, "spec.allowedRefs", Rule::Unreachable)
     );
     assert_eq!(
         on(|spec| spec["allowedRefs"] = json!({"include": ["refs/heads/main"], "exclude": ["refs/heads/**"]})),
-        one(grant, "spec.allowedRefs", Rule::Unreachable)
+        one(grant_name, "spec.allowedRefs", Rule::Unreachable)
     );
-    assert_eq!(on(|spec| spec["allowForkCauses"] = json!(true)), one(grant, "spec.allowForkCauses", Rule::TooWide));
+    assert_eq!(
+        on(|spec| spec["allowForkCauses"] = json!(true)),
+        one(grant_name, "spec.allowForkCauses", Rule::TooWide)
+    );
     assert_eq!(
         on(|spec| spec["secretRef"]["keys"] = json!(["api-key", "typo"])),
-        one(grant, "spec", Rule::MatchesNothing)
+        one(grant_name, "spec", Rule::MatchesNothing)
     );
     let elsewhere = with([named_grant("other", |spec, _| spec["secretRef"]["name"] = json!("gone"))]);
     assert_eq!(elsewhere, one("AgentSecretGrant/other", "spec", Rule::Dangling));
+    // P20: what was granted by its id, and stands under another name, or another one under its name.
+    let bound = |status: Value| with([grant(|_, it| it["repositoryUids"] = status)]);
+    assert_eq!(bound(json!({"krate": "u-krate"})), []);
+    for status in [json!({"krate": "u-before"}), json!({})] {
+        assert_eq!(bound(status), one(grant_name, "spec.allowedRepositories", Rule::Dangling));
+    }
+    let moved = grant(|spec, status| {
+        spec["allowedRepositories"] = json!(["old"]);
+        status["repositoryUids"] = json!({"old": "u-krate"});
+    });
+    let now = "2026-06-01T00:00:00Z".parse().expect("a time");
+    let told = lint(&snapshot().with(8, [moved]), now);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].text.starts_with("old is called krate by now"), "{}", told[0].text);
     let again = snapshot().with_secret(8, NS, "model", Metadata { uid: "u-again".into(), keys: None });
-    assert_eq!(found(&again), one(grant, "spec", Rule::Dangling));
+    assert_eq!(found(&again), one(grant_name, "spec", Rule::Dangling));
 }
 
 #[test]

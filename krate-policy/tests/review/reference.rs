@@ -104,7 +104,12 @@ fn grant(it: &Object, request: &Value, need: &Value, agent: &[&Value], trust: (b
     let lists = |list: &Value, it: &Value| it.as_str().map_or(texts(list).is_empty(), |it| texts(list).contains(&it));
     let (refs, found) = (&spec["allowedRefs"], &request["ref"]);
     let ref_fits = if found.is_null() { refs.is_null() } else { selects(refs, found, [matches, over_matches]) };
-    let in_repository = texts(&spec["allowedRepositories"]).contains(&text(&request["repository"]["name"]));
+    // P20: by id; one of which no uid was taken down is pending.
+    let (repository, repositories) = (&request["repository"], texts(&spec["allowedRepositories"]));
+    let is_this = |name: &&str| status["repositoryUids"][*name] == repository["uid"];
+    let is_bound = repository["uid"].is_string() && repositories.iter().any(is_this);
+    let name = text(&repository["name"]);
+    let is_pending = !is_bound && repositories.contains(&name) && status["repositoryUids"][name].is_null();
     let by_reference = ["", "never-mount-pass-by-reference"].contains(&text(&spec["mountPolicy"]));
     let secrets = agent.first().map_or(&Value::Null, |stack| &stack["secretPolicy"]);
     let listed = texts(&secrets["allowedSecretRefs"]).is_empty() || lists(&secrets["allowedSecretRefs"], &need["name"]);
@@ -114,8 +119,8 @@ fn grant(it: &Object, request: &Value, need: &Value, agent: &[&Value], trust: (b
         && lists(&spec["allowedEnvironments"], &request["environment"])
         && lists(&spec["allowedTriggerSources"], &request["triggerSource"]);
     let checks = [
-        (is_for && in_repository && ref_fits && in_scope, mismatch),
-        (status["phase"] != "Pending", "GrantNotReady"),
+        (is_for && (is_bound || is_pending) && ref_fits && in_scope, mismatch),
+        (status["phase"] != "Pending" && !is_pending, "GrantNotReady"),
         (spec["revoked"] != true, "GrantRevoked"),
         (spec["expiresAt"].as_str().is_none_or(|end| text(&request["now"]) < end), "GrantExpired"),
         (spec["maxUses"].as_i64().is_none_or(|most| uses < Some(most)), "GrantExhausted"),

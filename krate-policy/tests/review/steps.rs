@@ -5,10 +5,14 @@ use krate_policy::decision::Outcome;
 use krate_policy::native::question;
 use krate_policy::reason::Code;
 use krate_policy::review::{MAX_REQUEST_BYTES, read, review};
-use krate_policy::snapshot::{Item, Snapshot};
+use krate_policy::snapshot::{Item, Key, Snapshot};
 use serde_json::{Value, json};
 
-use super::world::{asked, codes, document, item, permission, request, snapshot, user};
+use super::world::{NS, asked, codes, document, item, permission, request, snapshot, text, user};
+
+fn key(kind: &str, name: &str) -> Key {
+    Key { kind: kind.parse().unwrap(), namespace: NS.into(), name: name.into() }
+}
 
 #[test]
 fn p5_an_allowed_names_what_allowed_it() {
@@ -194,7 +198,12 @@ fn p39_a_role_binding_counts_by_uid_and_while_it_is_synced() {
             "organizationRef": "a", "subject": {"kind": "user", "name": "eve"},
             "roleRef": {"kind": "RoleTemplate", "name": "krate-maintainer"}, "scope": {"kind": "repository", "name": "krate"},
         });
-        item("AgentRoleBinding", "eve-role", spec, json!({"phase": phase, "subjectUid": uid}))
+        item(
+            "AgentRoleBinding",
+            "eve-role",
+            spec,
+            json!({"phase": phase, "subjectUid": uid, "repositoryUid": "u-krate"}),
+        )
     };
     let by_eve = |document: &mut serde_json::Value| {
         let eve = json!({"kind": "user", "name": "eve", "uid": "u-eve"});
@@ -467,7 +476,7 @@ fn p10_a_team_gives_what_it_has_in_that_repository_and_no_other() {
                 "organizationRef": "a", "displayName": "Core", "members": members,
                 "repositoryGrants": [{"repository": repository, "permission": "maintain"}],
             }),
-            json!({"phase": "Ready"}),
+            json!({"phase": "Ready", "repositoryUids": {"krate": "u-krate", "other": "u-other"}}),
         )
     };
     // Ada's own permission is no more than to write; her team's is to maintain.
@@ -491,6 +500,58 @@ fn p10_a_team_gives_what_it_has_in_that_repository_and_no_other() {
 }
 
 #[test]
+fn p20_a_repository_keeps_a_team_and_a_role_by_its_id_and_a_new_one_of_the_name_inherits_nothing() {
+    let team = |uids: Value| {
+        let spec = json!({
+            "organizationRef": "a", "displayName": "Core", "members": ["ada"], "repositoryGrants": [{"repository": "krate", "permission": "maintain"}],
+        });
+        item("Team", "core", spec, json!({"phase": "Ready", "repositoryUids": uids}))
+    };
+    let role = |uid: Value| {
+        let spec = json!({
+            "organizationRef": "a", "subject": {"kind": "user", "name": "ada"}, "roleRef": {"kind": "RoleTemplate", "name": "krate-maintainer"},
+            "scope": {"kind": "repository", "name": "krate"},
+        });
+        item(
+            "AgentRoleBinding",
+            "ada-maintains",
+            spec,
+            json!({"phase": "Synced", "subjectUid": "u-ada", "repositoryUid": uid}),
+        )
+    };
+    // Ada has nothing there of her own.
+    let nothing = snapshot().without(8, &key("RepositoryPermission", "ada-krate"));
+    let may = |given: &Item, name: &str, uid: &str| {
+        let spec = json!({"organizationRef": "a", "visibility": "private", "defaultBranch": "main"});
+        let mut repository = item("Repository", name, spec, json!({"phase": "Ready"})).document();
+        repository["metadata"]["uid"] = json!(uid);
+        let repository = Item::read(Kind::Repository, &repository).unwrap().unwrap();
+        let world = nothing.without(8, &key("Repository", "krate")).with(8, [repository, given.clone()]);
+        let decision = asked(&world, |document| {
+            document["repository"] = json!({"name": name, "uid": uid});
+            document["needs"] = json!([]);
+        });
+        assert!(decision.reasons.iter().all(|it| it.code == Code::MissingRole), "{:?}", decision.reasons);
+        decision.outcome == Outcome::Allowed
+    };
+    for given in [team(json!({"krate": "u-krate"})), role(json!("u-krate"))] {
+        assert!(may(&given, "krate", "u-krate"));
+        assert!(may(&given, "renamed", "u-krate"), "36: by id, whatever it is called");
+        assert!(!may(&given, "krate", "u-new"), "35c: another one of that name");
+    }
+    for pending in [team(json!({})), team(json!({"other": "u-krate"})), role(json!(null))] {
+        assert!(!may(&pending, "krate", "u-krate"), "nobody took the uid down yet");
+    }
+    // The same for how far she is trusted.
+    let trust = |uids: Value| {
+        let decision = asked(&nothing.with(8, [team(uids)]), |_| ());
+        decision.trust.unwrap().steering.to_string()
+    };
+    assert_eq!(trust(json!({"krate": "u-krate"})), "maintainer");
+    assert_eq!((trust(json!({"krate": "u-old"})), trust(json!({}))), ("external".into(), "external".into()));
+}
+
+#[test]
 fn p10_a_role_reaches_as_far_as_its_scope() {
     let role = |scope: Value| {
         item(
@@ -500,7 +561,7 @@ fn p10_a_role_reaches_as_far_as_its_scope() {
                 "organizationRef": "a", "subject": {"kind": "user", "name": "ada"},
                 "roleRef": {"kind": "RoleTemplate", "name": "krate-maintainer"}, "scope": scope,
             }),
-            json!({"phase": "Synced", "subjectUid": "u-ada"}),
+            json!({"phase": "Synced", "subjectUid": "u-ada", "repositoryUid": format!("u-{}", text(&scope["name"]))}),
         )
     };
     let may = |scope: Value, environment: Option<&str>| {

@@ -68,7 +68,7 @@ pub(crate) fn grant_parts() -> (Value, Value) {
             "allowedRepositories": ["krate"], "allowedRefs": {"include": ["refs/heads/**"], "exclude": ["refs/heads/release/**"]},
             "allowedTriggerSources": ["manual"], "expiresAt": "2026-12-01T00:00:00Z",
         }),
-        json!({"phase": "Active", "subjectUid": "u-repair", "targetUid": "u-secret"}),
+        json!({"phase": "Active", "subjectUid": "u-repair", "targetUid": "u-secret", "repositoryUids": {"krate": "u-krate"}}),
     )
 }
 

@@ -1,5 +1,7 @@
 //! The configured objects, put into the store at start: made where they are missing, changed where they differ, left alone otherwise.
 
+use std::collections::BTreeMap;
+
 use krate_model::kinds::enforcement::{PolicyBinding, PolicyProfile, PolicyTemplate};
 use krate_model::kinds::external::{ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy};
 use krate_model::kinds::forge::Repository;
@@ -85,8 +87,8 @@ pub(crate) async fn apply(store: &dyn Store, documents: &[Document]) -> Result<A
     Ok(applied)
 }
 
-/// Whoever writes the configuration administers this installation, and there is no other controller of these kinds here: what stands in it is so. A permission
-/// and a role hold for the one that stands under the name now (P20).
+/// Whoever writes the configuration administers this installation, and there is no other controller of these kinds here: what stands in it is so. A permission,
+/// a team's grant and a role hold for the one that stands under the name now (P20).
 async fn vouch(store: &dyn Store, document: &Document) -> Result<(), RecordError> {
     let text = |pointer: &str| document.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
@@ -106,11 +108,26 @@ async fn vouch(store: &dyn Store, document: &Document) -> Result<(), RecordError
             };
             set::<RepositoryPermission>(store, namespace, name, applied).await
         }
+        Ok(Kind::Team) => {
+            let grants = document.value.pointer("/spec/repositoryGrants").and_then(Value::as_array);
+            let mut uids = BTreeMap::new();
+            for name in grants.into_iter().flatten().filter_map(|grant| grant.get("repository")?.as_str()) {
+                if let Some(uid) = uid_of::<Repository>(store, namespace, name).await? {
+                    uids.insert(name.to_owned(), uid);
+                }
+            }
+            let bound = move |it: &mut Team| it.status_mut().repository_uids.clone_from(&uids);
+            set::<Team>(store, namespace, name, bound).await
+        }
         Ok(Kind::AgentRoleBinding) => {
             let subject = text("/spec/subject/name");
             let uid = match text("/spec/subject/kind") {
                 "user" => uid_of::<User>(store, namespace, subject).await?,
                 "team" => uid_of::<Team>(store, namespace, subject).await?,
+                _ => None,
+            };
+            let repository = match text("/spec/scope/kind") {
+                "repository" => uid_of::<Repository>(store, namespace, text("/spec/scope/name")).await?,
                 _ => None,
             };
             let synced = move |it: &mut AgentRoleBinding| {
@@ -119,6 +136,7 @@ async fn vouch(store: &dyn Store, document: &Document) -> Result<(), RecordError
                 status.phase =
                     if uid.is_some() { AgentRoleBindingPhase::Synced } else { AgentRoleBindingPhase::Pending };
                 status.subject_uid.clone_from(&uid);
+                status.repository_uid.clone_from(&repository);
             };
             set::<AgentRoleBinding>(store, namespace, name, synced).await
         }
