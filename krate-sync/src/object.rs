@@ -8,6 +8,7 @@ use krate_model::audit::{AuditDraft, AuditOutcome};
 use krate_model::kinds::external::{
     BaseField, ExternalObjectLink, ExternalObjectLinkPhase, ExternalObjectLinkSpec, ExternalSyncConflict,
     ExternalSyncConflictPhase, ExternalSyncEvent, ExternalWriteIntent, ExternalWriteIntentPhase, NativeIdentity,
+    Payload,
 };
 use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalSubjectKind};
 use krate_model::kinds::sets::{ActorKind, Interface};
@@ -59,7 +60,9 @@ pub struct ObjectState {
     pub local: Option<Loaded<Local>>,
     /// Its write intents that aren't final, in the order of admission (S36).
     pub intents: Vec<Loaded<ExternalWriteIntent>>,
-    /// Its open conflicts.
+    /// The write whose answer is observed, where it was given up before the answer came.
+    pub answered: Option<Payload>,
+    /// Its open conflicts, and the ignored ones that still hold.
     pub conflicts: Vec<Loaded<ExternalSyncConflict>>,
     /// What it is about: the issue of a comment, the pull request of a review, the run of a job.
     pub parent: Option<ObjectRef>,
@@ -393,6 +396,12 @@ impl ObjectState {
         self.conflicts.iter_mut().find(|conflict| conflict.object.spec.field_path == path && is_open(&conflict.object))
     }
 
+    /// What krate itself has made of the object, or is about to, and nobody has seen yet.
+    pub(crate) fn own_payloads(&self) -> impl Iterator<Item = &Payload> {
+        let to_come = self.intents.iter().map(|intent| &intent.object).filter(|intent| is_to_come(intent));
+        to_come.map(|intent| &intent.spec.payload).chain(&self.answered)
+    }
+
     /// The conflict about a field that somebody chose to ignore, while both sides may be as they were then.
     pub(crate) fn ignored_conflict(&self, path: &str) -> Option<&ExternalSyncConflict> {
         let mut conflicts = self.conflicts.iter().map(|conflict| &conflict.object);
@@ -465,6 +474,11 @@ pub(crate) fn is_in_flight(intent: &ExternalWriteIntent) -> bool {
                 | ExternalWriteIntentPhase::AwaitingConfirmation
         )
     )
+}
+
+/// Whether the effect of the intent may come yet: it is on its way, and nobody has seen it. Once it was seen, the base tells what came of it.
+pub(crate) fn is_to_come(intent: &ExternalWriteIntent) -> bool {
+    is_in_flight(intent) && intent.status.as_ref().is_some_and(|status| status.confirmation.is_none())
 }
 
 fn is_in(intent: &ExternalWriteIntent, phase: &ExternalWriteIntentPhase) -> bool {

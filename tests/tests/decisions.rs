@@ -196,7 +196,7 @@ fn s27_a_resolution_that_cannot_be_carried_out_leaves_the_conflict_open_and_says
 /// Both sides give the issue a title of their own; the open conflict about it.
 fn two_titles(world: &World) -> ExternalSyncConflict {
     retitle_there(world, "Theirs");
-    edit(world, |spec| spec.title = "Ours".to_owned()).expect("accepted");
+    edit(world, |spec| "Ours".clone_into(&mut spec.title)).expect("accepted");
     world.settle().expect("quiet");
     only::<ExternalSyncConflict>(world)
 }

@@ -281,3 +281,20 @@ fn s37_a_failed_provider_is_asked_nothing_until_it_is_changed() {
     let moves = told(&world, "ProviderPhase").len();
     assert!(moves >= 7, "each move is audited: {moves}");
 }
+
+#[test]
+fn s40_a_filter_that_krate_does_not_apply_fails_its_binding_and_nothing_is_synced() {
+    let world = unread();
+    change_binding(&world, |binding| {
+        let filter = serde_json::json!({"labels": ["public"]});
+        binding.spec.interfaces[0].filter = Some(serde_json::from_value(filter).expect("a filter"));
+    });
+    world.settle().expect("quiet");
+    let failed = binding(&world);
+    assert_eq!((failed.phase(), world.all::<Issue>().len()), ("Failed", 0));
+    let path = failed.status.expect("a status").last_error.expect("why").path;
+    assert_eq!(path.as_deref(), Some("spec.interfaces[0].filter"));
+    change_binding(&world, |binding| binding.spec.interfaces[0].filter = None);
+    world.settle().expect("quiet");
+    assert_eq!(binding(&world).phase(), "Ready");
+}

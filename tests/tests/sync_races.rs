@@ -488,3 +488,56 @@ fn s27_an_edit_that_was_written_over_is_told_though_somebody_here_edited_again_b
         waits_for_a_person(&world, &journal);
     }
 }
+
+#[test]
+fn s27_an_edit_that_a_write_was_carried_out_over_is_told_though_the_write_was_given_up_before_it_arrived() {
+    for newest_first in [true, false] {
+        let (world, strikes, journal) = simulated();
+        edit(&world, |spec| "Here".clone_into(&mut spec.title));
+        {
+            let mut strikes = strikes.lock().expect("nobody panicked");
+            // The process stands still before it sends; another one finds that somebody wishes for something else since.
+            for chance in [Chance::StalledBeforeSend, Chance::EditWhileSending, Chance::EditBeforeWrite] {
+                strikes.arm(chance);
+            }
+        }
+        let _ = world.pass();
+        let given_up = |it: &ExternalWriteIntent| it.phase() == "Failed" && world.written().len() == 1;
+        assert!(world.all::<ExternalWriteIntent>().iter().any(given_up), "{:#?}", world.all::<ExternalWriteIntent>());
+        told_one_by_one(&world, newest_first);
+        waits_for_a_person(&world, &journal);
+    }
+}
+
+#[test]
+fn s27_s28_a_line_that_was_written_over_is_in_the_one_conflict_about_the_text_with_what_was_edited_since() {
+    for newest_first in [true, false] {
+        let (world, _, _) = simulated();
+        let there = |body: &str| {
+            world.pass_time(1);
+            let (now, edit) = (world.forge_now(), IssueEdit::new().body(body));
+            world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, edit).expect("edited");
+        };
+        world.forge().freeze_reads(world.forge_now() + TimeDelta::seconds(3));
+        there("One\nTwo\nLost");
+        edit(&world, |spec| spec.body = Some(Body::markdown("Here\nTwo\nThree")));
+        world.pass_time(1);
+        let _ = world.pass();
+        // Both sides give one line another text, and nobody has heard of the third one.
+        edit(&world, |spec| spec.body = Some(Body::markdown("Here\nOurs\nThree")));
+        there("Here\nThere\nThree");
+        told_one_by_one(&world, newest_first);
+        let open: Vec<_> =
+            world.all::<ExternalSyncConflict>().into_iter().filter(|found| found.phase() == "Open").collect();
+        let sides: Vec<_> = open.iter().map(|it| (it.spec.desired.to_json(), it.spec.observed.to_json())).collect();
+        let both = (Some("Here\nOurs\nThree".into()), Some("One\nThere\nLost".into()));
+        assert_eq!(sides, [both], "{newest_first}");
+        // Their side is taken: it gets back the text that was lost, with what was said since.
+        decide(&world, ResolutionStrategy::PreferExternal);
+        settle(&world);
+        let body = world.forge().forge.issue(REPOSITORY, 1).and_then(|issue| issue.body.clone());
+        assert_eq!(body.as_deref(), Some("One\nThere\nLost"), "{newest_first}");
+        let here = issue(&world).spec.body.map(|body| body.markdown);
+        assert_eq!(here.as_deref(), Some("One\nThere\nLost"), "{newest_first}");
+    }
+}

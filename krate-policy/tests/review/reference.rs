@@ -5,7 +5,7 @@ use krate_policy::decision::Outcome;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-use super::naive::{matches, over_matches};
+use super::naive::{matches, over_matches, selects};
 use super::world::{text, texts};
 
 /// A document: kind, name, spec, status.
@@ -90,12 +90,6 @@ fn needed(verb: &str, kind: &str) -> usize {
         ("merge", "PullRequest") | ("dispatch", "AgentStack") => 4,
         _ => 5,
     }
-}
-
-/// Whether a ref is among those that a filter includes, and not among those that it excludes.
-fn selects(filter: &Value, found: &Value, [include, exclude]: [fn(&str, &str) -> bool; 2]) -> bool {
-    let among = |list: &str, fits: fn(&str, &str) -> bool| texts(&filter[list]).iter().any(|it| fits(it, text(found)));
-    !found.is_null() && among("include", include) && !among("exclude", exclude)
 }
 
 /// Section 5: what one grant says, as its place in the order of P19 and its code; the last place is a yes.

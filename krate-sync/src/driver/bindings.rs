@@ -4,8 +4,8 @@ use std::sync::{Arc, PoisonError};
 
 use krate_model::Resource;
 use krate_model::kinds::external::{
-    BackfillMode, BindingInterfaceStatus, BoundTarget, ExternalBackendBinding, ExternalBackendBindingPhase as Phase,
-    ExternalSyncState,
+    BackfillMode, BindingFilter, BindingInterface, BindingInterfaceStatus, BoundTarget, ExternalBackendBinding,
+    ExternalBackendBindingPhase as Phase, ExternalSyncState,
 };
 use krate_model::kinds::forge::Repository;
 use krate_model::kinds::sets::{ErrorClass, Operation};
@@ -72,13 +72,14 @@ impl Driver {
             let event = match binding::due(&loaded.object, false) {
                 Due::Now(Effect::Start) => Event::Started,
                 Due::Now(Effect::Restart) => Event::ConfigurationChanged,
-                Due::Now(Effect::ValidateTarget) => match self.read_target(scope).await {
-                    Ok(target) => {
+                Due::Now(Effect::ValidateTarget) => match (unserved(scope, now), self.read_target(scope).await) {
+                    (Some(error), _) => Event::Failed { error },
+                    (None, Ok(target)) => {
                         self.see_it_all_again(scope, &mut changes, now).await?;
                         let provider_uid = scope.backend.object.metadata().uid.clone();
                         Event::TargetValidated { provider_uid, target }
                     }
-                    Err(error) => return self.held_up(scope, loaded, &error, now).await,
+                    (None, Err(error)) => return self.held_up(scope, loaded, &error, now).await,
                 },
                 // Said instead of left alone: nobody would register it.
                 Due::Now(Effect::RegisterHook) => {
@@ -288,4 +289,22 @@ fn told(error: &DriverError, now: Time) -> ErrorInfo {
         DriverError::Secret(error) => info(ErrorClass::Authentication, &error.to_string(), now),
         other => info(ErrorClass::Transient, &other.to_string(), now),
     }
+}
+
+/// What the configuration asks for and this version doesn't do. To go on without it would do more than was asked for, so it is said instead.
+fn unserved(scope: &Scope, now: Time) -> Option<ErrorInfo> {
+    let filtered =
+        |interface: &BindingInterface| interface.filter.as_ref().is_some_and(|it| *it != BindingFilter::default());
+    let (path, message) = if let Some(at) = scope.binding.spec.interfaces.iter().position(filtered) {
+        (
+            format!("spec.interfaces[{at}].filter"),
+            "krate doesn't filter what it syncs yet; remove the filter to bind all of it",
+        )
+    } else if scope.backend.object.spec.tls.as_ref().is_some_and(|tls| tls.ca_ref.is_some()) {
+        let message = "krate trusts the authorities of the machine only; add the provider's there, and remove spec.tls.caRef of the provider";
+        ("spec.providerRef".to_owned(), message)
+    } else {
+        return None;
+    };
+    Some(ErrorInfo { path: Some(path), ..info(ErrorClass::Unsupported, message, now) })
 }

@@ -1,6 +1,8 @@
 //! Reading native objects, and applying what was said about them to the store.
 
-use krate_model::kinds::external::{ExternalObjectLink, ExternalSyncEvent, ExternalSyncEventSpec, numbered_index};
+use krate_model::kinds::external::{
+    ExternalObjectLink, ExternalSyncEvent, ExternalSyncEventSpec, ExternalWriteIntent, numbered_index,
+};
 use krate_model::kinds::sets::{ErrorClass, Operation};
 use krate_model::kinds::shared::{NativeTarget, ObjectRef, Time};
 use krate_model::observation::{CanonicalEvent, Normalized, RepositoryIdentity, ResourceKind};
@@ -148,6 +150,13 @@ impl Driver {
     ) -> Result<Applied, DriverError> {
         let now = self.tick();
         let mut state = self.state_of(scope, event).await?;
+        if let (Cause::Intent(name), Shows::Response) = (cause, shows)
+            && !state.intents.iter().any(|intent| intent.object.name() == name)
+        {
+            // Whoever took it over has given it up: what it made is krate's own all the same, and nobody's edit (S27).
+            let given_up = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), name).await?;
+            state.answered = given_up.map(|intent| intent.object.spec.payload);
+        }
         let seen = Observation { event, origin, shows, received_at: now };
         // What is being made in its name is no news to a binding.
         let is_news = state.is_unbound() && !state.intents.iter().any(|intent| is_in_flight(&intent.object));
@@ -225,7 +234,7 @@ impl Driver {
         let query = Query::new(Kind::ExternalWriteIntent)
             .in_namespace(scope.namespace())
             .between(Index::Digest, from.as_str()..to.as_str());
-        let found = records::list::<krate_model::kinds::external::ExternalWriteIntent>(self.store(), query).await?;
+        let found = records::list::<ExternalWriteIntent>(self.store(), query).await?;
         for intent in found {
             let spec = &intent.object.spec;
             if spec.native_target.native_id.is_some() || spec.provider_ref != scope.provider() {

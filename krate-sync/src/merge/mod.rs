@@ -39,6 +39,7 @@ use serde_json::Value as Json;
 pub use fields::{MergeableField, mergeable_fields};
 pub use json::{JsonConflict, MergeInput, MergeInputError, MergeOutput};
 pub use order::{CONCLUSIONS, Order, RUN_PHASES, STATES};
+pub(crate) use text::merge_text;
 pub use value::{Base, FieldValue};
 
 use value::same;

@@ -28,7 +28,7 @@ struct Hunk<'l, 't> {
 }
 
 /// Both sides' changes in one text; `None` where they overlap.
-pub(super) fn merge_text(base: &str, desired: &str, observed: &str) -> Option<String> {
+pub(crate) fn merge_text(base: &str, desired: &str, observed: &str) -> Option<String> {
     let ends = [line_end(base), line_end(desired), line_end(observed)];
     let mixed = ends.contains(&LineEnd::Mixed);
     let split = |text| split(text, mixed);

@@ -108,7 +108,12 @@ pub(super) fn merge(
                 if made(Mistake::ConflictForgotten) {
                     continue;
                 }
-                conflicts.push((rule, reason, theirs.clone().into_owned()));
+                let theirs = theirs.clone().into_owned();
+                // S28: the one open conflict about the field shows all that its other side has said.
+                conflicts.push(match written_over::with_lost(state, rule, &theirs) {
+                    Some(whole) => (rule, ConflictReason::PreconditionFailed, whole),
+                    None => (rule, reason, theirs),
+                });
                 continue;
             }
         }
@@ -125,7 +130,7 @@ pub(super) fn merge(
         }
     }
     for (rule, reason, theirs) in conflicts {
-        open_conflict(state, seen, scope, rule, reason, &theirs, changed)?;
+        open_conflict(state, seen, scope, rule, &reason, &theirs, changed)?;
     }
     Ok(())
 }
@@ -159,7 +164,7 @@ pub(super) fn hold(
         let differs = state.local.as_ref().is_some_and(|local| local.object.get(&rule.path) != *theirs);
         if is_uncarried || is_held(state, &rule.path) && differs {
             let theirs = theirs.clone().into_owned();
-            open_conflict(state, seen, scope, &rule, reason.clone(), &theirs, changed)?;
+            open_conflict(state, seen, scope, &rule, &reason, &theirs, changed)?;
         }
     }
     Ok(())
@@ -174,7 +179,7 @@ pub(super) fn open_conflict(
     seen: Observation<'_>,
     scope: &Scope,
     rule: &FieldRule<'static>,
-    reason: ConflictReason,
+    reason: &ConflictReason,
     theirs: &FieldValue<'static>,
     changed: &mut Vec<String>,
 ) -> Result<(), ObserveError> {
@@ -278,7 +283,7 @@ pub(super) fn open_conflict(
             true
         }
         // What can't be written can't be decided so.
-        ResolutionStrategy::PreferKrate if reason != ConflictReason::UnrepresentableValue => {
+        ResolutionStrategy::PreferKrate if *reason != ConflictReason::UnrepresentableValue => {
             if !is_lost {
                 state.set_base(rule, theirs)?;
             }

@@ -1,20 +1,18 @@
 //! What krate wrote over unseen: an edit between its look and its write, which is heard of later (S27). No precondition of the provider prevents it, so
 //! the versions tell: news about a version after the look and not after the write, with a value that is neither of the two, was lost under the write.
 
-use krate_model::kinds::external::{
-    ExternalSyncConflict, ExternalWriteIntent, OwnWrite, OwnWriteField, SupersededReason,
-};
-use krate_model::kinds::sets::ConflictReason;
+use krate_model::kinds::external::{ExternalSyncConflict, OwnWrite, OwnWriteField, Payload, SupersededReason};
+use krate_model::kinds::sets::{ConflictReason, Strategy};
 use krate_model::kinds::shared::{Time, Value, Version};
 use krate_model::{NotCanonical, Resource};
 
 use super::fields::open_conflict;
 use super::{Observation, ObserveError};
-use crate::merge::{Base, FieldOutcome, FieldRule, FieldValue, merge_field};
+use crate::merge::{Base, FieldOutcome, FieldRule, FieldValue, merge_field, merge_text};
 use crate::mistakes::{Mistake, made};
 use crate::moves;
 use crate::object::ObjectState;
-use crate::plan::{is_state_shown, is_to_come, payload_value};
+use crate::plan::{is_state_shown, payload_value};
 use crate::records::Loaded;
 use crate::scope::Scope;
 
@@ -34,9 +32,9 @@ pub(super) fn remember(
     fields: &[(&'static str, FieldValue<'_>)],
 ) -> Result<(), NotCanonical> {
     let mut written = Vec::new();
-    for intent in state.intents.iter().filter(|intent| is_to_come(&intent.object)) {
+    for payload in state.own_payloads() {
         for rule in rules {
-            let Some(wrote @ FieldValue::Text(_)) = payload_value(&intent.object.spec.payload, &rule.path) else {
+            let Some(wrote @ FieldValue::Text(_)) = payload_value(payload, &rule.path) else {
                 continue;
             };
             let Some((_, theirs)) = fields.iter().find(|(path, _)| *path == rule.path) else { continue };
@@ -90,12 +88,17 @@ pub(super) fn find(
     let mut lost = Vec::new();
     for rule in rules {
         let Some((_, theirs)) = fields.iter().find(|(path, _)| *path == rule.path) else { continue };
-        // Who edited it there since then has the last word of that side, and it waits for a person already.
-        let newer = |open: &Loaded<ExternalSyncConflict>| open.object.spec.versions.observed.updated_at > Some(at);
-        if state.open_conflict(&rule.path).is_some_and(newer) {
-            continue;
-        }
         let digest = theirs.to_base(rule, 0)?.digest;
+        // Who edited it there since then has the last word of that side, and it waits for a person already: but for the lines that they didn't touch.
+        let newer = |open: &&Loaded<ExternalSyncConflict>| open.object.spec.versions.observed.updated_at > Some(at);
+        let told = state.open_conflict(&rule.path).filter(newer).map(|open| text_of(&open.object.spec.observed));
+        let theirs = match told {
+            None => theirs.clone().into_owned(),
+            Some(there) => match beside(state, rule, theirs, &there) {
+                Some(whole) => whole,
+                None => continue,
+            },
+        };
         let Some(link) = &mut state.link else { return Ok(false) };
         let Some(status) = &mut link.object.status else { return Ok(false) };
         // Versions are whole seconds: what an own write found or left in the same one is its own news, whichever of several writes hit that second.
@@ -117,14 +120,14 @@ pub(super) fn find(
             write.fields.retain(|field| field.path != rule.path);
             if write.fields.len() != before {
                 link.dirty = true;
-                lost.push((rule, theirs.clone().into_owned()));
+                lost.push((rule, theirs));
                 break;
             }
         }
     }
     let any = !lost.is_empty();
     for (rule, theirs) in lost {
-        open_conflict(state, seen, scope, rule, ConflictReason::PreconditionFailed, &theirs, &mut Vec::new())?;
+        open_conflict(state, seen, scope, rule, &ConflictReason::PreconditionFailed, &theirs, &mut Vec::new())?;
     }
     Ok(any)
 }
@@ -165,19 +168,46 @@ pub(super) fn agree(
 /// Whether the edit that was lost is one of several lines, of which one is neither in what krate wrote over it nor in what is there now. Who writes another single line
 /// means it in place of the lost one.
 fn lacks_lines(conflict: &ExternalSyncConflict, theirs: &FieldValue<'_>) -> bool {
-    let text = |value: &Value| value.to_json().and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default();
-    let (lost, wrote) = (text(&conflict.spec.observed), text(&conflict.spec.desired));
+    let (lost, wrote) = (text_of(&conflict.spec.observed), text_of(&conflict.spec.desired));
     let FieldValue::Text(there) = theirs else { return true };
     lost.lines().count() > 1 && lost.lines().any(|line| !wrote.lines().chain(there.lines()).any(|known| known == line))
 }
 
+fn text_of(value: &Value) -> String {
+    value.to_json().and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// The other side's value with the lines of an edit that krate wrote over, where the open conflict is about such a one and bodies merge by lines.
+pub(super) fn with_lost(
+    state: &ObjectState,
+    rule: &FieldRule<'static>,
+    theirs: &FieldValue<'_>,
+) -> Option<FieldValue<'static>> {
+    let open = state.open_conflict(&rule.path).filter(|open| is_lost_edit(&open.object))?;
+    let FieldValue::Text(there) = theirs else { return None };
+    beside(state, rule, &FieldValue::Text(text_of(&open.object.spec.observed).into()), there)
+}
+
+/// A lost edit and what is there now in one text; none where the second took the place of the first, or says all of it.
+fn beside(
+    state: &ObjectState,
+    rule: &FieldRule<'static>,
+    lost: &FieldValue<'_>,
+    there: &str,
+) -> Option<FieldValue<'static>> {
+    let (FieldValue::Text(lost), true) = (lost, rule.text_merge && rule.strategy == Strategy::Text) else {
+        return None;
+    };
+    // What both were edits of: what krate wrote over the first.
+    let FieldValue::Text(wrote) = state.base(&rule.path).value()?.into_owned() else { return None };
+    let whole = merge_text(&wrote, lost, there)?;
+    (whole != there).then(|| FieldValue::Text(whole.into()))
+}
+
 /// Whether nobody but krate made the other side's value: a write of it is on its way, and nobody has seen it.
 pub(super) fn is_own(state: &ObjectState, rule: &FieldRule<'static>, theirs: &FieldValue<'_>) -> bool {
-    let mut to_come = state.intents.iter().map(|intent| &intent.object).filter(|intent| is_to_come(intent));
-    let wrote = |intent: &ExternalWriteIntent| {
-        payload_value(&intent.spec.payload, &rule.path).is_some_and(|wrote| wrote == *theirs)
-    };
-    !made(Mistake::LostEditAgrees) && to_come.any(wrote)
+    let wrote = |payload: &Payload| payload_value(payload, &rule.path).is_some_and(|wrote| wrote == *theirs);
+    !made(Mistake::LostEditAgrees) && state.own_payloads().any(wrote)
 }
 
 /// Makes the open conflict about a field one about an edit that krate wrote over, as which it stays until somebody decides.

@@ -4,7 +4,7 @@ use krate_model::kinds::external::{ExternalWriteIntent, ExternalWriteIntentPhase
 
 use super::payload::{WRITTEN_FIELDS, carries, is_shown, is_state_shown, payload_value, state_word};
 use crate::merge::{Base, FieldRule, FieldValue};
-use crate::object::ObjectState;
+use crate::object::{ObjectState, is_to_come};
 use krate_model::Resource;
 
 /// How a write stands to what is wished for and known now.
@@ -141,20 +141,19 @@ pub(crate) fn echoed(
     desired: &FieldValue<'_>,
     theirs: &FieldValue<'_>,
 ) -> Option<FieldValue<'static>> {
-    let to_come =
-        state.intents.iter().filter(|intent| is_to_come(&intent.object)).map(|intent| &intent.object.spec.payload);
+    let own = state.own_payloads();
     if rule.path != "spec.labels" {
         // The provider may have added a reason to a state: only a wish for another state makes that an echo and no news.
         let shows = |wrote: &FieldValue<'_>| {
             wrote == theirs || (is_state_shown(&rule.path, theirs, wrote) && state_word(desired) != state_word(wrote))
         };
-        let shown = to_come.filter_map(|payload| payload_value(payload, &rule.path)).any(|wrote| shows(&wrote));
+        let shown = own.filter_map(|payload| payload_value(payload, &rule.path)).any(|wrote| shows(&wrote));
         return shown.then(|| theirs.clone().into_owned());
     }
     let (mut labels, seen) = (texts(&known_base(state, &rule.path)?), texts(theirs));
     let holds = |list: &[String], label: &str| list.iter().any(|held| same_label(rule, held, label));
     let mut any = false;
-    for payload in to_come {
+    for payload in own {
         match payload {
             Payload::AddLabels(added) => {
                 let new = added.labels.iter().filter(|label| holds(&seen, label) && !holds(&labels, label));
@@ -171,22 +170,6 @@ pub(crate) fn echoed(
         }
     }
     any.then(|| FieldValue::List(labels.into_iter().map(Into::into).collect()))
-}
-
-pub(super) fn is_on_its_way(intent: &ExternalWriteIntent) -> bool {
-    matches!(
-        intent.status.as_ref().map(|status| &status.phase),
-        Some(
-            ExternalWriteIntentPhase::Sending
-                | ExternalWriteIntentPhase::Retrying
-                | ExternalWriteIntentPhase::AwaitingConfirmation
-        )
-    )
-}
-
-/// Whether the effect of the intent may come yet: it is on its way, and nobody has seen it. Once it was seen, the base tells what came of it.
-pub(crate) fn is_to_come(intent: &ExternalWriteIntent) -> bool {
-    is_on_its_way(intent) && intent.status.as_ref().is_some_and(|status| status.confirmation.is_none())
 }
 
 pub(super) fn is_unsent(intent: &ExternalWriteIntent) -> bool {

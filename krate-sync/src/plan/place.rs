@@ -11,7 +11,7 @@ use krate_model::kinds::sets::{ActorKind, Interface};
 use krate_model::kinds::shared::{ApprovalRule, NativeTarget};
 use krate_model::{Resource, named_by_digest};
 
-use super::on_the_way::{is_on_its_way, is_unsent};
+use super::on_the_way::is_unsent;
 use super::payload::secret_in;
 use super::{PlanError, Wish};
 use crate::key::{KeyInput, RequestInput, request_digest};
@@ -19,7 +19,7 @@ use crate::machines::intent::write_back;
 use crate::machines::{Ctx, Policy, intent};
 use crate::mistakes::{Mistake, made};
 use crate::moves;
-use crate::object::ObjectState;
+use crate::object::{ObjectState, is_in_flight};
 use crate::records::Loaded;
 use crate::scope::Scope;
 
@@ -52,7 +52,7 @@ pub(super) fn place(
     let on_the_way: Vec<String> = state
         .intents
         .iter()
-        .filter(|intent| is_on_its_way(&intent.object))
+        .filter(|intent| is_in_flight(&intent.object))
         .map(|intent| intent.object.name().to_owned())
         .collect();
     let mut previous: Option<String> = None;

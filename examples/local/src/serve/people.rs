@@ -135,15 +135,25 @@ impl Judge {
         own && review(&self.request(&Verb::Get, kind, named), &self.snapshot).outcome == Outcome::Allowed
     }
 
-    /// Refuses a write that the person may not make. One that only waits for somebody's approval goes on: what is sent waits for it.
+    /// Refuses a write that the person may not make. One that waits for the approval which the binding asks for goes on: what is sent waits for it. What anything else
+    /// asks for, such as a policy, nobody could give here: it isn't let through without.
     pub(crate) fn write(&self, kind: Kind, change: Change<'_>, repository: Option<&str>) -> Result<(), ApiError> {
         let by = self.request(&Verb::Update, kind, repository);
         let answer = admit(&Write { by: &by, change, part: Part::Main }, &View::partial([]), &self.snapshot);
         match answer.decision {
-            Some(decision) if decision.outcome == Outcome::Denied => Err(refusal(&by, kind, &decision)),
+            Some(decision) if decision.outcome != Outcome::Allowed && !waits_as_intent(&decision) => {
+                Err(refusal(&by, kind, &decision))
+            }
             _ => Ok(()),
         }
     }
+}
+
+/// Whether all that is missing is an approval that the write intent asks for itself (S32).
+fn waits_as_intent(decision: &Decision) -> bool {
+    let binding = format!("{}/", Kind::ExternalBackendBinding);
+    decision.outcome == Outcome::RequiresApproval
+        && decision.required_approvals.iter().all(|asked| asked.by.starts_with(&binding))
 }
 
 fn refusal(by: &Request, kind: Kind, decision: &Decision) -> ApiError {

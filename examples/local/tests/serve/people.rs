@@ -99,6 +99,29 @@ async fn p41_every_way_in_gives_the_same_answer() {
 }
 
 #[tokio::test]
+async fn p58_what_a_policy_wants_a_person_for_is_not_let_through_without() {
+    let (forge, home) = Simulated::with_issues(&["One"]).await;
+    let mut home = with_people(home);
+    let template = json!({
+        "organizationRef": "acme", "displayName": "Ask first", "targetKinds": ["Issue"], "engine": "krate",
+        "krate": {"effect": "require-approval", "approvalClass": "write-back", "verbs": ["update"]},
+    });
+    let binding = json!({"organizationRef": "acme", "templateRef": "ask", "mode": "enforce", "match": {}});
+    let objects = home.config["objects"].as_array_mut().expect("objects");
+    objects.extend([object("PolicyTemplate", "ask", template), object("PolicyBinding", "ask", binding)]);
+    let mut server = home.start().await;
+    let issue = issues(&mut server, 1).await.remove(0);
+    let path = format!("/api/v1/Issue/{NAMESPACE}/{issue}");
+    let refused = send(&server, "cyd", Method::PATCH, &path, &json!({"spec": {"title": "Two"}})).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{refused:?}");
+    assert!(refused.error().1.contains("ApprovalRequired"), "{refused:?}");
+    let ran = krate(&home, &server, "cyd", &["edit", "issue", &issue, "--set", "title=Two"]).await.ends(1);
+    assert!(ran.err.contains("ApprovalRequired"), "{ran:?}");
+    assert_eq!(forge.lock().issue(crate::simulated::REPOSITORY, 1).map(|it| it.title.clone()), Some("One".into()));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn p6_who_may_not_read_sees_what_is_not_there() {
     let (_forge, home) = Simulated::with_issues(&["Flaky test", "Slow search"]).await;
     let home = with_people(home);
