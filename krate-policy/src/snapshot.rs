@@ -28,9 +28,10 @@ use krate_model::kinds::labels::AgentContextLabel;
 use krate_model::kinds::members::{IdentityMapping, IdentityMappingPhase, RepositoryPermission, Team, User};
 use krate_model::kinds::policy::AgentApproval;
 use krate_model::kinds::pools::RunnerPool;
+use krate_model::kinds::shared::Time;
 use krate_model::kinds::tools::{AgentMcpServer, AgentMemorySource, AgentSkill, AgentToolProfile};
 use krate_model::kinds::triggers::AgentTriggerRule;
-use krate_model::validate::DEFAULT_SECRET_NAMESPACE;
+use krate_model::validate::{self, Code, DEFAULT_SECRET_NAMESPACE, Failure, View, Writer};
 use krate_model::{Kind, Resource};
 
 use crate::decision::Version;
@@ -163,12 +164,27 @@ pub enum DocumentError {
         /// What is wrong.
         why: String,
     },
+    /// It has a field that nobody reads: without it the document may say more than was written, as an `exclude` that is misspelt does (R7).
+    #[error("{failure}")]
+    UnknownField {
+        /// Where, and what would be accepted.
+        failure: String,
+    },
     /// Decisions are made from other kinds.
     #[error("is of kind {kind:?}, from which no decision is made")]
     OtherKind {
         /// The kind.
         kind: String,
     },
+}
+
+/// The first field of a document that its kind doesn't have. Only that is asked of it: a snapshot is also made of what a later version wrote, or nobody admitted.
+fn unknown_field(document: &serde_json::Value) -> Option<String> {
+    // When it is looked at makes no difference to its fields.
+    let by = validate::Request::new(Writer::Controller, Time::UNIX_EPOCH);
+    let report = validate::validate(document, None, &View::partial([]), &by);
+    let unknown = |failure: &&Failure| failure.code == Code::Forbidden && failure.rule.to_string() == "R7";
+    report.failures.iter().find(unknown).map(ToString::to_string)
 }
 
 /// Where a resource stands.
@@ -336,7 +352,7 @@ impl Snapshot {
     /// The snapshot's version is the highest resource version among them.
     ///
     /// # Errors
-    /// [`DocumentError`] says what is missing, or that decisions aren't made from its kind.
+    /// [`DocumentError`] says what is missing, which field nobody knows, or that decisions aren't made from its kind.
     pub fn with_document(&self, document: &serde_json::Value) -> Result<Self, DocumentError> {
         let text = |pointer: &'static str| document.pointer(pointer).and_then(serde_json::Value::as_str);
         let needed = |pointer: &'static str| text(pointer).ok_or(DocumentError::Missing { pointer });
@@ -360,7 +376,10 @@ impl Snapshot {
         }
         let read = kind.parse::<Kind>().ok().and_then(|kind| Item::read(kind, document));
         match read {
-            Some(Ok(item)) => Ok(self.with(version, [item])),
+            Some(Ok(item)) => match unknown_field(document) {
+                Some(failure) => Err(DocumentError::UnknownField { failure }),
+                None => Ok(self.with(version, [item])),
+            },
             Some(Err(error)) => Err(DocumentError::Unreadable { kind: kind.to_owned(), why: error.to_string() }),
             None => Err(DocumentError::OtherKind { kind: kind.to_owned() }),
         }

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use krate_policy::cases::{CaseResult, Cases, CasesError};
+use krate_policy::snapshot::Snapshot;
 use serde_json::{Value, json};
 
 fn yaml(file: &str) -> Vec<Value> {
@@ -88,5 +89,21 @@ fn a_case_that_does_not_hold_says_so_and_a_file_that_cannot_be_run_says_why() {
         document["cases"] = cases;
         let error: CasesError = Cases::read(&document, yaml("policy/acme.yaml")).expect_err("it is none");
         assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_policy_with_a_field_that_nobody_reads_is_no_policy() {
+    let read =
+        |document: &Value| Snapshot::new(0).with_document(document).map(|_| ()).map_err(|error| error.to_string());
+    let whole = yaml("policy/acme.yaml");
+    assert!(whole.iter().all(|document| read(document).is_ok()));
+    let grant = whole.iter().find(|document| document["kind"] == "AgentSecretGrant").expect("a grant");
+    for (pointer, field) in [("/spec", "allowedRef"), ("/spec/allowedRefs", "excludes"), ("/metadata", "labelz")] {
+        let mut wrong = grant.clone();
+        wrong.pointer_mut(pointer).expect("it is there")[field] = json!(["refs/heads/main"]);
+        let path = format!("{}.{field}", pointer.trim_start_matches('/').replace('/', "."));
+        let error = read(&wrong).expect_err(&path);
+        assert!(error.starts_with(&path) && error.contains("is no field here"), "{error}");
     }
 }

@@ -150,7 +150,7 @@ pub fn plan(state: &mut ObjectState, scope: &Scope, wish: &Wish) -> Result<(), P
         return Ok(());
     }
     not_going(state, scope)?;
-    conflicts::follow(state, scope, wish.now)?;
+    conflicts::follow(state, scope, wish)?;
     let (wanted, approve) = wanted(state, scope, &interface, wish)?;
     if let (true, Some(field)) = (is_deleted(state), wanted.first()) {
         return Err(PlanError::Deleted { path: field.rule.path.to_string(), provider: scope.provider().to_owned() });

@@ -364,6 +364,7 @@ fn s6_drift_that_nobody_can_write_back_waits_in_a_conflict_and_holds_nothing_up(
 fn s29_a_decision_about_what_has_moved_since_is_refused_at_once_and_the_new_values_can_be_decided_about() {
     let world = world("bidirectional");
     let seen = two_titles(&world);
+    assert_eq!(seen.spec.desired_by, Some(person()), "who and what (design section 4)");
     let resolve = |conflict: &ExternalSyncConflict, versions: &SeenVersions| {
         let resolution = Resolution {
             strategy: ResolutionStrategy::PreferKrate,
@@ -380,6 +381,7 @@ fn s29_a_decision_about_what_has_moved_since_is_refused_at_once_and_the_new_valu
     let found = open(&world).pop().expect("it is open still");
     assert_eq!(text_of(&found.spec.desired).as_deref(), Some("Ours again"));
     assert_eq!(text_of(&found.spec.observed).as_deref(), Some("Theirs"));
+    assert_eq!(found.spec.desired_by, Some(person()));
     resolve(&found, &seen.spec.versions).expect_err("what was seen before");
     resolve(&found, &found.spec.versions).expect("what is there now");
     world.settle().expect("quiet");

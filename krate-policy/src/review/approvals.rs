@@ -7,7 +7,7 @@ use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalClas
 use krate_model::kinds::shared::{Actor, ApprovalRule};
 
 use super::{Review, agents, cause, policies, role};
-use crate::approval::{Tally, tally};
+use crate::approval::{Tally, acts_in, tally};
 use crate::decision::{Outcome, RequiredApproval};
 use crate::reason::{Code, Reason};
 use crate::request::{Need, Verb};
@@ -110,8 +110,10 @@ fn worth(review: &Review<'_>, approval: &AgentApproval) -> Result<(), (Code, &'s
         AgentApprovalPhase::Expired => return Err((Code::ApprovalExpired, "it has expired")),
         _ => return Err((Code::ApprovalStale, "it has been voided or withdrawn")),
     }
+    // Whoever wrote the approval down can't loosen what the organization's profile asks of its class: the stricter of both holds.
+    let rule = rule_for(review, &approval.spec.class);
     let most = approval.spec.policy.as_ref().map_or(1, |terms| terms.uses);
-    if status.uses >= most {
+    if status.uses >= rule.map_or(most, |rule| most.min(rule.uses)) {
         return Err((Code::ApprovalUsed, "it has been used as often as it may be"));
     }
     let by = match tally(&approval.spec, &status.decisions, review.request.now) {
@@ -132,13 +134,13 @@ fn worth(review: &Review<'_>, approval: &AgentApproval) -> Result<(), (Code, &'s
             });
         }
     };
-    let rule = rule_for(review, &approval.spec.class);
     if rule.is_some_and(|rule| usize::try_from(rule.quorum).is_ok_and(|quorum| by.len() < quorum)) {
         return Err((Code::QuorumNotMet, "more persons have to agree by now"));
     }
-    let separate = approval.spec.policy.as_ref().is_none_or(|terms| terms.separation);
+    let separate =
+        approval.spec.policy.as_ref().is_none_or(|terms| terms.separation) || rule.is_some_and(|rule| rule.separation);
     for person in &by {
-        if separate && is_party(review, person) {
+        if separate && (is_party(review, person) || acts_in(&approval.spec.requested_by, person)) {
             return Err((Code::SelfApproval, "an approver asked for it, started it or steers it"));
         }
         // P31: at the time of the use, too; by uid, so that a successor of the same name doesn't count.

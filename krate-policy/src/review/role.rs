@@ -23,8 +23,8 @@ const MAX_ANSWER_AGE_SECONDS: i64 = 30;
 
 /// What a role search came to.
 enum Found {
-    /// This one allows it.
-    Role(Arc<Version>),
+    /// This one allows it; where the person has it through a team, with the team.
+    Role(Arc<Version>, Option<Arc<Version>>),
     /// One would, but its native binding is another by now.
     Drifted(Arc<Version>),
     /// None does.
@@ -45,8 +45,11 @@ pub(super) fn step(review: &mut Review<'_>) {
     }
     let person = last.map_or("", |link| &link.name);
     match search(review, person) {
-        Found::Role(role) => {
-            review.used(&role, None);
+        Found::Role(role, team) => {
+            // P4: who leaves the team has it no more.
+            for used in team.iter().chain([&role]) {
+                review.used(used, None);
+            }
             review.decision.by = Some(role.name.clone());
         }
         Found::Drifted(role) => {
@@ -79,7 +82,7 @@ fn controller(review: &mut Review<'_>, link: &Link) {
 
 /// Whether `person` could do the action themselves (P31).
 pub(super) fn could(review: &Review<'_>, person: &str) -> bool {
-    matches!(search(review, person), Found::Role(_))
+    matches!(search(review, person), Found::Role(..))
 }
 
 /// Whether `person` has another right on the same things.
@@ -89,7 +92,7 @@ pub(super) fn may(review: &Review<'_>, person: &str, verb: &Verb) -> bool {
 
 /// Whether `person` has that right on that kind, in the same repository.
 pub(super) fn may_on(review: &Review<'_>, person: &str, verb: &Verb, kind: Kind) -> bool {
-    matches!(search_for(review, person, verb, kind), Found::Role(_))
+    matches!(search_for(review, person, verb, kind), Found::Role(..))
 }
 
 /// Whether `person` is active, and in one of the teams or has one of the roles; without any of them, an admin of the organization.
@@ -165,7 +168,7 @@ fn search_for(review: &Review<'_>, person: &str, verb: &Verb, kind: Kind) -> Fou
         return Found::Nothing;
     };
     if user.spec.admin && Template::OrgAdmin.allows(verb, kind) {
-        return Found::Role(user.version.clone());
+        return Found::Role(user.version.clone(), None);
     }
     let uid = user.metadata.uid.as_deref();
     let mut drifted = None;
@@ -196,14 +199,13 @@ fn search_for(review: &Review<'_>, person: &str, verb: &Verb, kind: Kind) -> Fou
     };
     for held in snapshot.rights(namespace, "user", person) {
         if let Some(found) = judge(held, uid) {
-            return Found::Role(found);
+            return Found::Role(found, None);
         }
         if let Item::Team(team) = &held.item {
             let name = team.metadata.name.as_deref().unwrap_or_default();
-            for held in snapshot.rights(namespace, "team", name) {
-                if let Some(found) = judge(held, team.metadata.uid.as_deref()) {
-                    return Found::Role(found);
-                }
+            let mut of_team = snapshot.rights(namespace, "team", name);
+            if let Some(found) = of_team.find_map(|given| judge(given, team.metadata.uid.as_deref())) {
+                return Found::Role(found, Some(held.version.clone()));
             }
         }
     }

@@ -168,3 +168,32 @@ fn p31_an_approver_is_one_of_those_that_the_profile_names_by_role_or_team() {
     assert!(with(&["krate-org-admin"], &[], &["bob"]).contains(&"ApproverNotAllowed"));
     assert_eq!(with(&["krate-org-admin"], &["security"], &["bob"]), [""; 0]);
 }
+
+#[test]
+fn p30_p32_an_approval_cannot_loosen_what_the_profile_asks_of_its_class() {
+    let with = |rule: Value, change: fn(&mut Value, &mut Value)| {
+        let organization =
+            json!({"displayName": "A", "slug": "a", "namespaceName": "krate-org-a", "policyProfileRef": "strict"});
+        let mut rule = rule;
+        rule["class"] = json!("secret-access");
+        let profile = json!({"organizationRef": "a", "displayName": "Strict", "mode": "enforce", "approvals": [rule]});
+        let items = [
+            item("Organization", "a", organization, json!({"phase": "Ready"})),
+            item("PolicyProfile", "strict", profile, json!({"phase": "Synced"})),
+        ];
+        let snapshot = asking().with(9, items).with(10, [approval(change)]);
+        codes(&asked(&snapshot, |document| document["approvals"] = json!(["yes"])))
+    };
+    let own = |spec: &mut Value, status: &mut Value| {
+        spec["policy"] = json!({"separation": false});
+        status["decisions"][0]["by"] = json!({"kind": "user", "name": "ada", "uid": "u-ada"});
+    };
+    assert!(with(json!({}), own).contains(&"SelfApproval"));
+    assert!(!with(json!({"separation": false}), own).contains(&"SelfApproval"));
+    let used = |spec: &mut Value, status: &mut Value| {
+        spec["policy"] = json!({"uses": 5});
+        status["uses"] = json!(1);
+    };
+    assert!(with(json!({}), used).contains(&"ApprovalUsed"));
+    assert_eq!(with(json!({"uses": 2}), used), [""; 0]);
+}

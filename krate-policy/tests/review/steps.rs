@@ -646,3 +646,22 @@ fn p7_a_key_of_another_namespace_is_the_platforms_that_it_lends_or_nobodys() {
         assert!(!need(kind, purpose, "krate-org-a").contains(&"CrossOrgDenied"), "{kind} of its own");
     }
 }
+
+#[test]
+fn p4_a_role_that_somebody_has_through_a_team_ends_with_the_team() {
+    let team = json!({"organizationRef": "a", "displayName": "Core", "members": ["ada"]});
+    let role = json!({
+        "organizationRef": "a", "subject": {"kind": "team", "name": "core"}, "roleRef": {"kind": "RoleTemplate", "name": "krate-maintainer"},
+        "scope": {"kind": "organization"},
+    });
+    let given = [
+        item("Team", "core", team, json!({"phase": "Ready"})),
+        item("AgentRoleBinding", "core-maintains", role, json!({"phase": "Synced", "subjectUid": "u-core"})),
+    ];
+    let world = snapshot().without(8, &key("RepositoryPermission", "ada-krate")).with(8, given);
+    let decision = asked(&world, |document| document["needs"] = json!([]));
+    assert!(!decision.codes().any(|code| code == Code::MissingRole), "{:?}", decision.reasons);
+    assert_eq!(decision.by.as_deref(), Some("AgentRoleBinding/core-maintains"));
+    let used: Vec<&str> = decision.versions.iter().map(|version| &*version.name).collect();
+    assert!(used.contains(&"Team/core") && used.contains(&"AgentRoleBinding/core-maintains"), "{used:?}");
+}

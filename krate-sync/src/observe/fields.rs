@@ -4,7 +4,7 @@ use krate_model::kinds::external::{
     ExternalSyncConflict, ExternalSyncConflictSpec, ExternalWriteIntentPhase, SeenVersions, SupersededReason,
 };
 use krate_model::kinds::sets::{ConflictReason, ResolutionStrategy, Strategy};
-use krate_model::kinds::shared::Value;
+use krate_model::kinds::shared::{Actor, Value};
 use krate_model::{Resource, canonical_json};
 
 use super::deletion::withdraw;
@@ -170,6 +170,13 @@ pub(super) fn hold(
     Ok(())
 }
 
+/// Who wished for the value that stands here, as far as a write of it tells.
+fn wished_by(state: &ObjectState, path: &str) -> Option<Actor> {
+    let wishes = state.intents.iter().rev().map(|intent| &intent.object.spec);
+    let mut of_field = wishes.filter(|spec| crate::plan::carries(&spec.payload, path));
+    of_field.next().map(|spec| spec.source.actor.clone())
+}
+
 /// The longest value that a conflict holds as text, in bytes.
 const MAX_CONFLICT_VALUE_BYTES: usize = krate_model::kinds::shared::MAX_VALUE_BYTES;
 
@@ -219,7 +226,7 @@ pub(super) fn open_conflict(
         base,
         desired: desired_value,
         observed: observed_value,
-        desired_by: None,
+        desired_by: wished_by(state, path),
         observed_by: actor_of(seen.event.actor.as_ref(), scope.provider()),
         versions,
         intent_ref: state.intents.first().map(|intent| intent.object.name().to_owned()),

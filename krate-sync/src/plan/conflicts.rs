@@ -1,10 +1,10 @@
 //! What an edit here does to the conflicts about its fields: they show the value that stands now, so that a person decides about what there is (S28, S29).
 
 use krate_model::kinds::external::ExternalSyncConflict;
-use krate_model::kinds::shared::{MAX_VALUE_BYTES, Time, Value};
+use krate_model::kinds::shared::{MAX_VALUE_BYTES, Value};
 use krate_model::{NotCanonical, canonical_json};
 
-use super::PlanError;
+use super::{PlanError, Wish};
 use crate::mistakes::{Mistake, made};
 use crate::moves;
 use crate::object::{ObjectState, is_ignored, is_open};
@@ -12,7 +12,7 @@ use crate::scope::Scope;
 
 /// Puts a newer conflict in place of each one whose field was edited here since, and asks for a read where the merge has to decide: where both sides may agree now, and
 /// where they were left apart (S27).
-pub(super) fn follow(state: &mut ObjectState, scope: &Scope, now: Time) -> Result<(), PlanError> {
+pub(super) fn follow(state: &mut ObjectState, scope: &Scope, wish: &Wish) -> Result<(), PlanError> {
     let mut moved = Vec::new();
     for conflict in state.conflicts.iter().map(|conflict| &conflict.object) {
         if let Some(value) = moved_to(state, conflict)? {
@@ -29,8 +29,9 @@ pub(super) fn follow(state: &mut ObjectState, scope: &Scope, now: Time) -> Resul
             if let (None, Some(json)) = (&value.json, json) {
                 state.values.push((value.digest, canonical_json(&json)?));
             }
-            moves::renew_conflict::<PlanError>(state, scope, &path, now, |spec| {
+            moves::renew_conflict::<PlanError>(state, scope, &path, wish.now, |spec| {
                 spec.desired = value;
+                spec.desired_by = Some(wish.actor.clone());
                 spec.versions.desired_generation = generation;
                 spec.resolution = None;
             })?;
