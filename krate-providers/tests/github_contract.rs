@@ -50,7 +50,10 @@ fn s5_one_identity_is_one_kind_of_object() {
 #[test]
 fn s6_what_krate_has_no_field_for_is_kept_to_the_byte() {
     let mut kept = 0;
-    for payload in payloads().1 {
+    let (origin, payloads) = payloads();
+    // Fewer payloads are published with the crate than the collection has.
+    let least = if origin == support::Origin::Collection { 20 } else { 15 };
+    for payload in payloads {
         for event in events(&payload.event_type, &payload.body) {
             let (member, fields) = match &event.normalized {
                 Normalized::Issue(object) => ("issue", &object.fields.0),
@@ -69,7 +72,7 @@ fn s6_what_krate_has_no_field_for_is_kept_to_the_byte() {
             }
         }
     }
-    assert!(kept > 10, "only {kept} fields");
+    assert!(kept > least, "only {kept} fields");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use krate_model::{Digest, NotCanonical, Resource, canonical_json};
 
 use crate::local::local_kind;
 use crate::machines::Refused;
-use crate::merge::{FieldRule, FieldValue};
+use crate::merge::FieldValue;
 use crate::mistakes::{Mistake, made};
 use crate::moves;
 use crate::object::{ObjectState, projection_name};
@@ -29,7 +29,8 @@ use crate::scope::Scope;
 use deletion::tombstone;
 pub(crate) use deletion::withdraw_unsent;
 use envelope::take_envelope;
-use fields::{hold, merge};
+pub(crate) use fields::hold_uncarried;
+use fields::merge;
 pub(crate) use written_over::is_lost_edit;
 
 /// What a provider said, and how it came here.
@@ -191,26 +192,6 @@ pub fn observe(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope) ->
     take_envelope(state, seen, scope, content);
     confirm(state, seen, &fields, content)?;
     Ok(Applied::Changed(changed))
-}
-
-/// Holds the fields that krate would write back and can't in a conflict each (S6). `changed` gets those of the projection that a policy decided at once.
-///
-/// # Errors
-/// As [`observe`].
-pub(crate) fn hold_uncarried(
-    state: &mut ObjectState,
-    seen: Observation<'_>,
-    scope: &Scope,
-    uncarried: &[FieldRule<'static>],
-    changed: &mut Vec<String>,
-) -> Result<(), ObserveError> {
-    let before = changed.len();
-    hold(state, seen, scope, uncarried, changed)?;
-    if let Some(local) = state.local.as_mut().filter(|_| changed.len() > before) {
-        local.dirty = true;
-        crate::local::each!(&mut local.object, object => bump_generation(object));
-    }
-    Ok(())
 }
 
 /// Whether the object that this one belongs to is known, where it needs one.

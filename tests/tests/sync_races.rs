@@ -453,22 +453,29 @@ fn s27_an_edit_that_was_written_over_is_told_though_the_write_was_edited_again_b
     }
 }
 
+/// A second later, Bob gives the issue's body these lines.
+fn body_there(world: &World, body: &str) {
+    world.pass_time(1);
+    let (now, edit) = (world.forge_now(), IssueEdit::new().body(body));
+    world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, edit).expect("edited");
+}
+
+/// A world in which krate writes the first of three lines over an edit of the third: what is read shows for a while what was there before.
+fn line_written_over() -> World {
+    let (world, _, _) = simulated();
+    world.forge().freeze_reads(world.forge_now() + TimeDelta::seconds(3));
+    body_there(&world, "One\nTwo\nLost");
+    edit(&world, |spec| spec.body = Some(Body::markdown("Here\nTwo\nThree")));
+    world.pass_time(1);
+    let _ = world.pass();
+    world
+}
+
 #[test]
 fn s27_a_line_that_was_written_over_is_told_though_somebody_there_edited_another_line_since() {
     for newest_first in [true, false] {
-        let (world, _, _) = simulated();
-        let there = |body: &str| {
-            world.pass_time(1);
-            let (now, edit) = (world.forge_now(), IssueEdit::new().body(body));
-            world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, edit).expect("edited");
-        };
-        // What is read shows for a while what was there before.
-        world.forge().freeze_reads(world.forge_now() + TimeDelta::seconds(3));
-        there("One\nTwo\nLost");
-        edit(&world, |spec| spec.body = Some(Body::markdown("Here\nTwo\nThree")));
-        world.pass_time(1);
-        let _ = world.pass();
-        there("Here\nThere\nThree");
+        let world = line_written_over();
+        body_there(&world, "Here\nThere\nThree");
         told_one_by_one(&world, newest_first);
         let open: Vec<_> =
             world.all::<ExternalSyncConflict>().into_iter().filter(|found| found.phase() == "Open").collect();
@@ -512,20 +519,10 @@ fn s27_an_edit_that_a_write_was_carried_out_over_is_told_though_the_write_was_gi
 #[test]
 fn s27_s28_a_line_that_was_written_over_is_in_the_one_conflict_about_the_text_with_what_was_edited_since() {
     for newest_first in [true, false] {
-        let (world, _, _) = simulated();
-        let there = |body: &str| {
-            world.pass_time(1);
-            let (now, edit) = (world.forge_now(), IssueEdit::new().body(body));
-            world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, edit).expect("edited");
-        };
-        world.forge().freeze_reads(world.forge_now() + TimeDelta::seconds(3));
-        there("One\nTwo\nLost");
-        edit(&world, |spec| spec.body = Some(Body::markdown("Here\nTwo\nThree")));
-        world.pass_time(1);
-        let _ = world.pass();
+        let world = line_written_over();
         // Both sides give one line another text, and nobody has heard of the third one.
         edit(&world, |spec| spec.body = Some(Body::markdown("Here\nOurs\nThree")));
-        there("Here\nThere\nThree");
+        body_there(&world, "Here\nThere\nThree");
         told_one_by_one(&world, newest_first);
         let open: Vec<_> =
             world.all::<ExternalSyncConflict>().into_iter().filter(|found| found.phase() == "Open").collect();

@@ -98,15 +98,20 @@ fn s26_a_request_survives_a_crash_at_each_commit_of_it() {
     }
 }
 
-#[test]
-fn s26_a_delivery_that_nobody_could_read_makes_the_lists_be_read() {
-    let world = quiet();
+/// A second issue is opened, and nobody can read the webhook about it.
+fn deliver_unreadable(world: &World) {
     let now = start() + chrono::TimeDelta::seconds(60);
     world.forge().forge.by("ada", now).open_issue(REPOSITORY, NewIssue::titled("Second")).expect("opened");
     let mut broken = world.forge().forge.take_deliveries().into_iter().next().expect("one");
     // The signature is over the body alone: to the reader it is a pull request without one.
     broken.headers.insert("x-github-event", http::HeaderValue::from_static("pull_request"));
     assert!(world.deliver_one(&broken));
+}
+
+#[test]
+fn s26_a_delivery_that_nobody_could_read_makes_the_lists_be_read() {
+    let world = quiet();
+    deliver_unreadable(&world);
     let before = runs(&world);
     for _ in 0..40 {
         let next = world.pass().and_then(|pass| pass.next).expect("something is due");
@@ -128,11 +133,7 @@ fn s26_a_delivery_that_nobody_could_read_makes_the_lists_be_read() {
 #[test]
 fn r37_a_delivery_that_was_given_up_is_processed_anew_or_done_with_by_command() {
     let world = quiet();
-    let now = start() + chrono::TimeDelta::seconds(60);
-    world.forge().forge.by("ada", now).open_issue(REPOSITORY, NewIssue::titled("Second")).expect("opened");
-    let mut broken = world.forge().forge.take_deliveries().into_iter().next().expect("one");
-    broken.headers.insert("x-github-event", http::HeaderValue::from_static("pull_request"));
-    assert!(world.deliver_one(&broken));
+    deliver_unreadable(&world);
     let broken = |world: &World| {
         let mut all = world.all::<ExternalWebhookDelivery>();
         all.retain(|delivery| delivery.spec.event_type == "pull_request");

@@ -72,14 +72,16 @@ impl Driver {
             let event = match binding::due(&loaded.object, false) {
                 Due::Now(Effect::Start) => Event::Started,
                 Due::Now(Effect::Restart) => Event::ConfigurationChanged,
-                Due::Now(Effect::ValidateTarget) => match (unserved(scope, now), self.read_target(scope).await) {
-                    (Some(error), _) => Event::Failed { error },
-                    (None, Ok(target)) => {
-                        self.see_it_all_again(scope, &mut changes, now).await?;
-                        let provider_uid = scope.backend.object.metadata().uid.clone();
-                        Event::TargetValidated { provider_uid, target }
-                    }
-                    (None, Err(error)) => return self.held_up(scope, loaded, &error, now).await,
+                Due::Now(Effect::ValidateTarget) => match unserved(scope, now) {
+                    Some(error) => Event::Failed { error },
+                    None => match self.read_target(scope).await {
+                        Ok(target) => {
+                            self.see_it_all_again(scope, &mut changes, now).await?;
+                            let provider_uid = scope.backend.object.metadata().uid.clone();
+                            Event::TargetValidated { provider_uid, target }
+                        }
+                        Err(error) => return self.held_up(scope, loaded, &error, now).await,
+                    },
                 },
                 // Said instead of left alone: nobody would register it.
                 Due::Now(Effect::RegisterHook) => {

@@ -9,13 +9,14 @@ use krate_model::{Resource, canonical_json};
 
 use super::deletion::withdraw;
 use super::{Observation, ObserveError, written_over};
+use crate::local::each;
 use crate::machines::{Policy, conflict, intent};
 use crate::merge::{Base, Field, FieldOutcome, FieldRule, FieldValue, merge_field};
 use crate::mistakes::{Mistake, made};
 use crate::moves;
 use crate::object::{ObjectState, controller};
 use crate::observed::{actor_of, observed};
-use crate::records::Loaded;
+use crate::records::{Loaded, bump_generation};
 use crate::scope::Scope;
 
 /// The merge of every field that was observed and has a rule (section 7).
@@ -144,8 +145,11 @@ fn is_left_apart(state: &ObjectState, path: &str, theirs: &FieldValue<'_>) -> Re
 }
 
 /// Opens a conflict about each field that krate would write back and can't, and brings those that are open up to date: the value that was wished for can't be told there (S6),
-/// so that neither side is touched until a person decides.
-pub(super) fn hold(
+/// so that neither side is touched until a person decides. `changed` gets the fields of the projection that a policy decided at once.
+///
+/// # Errors
+/// As [`observe`](super::observe).
+pub(crate) fn hold_uncarried(
     state: &mut ObjectState,
     seen: Observation<'_>,
     scope: &Scope,
@@ -155,6 +159,7 @@ pub(super) fn hold(
     let Some(kind) = state.local.as_ref().map(|local| local.object.kind()) else { return Ok(()) };
     let fields = observed(&seen.event.normalized, seen.event.complete);
     let reason = ConflictReason::UnrepresentableValue;
+    let before = changed.len();
     let is_held = |state: &ObjectState, path: &str| {
         state.open_conflict(path).is_some_and(|open| open.object.spec.reason == reason)
     };
@@ -166,6 +171,10 @@ pub(super) fn hold(
             let theirs = theirs.clone().into_owned();
             open_conflict(state, seen, scope, &rule, &reason, &theirs, changed)?;
         }
+    }
+    if let Some(local) = state.local.as_mut().filter(|_| changed.len() > before) {
+        local.dirty = true;
+        each!(&mut local.object, object => bump_generation(object));
     }
     Ok(())
 }
