@@ -253,6 +253,23 @@ fn s27_what_somebody_chose_to_leave_apart_is_written_by_nobody() {
 }
 
 #[test]
+fn s27_r57_what_says_that_values_were_left_apart_is_not_pruned() {
+    let world = world("bidirectional");
+    let conflict = two_titles(&world);
+    ignore(&world, &conflict);
+    for _ in 0..3 {
+        world.pass_time(370 * 24 * 3_600);
+        world.settle().expect("quiet");
+    }
+    let pruned = world.all::<ExternalWriteIntent>().is_empty();
+    assert!(pruned, "what ended so long ago goes: {:?}", world.all::<ExternalWriteIntent>());
+    assert_eq!(only::<ExternalSyncConflict>(&world).name(), conflict.name());
+    edit(&world, |spec| spec.body = Some(Body::markdown("Seen"))).expect("accepted");
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Theirs");
+}
+
+#[test]
 fn s27_what_was_left_apart_is_a_conflict_again_once_a_side_moves() {
     let world = world("bidirectional");
     let conflict = two_titles(&world);

@@ -386,7 +386,14 @@ fn taken_back(make: impl Fn(&World), theirs: &str) {
     strikes.lock().expect("nobody panicked").arm(Chance::WritePreconditionFailed);
     edit(&world, |spec| spec.body = Some(Body::markdown("Ours")));
     world.settle().expect("quiet");
-    assert_eq!(world.all::<ExternalSyncConflict>()[0].spec.field_path, "operation.updateIssue");
+    let conflict = world.all::<ExternalSyncConflict>().remove(0);
+    assert_eq!(conflict.spec.field_path, "operation.updateIssue");
+    // A write as a whole has no value that could be looked at in its place.
+    let strategy = ResolutionStrategy::ReviewedWrite;
+    let seen_versions = conflict.spec.versions.clone();
+    let reviewed = Resolution { strategy, value: None, seen_versions, comment: None };
+    let refused = block_on(world.driver.resolve(NAMESPACE, conflict.name(), reviewed, &alice())).expect_err("refused");
+    assert!(refused.to_string().contains("spec.resolution.strategy"), "{refused}");
     decide(&world, ResolutionStrategy::PreferExternal);
     world.settle().expect("quiet");
     deliver(&world, &told(&world));
