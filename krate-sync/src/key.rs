@@ -3,8 +3,8 @@
 //! Both digests are SHA-256 over canonical JSON (RFC 8785) of whole values, never over joined names, so that two requests share one only when
 //! they are the same request.
 
-use krate_model::kinds::external::{ExternalWriteIntentSpec, Payload};
-use krate_model::kinds::sets::{AuthMode, Interface, Operation};
+use krate_model::kinds::external::{ExternalWriteIntentSpec, IntentCredential, Payload};
+use krate_model::kinds::sets::{Interface, Operation};
 use krate_model::kinds::shared::{NativeTarget, Version};
 use krate_model::{ClosedSet, Digest, NotCanonical, canonical_digest};
 use serde::Serialize;
@@ -72,22 +72,14 @@ pub struct RequestInput<'a, P> {
     pub key: KeyInput<'a, P>,
     /// The version that must still hold.
     pub precondition: Option<&'a Version>,
-    /// Kind of the credential that sends it.
-    pub credential_mode: Option<&'a AuthMode>,
-    /// Account that the provider will see.
-    pub credential_account: Option<&'a str>,
+    /// The identity that sends it.
+    pub credential: Option<&'a IntentCredential>,
 }
 
 impl<'a> RequestInput<'a, Payload> {
     /// What an approval of the intent is for.
     pub fn of(spec: &'a ExternalWriteIntentSpec) -> Self {
-        let credential = spec.credential.as_ref();
-        Self {
-            key: KeyInput::of(spec),
-            precondition: spec.precondition.as_ref(),
-            credential_mode: credential.map(|credential| &credential.mode),
-            credential_account: credential.and_then(|credential| credential.account.as_deref()),
-        }
+        Self { key: KeyInput::of(spec), precondition: spec.precondition.as_ref(), credential: spec.credential.as_ref() }
     }
 }
 
@@ -290,6 +282,7 @@ fn one_of<T: ClosedSet>(object: &Map<String, Json>, name: &str, read: fn(&str) -
 mod tests {
     use super::*;
     use krate_model::canonical_json;
+    use krate_model::kinds::sets::AuthMode;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -416,6 +409,9 @@ mod tests {
         let payload = json!({"title": "t"});
         let version = Version { sequence: Some(1), ..Version::default() };
         let newer = Version { sequence: Some(2), ..Version::default() };
+        let app = IntentCredential { mode: AuthMode::GithubApp, account: Some("krate[bot]".to_owned()) };
+        let alice = IntentCredential { account: Some("alice".to_owned()), ..app.clone() };
+        let user = IntentCredential { mode: AuthMode::OauthUser, ..app.clone() };
         let request = RequestInput {
             key: KeyInput {
                 organization: "acme",
@@ -428,8 +424,7 @@ mod tests {
                 desired_generation: 1,
             },
             precondition: Some(&version),
-            credential_mode: Some(&AuthMode::GithubApp),
-            credential_account: Some("krate[bot]"),
+            credential: Some(&app),
         };
         let digest = |request: &RequestInput<'_, Json>| request_digest(request).unwrap();
         let first = digest(&request);
@@ -440,8 +435,9 @@ mod tests {
         for changed in [
             RequestInput { precondition: Some(&newer), ..request.clone() },
             RequestInput { precondition: None, ..request.clone() },
-            RequestInput { credential_account: Some("alice"), ..request.clone() },
-            RequestInput { credential_mode: Some(&AuthMode::OauthUser), ..request.clone() },
+            RequestInput { credential: Some(&alice), ..request.clone() },
+            RequestInput { credential: Some(&user), ..request.clone() },
+            RequestInput { credential: None, ..request.clone() },
             with(KeyInput { payload: &other_payload, ..request.key.clone() }),
             with(KeyInput { native_target: &other_target, ..request.key.clone() }),
         ] {

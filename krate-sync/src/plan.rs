@@ -30,7 +30,7 @@ pub(crate) use on_the_way::{Standing, before, echoed, proven, standing};
 use on_the_way::{is_held, labels_on_the_way, same_label, texts};
 pub use payload::{carries, is_shown};
 pub(crate) use payload::{deletes, is_state_shown, payload_value, share_a_field};
-pub(crate) use place::approval;
+pub(crate) use place::asked_again;
 use place::place;
 pub use removal::{Removal, plan_removal};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use krate_model::kinds::external::{
     BindingInterface, BindingTargetKind, BoundTarget, ExternalBackendBinding, ExternalBackendBindingPhase as Phase,
     ExternalBackendProvider, ExternalBackendProviderPhase as ProviderPhase, ExternalBackendSyncPolicySpec,
-    ManifestOperation, RateLimitKind,
+    IntentCredential, ManifestOperation, RateLimitKind,
 };
 use krate_model::kinds::sets::{Interface, Mode, Operation, SourceFormat, Strategy};
 use krate_model::observation::RepositoryIdentity;
@@ -83,6 +83,15 @@ impl Scope {
     /// The external side, once it was read.
     pub fn target(&self) -> Option<&BoundTarget> {
         self.binding.status.as_ref()?.target.as_ref()
+    }
+
+    /// Who sends its writes (S32): the account, or the Secret that holds its credential where the account isn't known.
+    pub(crate) fn credential(&self) -> IntentCredential {
+        let provider = &self.backend.object;
+        let login = provider.status().and_then(|status| status.account.as_ref()).map(|account| account.id.clone());
+        let auth = &provider.spec.auth_ref;
+        let account = login.unwrap_or_else(|| format!("secret:{}", auth.secret_ref.name));
+        IntentCredential { mode: auth.mode.clone(), account: Some(account) }
     }
 
     /// Where a request goes: the binding's keys, with the names and the id that the provider's own answer gave its target.

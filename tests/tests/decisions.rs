@@ -1,8 +1,8 @@
 //! What persons decide, on the simulated forge: approvals, resolutions, and edits of what is gone.
 
 use krate_model::kinds::external::{
-    ExternalBackendSyncPolicy, ExternalSyncConflict, ExternalWebhookDelivery, ExternalWriteIntent, Resolution,
-    SeenVersions,
+    ExternalBackendProvider, ExternalBackendSyncPolicy, ExternalSyncConflict, ExternalWebhookDelivery,
+    ExternalWriteIntent, ExternalWriteIntentPhase, Resolution, SeenVersions,
 };
 use krate_model::kinds::policy::{AgentApproval, ApprovalDecision, ApprovalVerdict};
 use krate_model::kinds::sets::{ActorKind, ConflictReason, Operation, ResolutionStrategy};
@@ -34,13 +34,17 @@ fn issue(world: &World) -> Issue {
 }
 
 fn edit(world: &World, change: impl Fn(&mut IssueSpec) + Sync) -> Result<Local, DriverError> {
+    edit_by(world, &person(), change)
+}
+
+fn edit_by(world: &World, by: &Actor, change: impl Fn(&mut IssueSpec) + Sync) -> Result<Local, DriverError> {
     let reference = ObjectRef::new(Kind::Issue.as_str(), issue(world).name());
     let apply = |local: &mut Local| {
         if let Local::Issue(issue) = local {
             change(&mut issue.spec);
         }
     };
-    block_on(world.driver.edit(NAMESPACE, &reference, &person(), &apply))
+    block_on(world.driver.edit(NAMESPACE, &reference, by, &apply))
 }
 
 fn only<T: Resource>(world: &World) -> T {
@@ -55,9 +59,13 @@ fn decide(world: &World, verdict: ApprovalVerdict) -> Result<(), DriverError> {
 
 fn decide_as(world: &World, by: Actor, verdict: ApprovalVerdict) -> Result<(), DriverError> {
     let name = only::<AgentApproval>(world).name().to_owned();
+    decide_named(world, &name, by, verdict)
+}
+
+fn decide_named(world: &World, name: &str, by: Actor, verdict: ApprovalVerdict) -> Result<(), DriverError> {
     let decision = ApprovalDecision { by, at: world.clock.now(), verdict, reason: None };
     block_on(async {
-        let approval = records::get::<AgentApproval>(world.store.as_ref(), NAMESPACE, &name).await?;
+        let approval = records::get::<AgentApproval>(world.store.as_ref(), NAMESPACE, name).await?;
         world.driver.decide(approval.expect("it is there"), decision).await
     })
 }
@@ -165,6 +173,94 @@ fn s32_an_approval_for_a_wish_that_changed_is_stale() {
     let mut phases: Vec<String> = world.all::<AgentApproval>().iter().map(|a| a.phase().to_owned()).collect();
     phases.sort();
     assert_eq!(phases, ["Pending", "Stale"]);
+}
+
+/// The one approval that nobody has answered yet is approved by another person than the one who asked.
+fn approve_what_waits(world: &World) {
+    let waiting: Vec<AgentApproval> =
+        world.all::<AgentApproval>().into_iter().filter(|approval| approval.phase() == "Pending").collect();
+    assert_eq!(waiting.len(), 1, "one waits");
+    decide_named(world, waiting[0].name(), Actor::new(ActorKind::User, "bea"), ApprovalVerdict::Approved)
+        .expect("approved");
+}
+
+#[test]
+fn s32_an_approval_is_void_where_another_credential_is_to_send_the_write() {
+    for sent_before in [false, true] {
+        let world = world("reviewed-write");
+        edit(&world, |spec| spec.title = "Approved".to_owned()).expect("accepted");
+        let asked = only::<ExternalWriteIntent>(&world).spec;
+        assert_eq!(asked.credential.expect("who sends it").account.as_deref(), Some("secret:gh"));
+        decide(&world, ApprovalVerdict::Approved).expect("approved");
+        if sent_before {
+            world.change(|intent: &mut ExternalWriteIntent| {
+                let status = intent.status_mut();
+                status.phase = ExternalWriteIntentPhase::Retrying;
+                (status.attempts, status.verify_first) = (1, true);
+            });
+        }
+        world.change(|provider: &mut ExternalBackendProvider| {
+            "other-token".clone_into(&mut provider.spec.auth_ref.secret_ref.name);
+        });
+        world.settle().expect("quiet");
+        assert_eq!(title_there(&world), "Crash", "nobody has approved that the other one writes it");
+        if sent_before {
+            // What may have been written once is looked at by a person first.
+            let conflict = only::<ExternalSyncConflict>(&world);
+            assert_eq!(conflict.spec.reason, ConflictReason::PreconditionFailed);
+            let resolution = Resolution {
+                strategy: ResolutionStrategy::PreferKrate,
+                value: None,
+                seen_versions: conflict.spec.versions.clone(),
+                comment: None,
+            };
+            block_on(world.driver.resolve(NAMESPACE, conflict.name(), resolution, &person())).expect("decided");
+            world.settle().expect("quiet");
+        }
+        let again = only::<ExternalWriteIntent>(&world);
+        assert_eq!(again.phase(), "PendingApproval");
+        assert_ne!(again.spec.request_digest, asked.request_digest);
+        assert_eq!(again.spec.credential.expect("who sends it").account.as_deref(), Some("secret:other-token"));
+        approve_what_waits(&world);
+        world.settle().expect("quiet");
+        assert_eq!(title_there(&world), "Approved");
+    }
+}
+
+#[test]
+fn s39_an_agents_edit_waits_for_a_person_unless_the_policy_trusts_it_for_that_operation_by_name() {
+    let agent = Actor::new(ActorKind::Agent, "fixer");
+    let update = serde_json::json!([{"agent": "fixer", "operations": ["updateIssue"]}]);
+    let comment = serde_json::json!([{"agent": "fixer", "operations": ["createComment"]}]);
+    let other = serde_json::json!([{"agent": "fixer-2", "operations": ["updateIssue"]}]);
+    let none = serde_json::json!([]);
+    for (mode, trusted, waits) in [
+        ("bidirectional", &none, true),
+        ("bidirectional", &comment, true),
+        ("bidirectional", &other, true),
+        ("bidirectional", &update, false),
+        ("write-through", &none, true),
+        ("write-through", &update, false),
+        ("reviewed-write", &update, true),
+    ] {
+        let world = world(mode);
+        world.change(|policy: &mut ExternalBackendSyncPolicy| {
+            let entries = serde_json::from_value(trusted.clone()).expect("entries");
+            policy.spec.write_policy.trusted_agents = entries;
+        });
+        edit_by(&world, &agent, |spec| spec.title = "By an agent".to_owned()).expect("accepted");
+        world.settle().expect("quiet");
+        let seen = if waits { "Crash" } else { "By an agent" };
+        assert_eq!(title_there(&world), seen, "{mode} {trusted}");
+        if waits {
+            // No agent lets it go, not even another one.
+            let refused = decide_as(&world, Actor::new(ActorKind::Agent, "reviewer"), ApprovalVerdict::Approved);
+            assert!(matches!(refused, Err(DriverError::Approval(_))), "{refused:?}");
+            decide(&world, ApprovalVerdict::Approved).expect("a person");
+            world.settle().expect("quiet");
+            assert_eq!(title_there(&world), "By an agent", "{mode} {trusted}");
+        }
+    }
 }
 
 #[test]

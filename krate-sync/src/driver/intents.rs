@@ -1,7 +1,8 @@
 //! Carrying out write intents: look, commit, send, commit (S32 to S37).
 
 use krate_model::kinds::external::{
-    ExternalSyncConflict, ExternalSyncConflictSpec, ExternalWriteIntent, ExternalWriteIntentPhase, SeenVersions,
+    ExternalSyncConflict, ExternalSyncConflictSpec, ExternalWriteIntent, ExternalWriteIntentPhase,
+    ExternalWriteIntentSpec, SeenVersions,
 };
 use krate_model::kinds::policy::AgentApproval;
 use krate_model::kinds::sets::{ConflictReason, ErrorClass, Idempotency, Strategy};
@@ -11,11 +12,11 @@ use krate_model::{Kind, Resource};
 use krate_providers::contract::ProviderError;
 
 use super::{Config, Driver, DriverError};
-use crate::machines::intent::{self, Effect, Event};
+use crate::machines::intent::{self, Effect, Event, Reissue};
 use crate::machines::{Ctx, Due, Policy, conflict};
 use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, controller};
-use crate::plan::{Wish, plan, proven};
+use crate::plan::{PlanError, Wish, asked_again, plan, proven};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -101,6 +102,7 @@ impl Driver {
         let policy = Policy::of(&scope.policy);
         let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
         let is_proven = matches!(event, Event::Proven { .. });
+        let is_reissued = matches!(event, Event::Reissued { .. });
         let mut step = intent::step(&intent.object, event, &ctx)?;
         let mut changes = Changes::at(now);
         let also = std::mem::take(&mut step.also);
@@ -130,6 +132,9 @@ impl Driver {
             Some(known) => *known = intent.clone(),
             None => state.intents.push(intent.clone()),
         }
+        if is_reissued && phase_of(&intent.object) == ExternalWriteIntentPhase::PendingApproval {
+            state.approvals.push(asked_again(scope, &intent.object, now)?);
+        }
         if let Some(approval) = approval {
             state.approvals.retain(|known| known.object.name() != approval.object.name());
             state.approvals.push(approval);
@@ -155,6 +160,11 @@ impl Driver {
         let conflict = Box::new(unconfirmed(scope, intent, ConflictReason::UnconfirmedWrite)?);
         Ok(Event::OutcomeUnknown { error, idempotency, conflict })
     }
+}
+
+/// The same wish as another request, sent by who sends for the scope now (S32).
+pub(super) fn reissued(scope: &Scope, spec: &ExternalWriteIntentSpec, generation: i64) -> Result<Event, PlanError> {
+    Ok(Event::Reissued { request: Box::new(Reissue::of(spec, generation, scope.credential())?) })
 }
 
 pub(super) fn phase_of(intent: &ExternalWriteIntent) -> ExternalWriteIntentPhase {

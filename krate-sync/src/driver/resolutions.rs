@@ -1,24 +1,24 @@
 //! Putting a person's decision about a conflict in force (S27, S29).
 
 use krate_model::kinds::external::{
-    ExternalObjectLink, ExternalSyncConflict, ExternalSyncConflictPhase, ExternalWriteIntentPhase,
-    ExternalWriteIntentSpec, IntentSourceKind, Payload, Resolution, SeenVersions,
+    ExternalObjectLink, ExternalSyncConflict, ExternalSyncConflictPhase, ExternalWriteIntentPhase, IntentSourceKind,
+    Payload, Resolution, SeenVersions,
 };
 use krate_model::kinds::sets::{ErrorClass, Interface, ResolutionStrategy};
 use krate_model::kinds::shared::{Actor, ErrorInfo, ObjectRef, Time};
 use krate_model::store::Stored;
-use krate_model::{Kind, NotCanonical, Resource, derived_name};
+use krate_model::{Kind, NotCanonical, Resource};
 
+use super::intents::reissued;
 use super::{Config, Driver, DriverError};
-use crate::key::{KeyInput, RequestInput, request_digest};
 use crate::machines::conflict::{self, Effect, Event};
-use crate::machines::intent::{self, Reissue};
+use crate::machines::intent;
 use crate::machines::{Ctx, Due, Policy};
 use crate::merge::FieldValue;
 use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, controller, full_value};
 use crate::observe::is_lost_edit;
-use crate::plan::{PlanError, Wish, approval, before, payload_value, plan};
+use crate::plan::{Wish, asked_again, before, payload_value, plan};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -196,7 +196,8 @@ impl Driver {
         if let Some(loaded) = state.intents.iter_mut().find(|intent| intent.object.name() == name) {
             let event = match strategy {
                 ResolutionStrategy::PreferKrate => {
-                    intent::Event::Reissued { request: Box::new(reissue(scope, &loaded.object.spec)?) }
+                    let spec = &loaded.object.spec;
+                    reissued(scope, spec, spec.desired_generation.saturating_add(1))?
                 }
                 other => intent::Event::Withdrawn { reason: other.to_string() },
             };
@@ -210,10 +211,7 @@ impl Driver {
                 .as_ref()
                 .is_some_and(|status| status.phase == ExternalWriteIntentPhase::PendingApproval)
             {
-                let source = &loaded.object.spec.source;
-                let wish = Wish { kind: source.kind.clone(), ..Wish::of(source.actor.clone(), now) };
-                let asked = derived_name("approval", &(name.as_str(), &loaded.object.spec.request_digest))?;
-                state.approvals.push(approval(scope, &loaded.object, &wish, asked));
+                state.approvals.push(asked_again(scope, &loaded.object, now)?);
             }
             if let Some(payload) = taken_back.filter(|_| !made(Mistake::WishKept)) {
                 take_back(state, scope, &payload, &found.spec.interface)?;
@@ -275,22 +273,6 @@ fn decided(conflict: &ExternalSyncConflict, by: Actor, state: &ObjectState) -> E
     } else {
         Event::Chosen { by, current }
     }
-}
-
-/// The same wish as another request: what was approved before doesn't count for it (S32). It keeps its key and with it its marker, so that the first
-/// attempt is still recognised, should it show after all (S34).
-fn reissue(scope: &Scope, spec: &ExternalWriteIntentSpec) -> Result<Reissue, PlanError> {
-    let desired_generation = spec.desired_generation.saturating_add(1);
-    let key = KeyInput { desired_generation, ..KeyInput::of(spec) };
-    let mode = Some(&scope.backend.object.spec.auth_ref.mode);
-    let request = RequestInput { key, precondition: None, credential_mode: mode, credential_account: None };
-    Ok(Reissue {
-        payload: spec.payload.clone(),
-        precondition: None,
-        desired_generation,
-        idempotency_key: spec.idempotency_key,
-        request_digest: request_digest(&request)?,
-    })
 }
 
 /// What `payload` wished for is no longer: its fields are as they were before, but for what was wished for since. What they were before is read where nobody

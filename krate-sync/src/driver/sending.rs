@@ -7,7 +7,7 @@ use krate_model::kinds::sets::{ConflictReason, ErrorClass, Idempotency, Operatio
 use krate_model::{Digest, Kind, Resource};
 use krate_providers::contract::{Call, Outcome, ProviderError, SendOutcome};
 
-use super::intents::{info, of, phase_of, unconfirmed};
+use super::intents::{info, of, phase_of, reissued, unconfirmed};
 use super::looks::Looked;
 use super::objects::Cause;
 use super::{Driver, DriverError, MAX_RACES};
@@ -26,6 +26,9 @@ const HELD_PAUSE: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
 
 /// After how many failures a look counts as having failed: a write that is still to be sent keeps no count of its looks.
 const LOOK_BACKOFF: i64 = 3;
+
+/// Why a write that was approved isn't sent again.
+const OTHER_SENDER: &str = "the provider's credential isn't the one that it was approved for";
 
 /// Why a write that stood ready, or was to be sent again, isn't sent.
 const NO_LONGER_WISHED: &str = "what it would write is no longer wished for here";
@@ -91,6 +94,12 @@ impl Driver {
         if gate != Gate::Open {
             let until = self.clock.now() + HELD_PAUSE;
             return self.step_intent(scope, intent, Event::Postponed { until }).await.map(|_| ());
+        }
+        let is_same_sender = intent.object.spec.credential.as_ref() == Some(&scope.credential());
+        if !is_same_sender && phase_of(&intent.object) == ExternalWriteIntentPhase::ReadyToSend {
+            let spec = &intent.object.spec;
+            let event = reissued(scope, spec, spec.desired_generation)?;
+            return self.step_intent(scope, intent, event).await.map(|_| ());
         }
         let name = intent.object.name().to_owned();
         let exists = intent.object.spec.native_target.native_id.is_some();
@@ -206,6 +215,12 @@ impl Driver {
                 return self.step_and_plan(scope, intent, event).await;
             }
             intent = self.renewed(scope, intent).await?;
+        }
+        // Who approved it approved who sends it: whether another account tries again, a person decides anew (S32).
+        if !is_same_sender && intent.object.spec.approval_policy.required {
+            let error = info(ErrorClass::Precondition, OTHER_SENDER, self.clock.now());
+            let conflict = Box::new(unconfirmed(scope, &intent.object, ConflictReason::PreconditionFailed)?);
+            return self.step_intent(scope, intent, Event::PreconditionFailed { error, conflict }).await.map(|_| ());
         }
         if scope.is_going() {
             let error =

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use krate_model::audit::{AuditDraft, AuditOutcome};
 use krate_model::kinds::external::{
     Confirmation, ConfirmedBy, ExternalSyncConflict, ExternalWriteIntent, ExternalWriteIntentPhase as Phase,
-    IntentApproval, IntentResponse, Payload,
+    ExternalWriteIntentSpec, IntentApproval, IntentCredential, IntentResponse, Payload,
 };
 use krate_model::kinds::policy::ApprovalClass;
 use krate_model::kinds::sets::{ActorKind, ErrorClass, Idempotency};
@@ -20,6 +20,7 @@ use super::{
     retry_at, table,
 };
 
+use crate::key::{KeyError, KeyInput, RequestInput, request_digest};
 use crate::mistakes::{Mistake, made};
 
 /// The machine's name in refusals, audit and docs.
@@ -114,7 +115,7 @@ events! {
         /// The conflict.
         conflict: Box<ExternalSyncConflict>,
     },
-    /// The conflict was resolved for a write: another request.
+    /// The conflict was resolved for a write, or another identity is to send it: another request.
     Reissued {
         /// The request.
         request: Box<Reissue>,
@@ -131,7 +132,7 @@ events! {
     },
 }
 
-/// The request that a resolved conflict leads to.
+/// The request that a resolved conflict, or another credential, leads to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reissue {
     /// What is written.
@@ -142,8 +143,34 @@ pub struct Reissue {
     pub desired_generation: i64,
     /// Its key (S33).
     pub idempotency_key: Digest,
+    /// The identity that sends it.
+    pub credential: IntentCredential,
     /// Its digest, for which an approval is asked again (S32).
     pub request_digest: Digest,
+}
+
+impl Reissue {
+    /// The same wish as another request: what was approved before doesn't count for it (S32). It keeps its key and with it its marker, so that the first
+    /// attempt is still recognised, should it show after all (S34).
+    ///
+    /// # Errors
+    /// As [`KeyInput::key`].
+    pub fn of(
+        spec: &ExternalWriteIntentSpec,
+        desired_generation: i64,
+        credential: IntentCredential,
+    ) -> Result<Self, KeyError> {
+        let key = KeyInput { desired_generation, ..KeyInput::of(spec) };
+        let digest = request_digest(&RequestInput { key, precondition: None, credential: Some(&credential) })?;
+        Ok(Self {
+            payload: spec.payload.clone(),
+            precondition: None,
+            desired_generation,
+            idempotency_key: spec.idempotency_key,
+            credential,
+            request_digest: digest,
+        })
+    }
 }
 
 /// Every allowed transition. What is not here is refused (S40). Where an intent starts, [`admit`] says.
@@ -153,6 +180,7 @@ pub const TRANSITIONS: &[Transition<Phase, EventKind>] = table! { Phase, EventKi
     ReadyToSend: Dispatched => Sending, "S36, S37";
     ReadyToSend: Cancelled => Rejected, "section 8";
     ReadyToSend: Postponed => ReadyToSend, "S36, S37";
+    ReadyToSend: Reissued => ReadyToSend | PendingApproval, "S32";
     Sending: Accepted => AwaitingConfirmation, "section 8";
     Sending: Proven => Succeeded, "S35";
     Sending: PreconditionFailed => Conflict, "section 8";
@@ -429,6 +457,7 @@ pub fn step(intent: &ExternalWriteIntent, event: Event, ctx: &Ctx<'_>) -> Result
             next.spec.precondition = request.precondition;
             next.spec.desired_generation = request.desired_generation;
             next.spec.idempotency_key = request.idempotency_key;
+            next.spec.credential = Some(request.credential);
             next.spec.request_digest = request.request_digest;
         }
         Event::Withdrawn { reason: why } => {

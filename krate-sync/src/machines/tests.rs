@@ -8,9 +8,9 @@ use krate_model::kinds::external::{
     ConfirmedBy, DeliveryOutcome, ExternalBackendBinding, ExternalBackendBindingPhase, ExternalBackendProvider,
     ExternalBackendProviderPhase, ExternalSyncConflict, ExternalSyncConflictPhase, ExternalSyncState,
     ExternalSyncStatePhase, ExternalWebhookDelivery, ExternalWebhookDeliveryPhase, ExternalWriteIntent,
-    ExternalWriteIntentPhase, HookStatus, IntentApproval, IntentResponse, ManifestRef, SeenVersions,
+    ExternalWriteIntentPhase, HookStatus, IntentApproval, IntentCredential, IntentResponse, ManifestRef, SeenVersions,
 };
-use krate_model::kinds::sets::{ActorKind, ErrorClass, Idempotency};
+use krate_model::kinds::sets::{ActorKind, AuthMode, ErrorClass, Idempotency};
 use krate_model::kinds::shared::parse_time;
 use proptest::prelude::{Just, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::strategy::Strategy;
@@ -208,6 +208,7 @@ fn intent_event(kind: intent::EventKind) -> intent::Event {
                 precondition: None,
                 desired_generation: 4,
                 idempotency_key: digest("other key"),
+                credential: IntentCredential { mode: AuthMode::PersonalAccessToken, account: Some("other".into()) },
                 request_digest: digest("other request"),
             }),
         },
@@ -445,6 +446,8 @@ fn s40_the_intent_table_is_the_one_of_the_spec() {
     }
     // S34, in the text below the table: where nothing makes a repeat harmless, an unknown outcome is a conflict.
     expected.insert(("Sending".into(), "OutcomeUnknown", "Conflict".into()));
+    // S32, in the text below the table: another credential voids an approval that wasn't used yet.
+    expected.insert(("ReadyToSend".into(), "Reissued", "PendingApproval".into()));
     // R21, in the spec of the kinds: a forced deletion waits for nothing.
     expected.extend(
         ["Sending", "Retrying", "AwaitingConfirmation"].map(|from| (from.into(), "LeftBehind", "Failed".into())),

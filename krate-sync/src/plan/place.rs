@@ -8,8 +8,8 @@ use krate_model::kinds::policy::{
     ApprovalSubjectKind, ApprovalTerms,
 };
 use krate_model::kinds::sets::{ActorKind, Interface};
-use krate_model::kinds::shared::{ApprovalRule, NativeTarget};
-use krate_model::{Resource, named_by_digest};
+use krate_model::kinds::shared::{ApprovalRule, NativeTarget, Time};
+use krate_model::{NotCanonical, Resource, derived_name, named_by_digest};
 
 use super::on_the_way::is_unsent;
 use super::payload::secret_in;
@@ -90,9 +90,8 @@ pub(super) fn place(
             // Two objects that look alike are two creates: the key of a create holds the name of the local object through its cause.
             idempotency_key = krate_model::canonical_digest(&(idempotency_key, &target_ref))?;
         }
-        let mode = Some(&scope.backend.object.spec.auth_ref.mode);
-        let digest =
-            request_digest(&RequestInput { key, precondition: None, credential_mode: mode, credential_account: None })?;
+        let credential = scope.credential();
+        let digest = request_digest(&RequestInput { key, precondition: None, credential: Some(&credential) })?;
         let agent = wish.actor.kind == ActorKind::Agent;
         let trusted = agent
             && policy
@@ -119,7 +118,7 @@ pub(super) fn place(
             payload,
             precondition: None,
             desired_generation: generation,
-            credential: None,
+            credential: Some(credential),
             request_digest: digest,
             idempotency_key,
             approval_policy: IntentApprovalPolicy {
@@ -167,14 +166,22 @@ fn terms(rules: &[ApprovalRule]) -> Option<ApprovalTerms> {
     Some(ApprovalTerms { approvers, quorum: rule.quorum, uses: rule.uses, separation: rule.separation })
 }
 
-/// The question that a person answers. It holds the digest of the request, and no other request can use the answer (S32): a request that takes the place
-/// of another in the same intent is another question.
-pub(crate) fn approval(
+/// The question about another request in the place of `intent` (S32).
+pub(crate) fn asked_again(
     scope: &Scope,
     intent: &ExternalWriteIntent,
-    wish: &Wish,
-    name: String,
-) -> Loaded<AgentApproval> {
+    now: Time,
+) -> Result<Loaded<AgentApproval>, NotCanonical> {
+    let source = &intent.spec.source;
+    let wish = Wish { kind: source.kind.clone(), ..Wish::of(source.actor.clone(), now) };
+    // The same request may be asked about again, where a credential goes and comes back.
+    let name = derived_name("approval", &(intent.name(), &intent.spec.request_digest, now))?;
+    Ok(approval(scope, intent, &wish, name))
+}
+
+/// The question that a person answers. It holds the digest of the request, and no other request can use the answer (S32): a request that takes the place
+/// of another in the same intent is another question.
+fn approval(scope: &Scope, intent: &ExternalWriteIntent, wish: &Wish, name: String) -> Loaded<AgentApproval> {
     let spec = AgentApprovalSpec {
         organization_ref: scope.organization().to_owned(),
         subject: ApprovalSubject { kind: ApprovalSubjectKind::WriteIntent, name: intent.name().to_owned() },
