@@ -5,7 +5,7 @@
 
 use krate_model::kinds::external::{ExternalWriteIntentSpec, IntentCredential, Payload};
 use krate_model::kinds::sets::{Interface, Operation};
-use krate_model::kinds::shared::{NativeTarget, Version};
+use krate_model::kinds::shared::{NativeTarget, ObjectRef, Version};
 use krate_model::{ClosedSet, Digest, NotCanonical, canonical_digest};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
@@ -31,6 +31,9 @@ pub struct KeyInput<'a, P> {
     pub operation: &'a Operation,
     /// Where the write goes.
     pub native_target: &'a NativeTarget,
+    /// The local object, exactly where the native target has no id: two that look alike are two creates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<&'a ObjectRef>,
     /// What is written.
     pub payload: &'a P,
     /// The generation of the local object that asks for it.
@@ -47,10 +50,16 @@ impl<'a> KeyInput<'a, Payload> {
             interface: &spec.interface,
             operation: &spec.operation,
             native_target: &spec.native_target,
+            target: created(&spec.native_target, &spec.target),
             payload: &spec.payload,
             desired_generation: spec.desired_generation,
         }
     }
+}
+
+/// What of the local object belongs to the key of a write to `native`.
+pub(crate) fn created<'a>(native: &NativeTarget, target: &'a ObjectRef) -> Option<&'a ObjectRef> {
+    native.native_id.is_none().then_some(target)
 }
 
 impl<P: Serialize> KeyInput<'_, P> {
@@ -175,11 +184,22 @@ pub enum KeyError {
     NotCanonical(#[from] NotCanonical),
 }
 
-const MEMBERS: &[&str] =
-    &["organization", "provider", "binding", "interface", "operation", "nativeTarget", "payload", "desiredGeneration"];
+const MEMBERS: &[&str] = &[
+    "organization",
+    "provider",
+    "binding",
+    "interface",
+    "operation",
+    "nativeTarget",
+    "target",
+    "payload",
+    "desiredGeneration",
+];
+const LOCAL_MEMBERS: &[&str] = &["kind", "name"];
 const TARGET_MEMBERS: &[&str] = &["nativeKind", "nativeId", "nativeNumber", "container"];
 
-/// The idempotency key of an input in JSON: `{organization, provider, binding, interface, operation, nativeTarget, payload, desiredGeneration}`, all of them.
+/// The idempotency key of an input in JSON: `{organization, provider, binding, interface, operation, nativeTarget, payload, desiredGeneration}`, all of them. The key
+/// of a create that krate makes has `target {kind, name}` beside a `nativeTarget` without `nativeId`: the local object, since two that look alike are two creates.
 ///
 /// ```
 /// let input = serde_json::json!({
@@ -208,18 +228,36 @@ pub fn key_of_json(input: &Json) -> Result<Digest, KeyError> {
         .filter(|payload| !payload.is_null())
         .ok_or(KeyError::Expected { path: "$.payload".into(), expected: "what is written" })?;
     let generation = input.get("desiredGeneration").and_then(Json::as_i64);
+    let native_target = read_target(input.get("nativeTarget"))?;
+    let target = read_local(input.get("target"), &native_target)?;
     KeyInput {
         organization: text(input, "$", "organization")?,
         provider: text(input, "$", "provider")?,
         binding: text(input, "$", "binding")?,
         interface: &interface,
         operation: &operation,
-        native_target: &read_target(input.get("nativeTarget"))?,
+        native_target: &native_target,
+        target: target.as_ref(),
         payload,
         desired_generation: generation
             .ok_or(KeyError::Expected { path: "$.desiredGeneration".into(), expected: "an integer" })?,
     }
     .key()
+}
+
+fn read_local(local: Option<&Json>, native: &NativeTarget) -> Result<Option<ObjectRef>, KeyError> {
+    const AT: &str = "$.target";
+    match (local.filter(|local| !local.is_null()), native.native_id.is_some()) {
+        (None, _) => Ok(None),
+        (Some(_), true) => {
+            Err(KeyError::Expected { path: AT.to_owned(), expected: "nothing beside a nativeTarget.nativeId" })
+        }
+        (local, false) => {
+            let local = object(local, AT)?;
+            known_members(local, AT, LOCAL_MEMBERS)?;
+            Ok(Some(ObjectRef::new(text(local, AT, "kind")?, text(local, AT, "name")?)))
+        }
+    }
 }
 
 fn read_target(target: Option<&Json>) -> Result<NativeTarget, KeyError> {
@@ -420,6 +458,7 @@ mod tests {
                 interface: &Interface::IssueTracking,
                 operation: &Operation::UpdateIssue,
                 native_target: &target,
+                target: None,
                 payload: &payload,
                 desired_generation: 1,
             },
@@ -443,6 +482,29 @@ mod tests {
         ] {
             assert_ne!(first, digest(&changed), "{changed:?}");
         }
+    }
+
+    #[test]
+    fn s33_two_objects_that_look_alike_are_two_creates() {
+        let create = |target: Json| {
+            let mut input = input(json!({"createIssue": {"title": "t"}}));
+            input["operation"] = "createIssue".into();
+            input["nativeTarget"].as_object_mut().unwrap().remove("nativeId");
+            input["target"] = target;
+            key_of_json(&input).map_err(|error| error.to_string())
+        };
+        let one = create(json!({"kind": "Issue", "name": "one"}));
+        assert_eq!(one, create(json!({"name": "one", "kind": "Issue"})));
+        assert_ne!(one, create(json!({"kind": "Issue", "name": "two"})));
+        assert_ne!(one, create(Json::Null));
+        assert_eq!(create(json!({"kind": "Issue"})).unwrap_err(), "$.target.name: a text is expected");
+        assert_eq!(create(json!("one")).unwrap_err(), "$.target: an object is expected");
+        let unknown = create(json!({"kind": "Issue", "name": "one", "uid": "u"})).unwrap_err();
+        assert_eq!(unknown, "$.target.uid: unknown member; accepted are kind, name");
+        let mut update = input(json!({"title": "t"}));
+        update["target"] = json!({"kind": "Issue", "name": "one"});
+        let refused = key_of_json(&update).unwrap_err().to_string();
+        assert_eq!(refused, "$.target: nothing beside a nativeTarget.nativeId is expected");
     }
 
     #[test]

@@ -156,6 +156,19 @@ fn s33_an_issue_and_a_comment_made_here_are_made_there_once() {
     let comments = world.all::<Comment>();
     assert_eq!(comments.len(), 1, "{comments:#?}");
     assert_eq!(comments[0].name(), "c1");
+    // Whoever has the request has its key: nothing else went into it.
+    let intents = world.all::<ExternalWriteIntent>();
+    assert_eq!(intents.len(), 2);
+    for intent in intents {
+        let spec = serde_json::to_value(&intent.spec).expect("JSON");
+        let part = |name: &str| spec[name].clone();
+        let request = serde_json::json!({
+            "organization": part("organizationRef"), "provider": part("providerRef"), "binding": part("bindingRef"),
+            "interface": part("interface"), "operation": part("operation"), "nativeTarget": part("nativeTarget"),
+            "target": part("target"), "payload": part("payload"), "desiredGeneration": part("desiredGeneration"),
+        });
+        assert_eq!(krate_sync::key::key_of_json(&request), Ok(intent.spec.idempotency_key), "{request}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use krate_model::{NotCanonical, Resource, derived_name, named_by_digest};
 use super::on_the_way::is_unsent;
 use super::payload::secret_in;
 use super::{PlanError, Wish};
-use crate::key::{KeyInput, RequestInput, request_digest};
+use crate::key::{KeyInput, RequestInput, created, request_digest};
 use crate::machines::intent::write_back;
 use crate::machines::{Ctx, Policy, intent};
 use crate::mistakes::{Mistake, made};
@@ -79,16 +79,13 @@ pub(super) fn place(
             interface: &interface,
             operation: &operation,
             native_target: &target,
+            target: created(&target, &target_ref),
             payload: &payload,
             desired_generation: if made(Mistake::KeyWithoutGeneration) { 1 } else { generation },
         };
         let mut idempotency_key = key.key()?;
         if made(Mistake::KeyWithoutPayload) {
-            idempotency_key = krate_model::canonical_digest(&(&operation, &target, generation.min(1)))?;
-        }
-        if target.native_id.is_none() {
-            // Two objects that look alike are two creates: the key of a create holds the name of the local object through its cause.
-            idempotency_key = krate_model::canonical_digest(&(idempotency_key, &target_ref))?;
+            idempotency_key = krate_model::canonical_digest(&(&operation, &target, key.target, generation.min(1)))?;
         }
         let credential = scope.credential();
         let digest = request_digest(&RequestInput { key, precondition: None, credential: Some(&credential) })?;

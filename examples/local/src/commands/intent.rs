@@ -17,7 +17,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyArgs {
-    /// JSON file with organization, provider, binding, interface, operation, nativeTarget, payload and desiredGeneration
+    /// JSON file with organization, provider, binding, interface, operation, nativeTarget, payload and desiredGeneration,
+    /// and for a create the local object as target {kind, name}
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
 }
