@@ -44,13 +44,13 @@ pub fn splice(text: &[u8], range: &Range<usize>, with: &str) -> Vec<u8> {
     changed
 }
 
-/// Every member of every object, and the first and the last element of every array.
+/// The whole, every member of every object, and every element of every array.
 ///
 /// # Panics
 /// `text` is no JSON.
 pub fn sites(text: &[u8]) -> Vec<Site> {
     let mut scan = Scan { text, at: 0, sites: Vec::new() };
-    scan.value("$", None, true);
+    scan.value("$");
     scan.sites
 }
 
@@ -77,17 +77,15 @@ impl Scan<'_> {
         start..self.at
     }
 
-    /// Reads a value and notes it, where it is wanted; gives the place of its site.
-    fn value(&mut self, path: &str, removal: Option<Range<usize>>, wanted: bool) -> Option<usize> {
+    /// Reads a value and notes it; gives the place of its site.
+    fn value(&mut self, path: &str) -> usize {
         self.space();
         let start = self.at;
         let place = self.sites.len();
-        if wanted {
-            self.sites.push(Site { path: path.to_owned(), sort: Sort::Null, value: start..start, removal });
-        }
+        self.sites.push(Site { path: path.to_owned(), sort: Sort::Null, value: start..start, removal: None });
         let sort = match self.text[start] {
-            b'{' => self.object(path, wanted),
-            b'[' => self.array(path, wanted),
+            b'{' => self.object(path),
+            b'[' => self.array(path),
             b'"' => {
                 self.string();
                 Sort::String
@@ -103,13 +101,13 @@ impl Scan<'_> {
                 }
             }
         };
-        let site = self.sites.get_mut(place).filter(|_| wanted)?;
+        let site = &mut self.sites[place];
         site.sort = sort;
         site.value.end = self.at;
-        Some(place)
+        place
     }
 
-    fn object(&mut self, path: &str, wanted: bool) -> Sort {
+    fn object(&mut self, path: &str) -> Sort {
         let mut places = Vec::new();
         self.items(b'}', |scan, start| {
             let key = scan.string();
@@ -117,26 +115,17 @@ impl Scan<'_> {
             scan.space();
             scan.at += 1; // The colon.
             let path = if path == "$" { key } else { format!("{path}.{key}") };
-            places.push((start, scan.value(&path, None, wanted), scan.at));
+            places.push((start, scan.value(&path), scan.at));
         });
         self.removals(&places);
         Sort::Object
     }
 
-    fn array(&mut self, path: &str, wanted: bool) -> Sort {
-        let open = self.at;
-        let mut count = 0usize;
-        self.items(b']', |scan, _| {
-            scan.value("", None, false);
-            count += 1;
-        });
-        // Once more, now that the last one is known.
-        self.at = open;
+    fn array(&mut self, path: &str) -> Sort {
         let (mut places, mut index, whole) = (Vec::new(), 0usize, path == "$");
         self.items(b']', |scan, start| {
             let path = if whole { format!("[{index}]") } else { format!("{path}[{index}]") };
-            let ends = wanted && (index == 0 || index + 1 == count);
-            places.push((start, scan.value(&path, None, ends), scan.at));
+            places.push((start, scan.value(&path), scan.at));
             index += 1;
         });
         self.removals(&places);
@@ -158,16 +147,14 @@ impl Scan<'_> {
     }
 
     /// An item goes with the comma before it; the first one with the comma behind it.
-    fn removals(&mut self, places: &[(usize, Option<usize>, usize)]) {
+    fn removals(&mut self, places: &[(usize, usize, usize)]) {
         for (index, (start, place, end)) in places.iter().enumerate() {
             let removal = match (index.checked_sub(1).map(|before| places[before].2), places.get(index + 1)) {
                 (Some(end_before), _) => end_before..*end,
                 (None, Some((start_behind, ..))) => *start..*start_behind,
                 (None, None) => *start..*end,
             };
-            if let Some(place) = place {
-                self.sites[*place].removal = Some(removal);
-            }
+            self.sites[*place].removal = Some(removal);
         }
     }
 }
@@ -177,7 +164,7 @@ fn every_removal_leaves_json_without_the_member() {
     let text = br#" { "a" : [1, {"b":"x\"}"} , 3,4], "c": {}, "d": [ [] ] , "e":null } "#;
     let sites = sites(text);
     let paths: Vec<_> = sites.iter().map(|site| site.path.as_str()).collect();
-    assert_eq!(paths, ["$", "a", "a[0]", "a[3]", "c", "d", "d[0]", "e"]);
+    assert_eq!(paths, ["$", "a", "a[0]", "a[1]", "a[1].b", "a[2]", "a[3]", "c", "d", "d[0]", "e"]);
     let without = |path: &str| {
         let site = sites.iter().find(|site| site.path == path).unwrap();
         let text = splice(text, site.removal.as_ref().unwrap(), "");
@@ -185,6 +172,7 @@ fn every_removal_leaves_json_without_the_member() {
     };
     assert_eq!(without("a"), r#"{"c":{},"d":[[]],"e":null}"#);
     assert_eq!(without("a[0]"), r#"{"a":[{"b":"x\"}"},3,4],"c":{},"d":[[]],"e":null}"#);
+    assert_eq!(without("a[1]"), r#"{"a":[1,3,4],"c":{},"d":[[]],"e":null}"#);
     assert_eq!(without("a[3]"), r#"{"a":[1,{"b":"x\"}"},3],"c":{},"d":[[]],"e":null}"#);
     assert_eq!(without("d[0]"), r#"{"a":[1,{"b":"x\"}"},3,4],"c":{},"d":[],"e":null}"#);
     assert_eq!(without("e"), r#"{"a":[1,{"b":"x\"}"},3,4],"c":{},"d":[[]]}"#);
