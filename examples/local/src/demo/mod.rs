@@ -13,12 +13,13 @@ use http::Method;
 use krate_providers::simulator::{Forge, IssueEdit, NewIssue, NewPullRequest};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::error::{Answer, Error};
 use crate::output::{Format, Output, note, table};
 use crate::serve::now;
 use forge::Served;
-use server::{NAMESPACE, Server, eventually};
+use server::{NAMESPACE, PATIENCE, Server, eventually};
 
 const REPOSITORY: &str = "acme/site";
 const TOKEN: &str = "demo-token";
@@ -264,6 +265,8 @@ impl Demo {
     async fn crash(&mut self) -> Result<(), Error> {
         let name = self.name_of("Crash on start").await?;
         let subject = json!({"kind": "Issue", "name": name});
+        let before = self.forge.lock().comments(REPOSITORY, 1).len();
+        self.forge.stall();
         for number in 1..=5 {
             let comment = json!({
                 "apiVersion": krate_model::API_VERSION, "kind": "Comment",
@@ -272,8 +275,14 @@ impl Demo {
             });
             self.server.send(Method::POST, "Comment", &comment).await?;
         }
-        note("five comments are wanted; kill -9 before they are all written, and an edit there meanwhile");
+        note(
+            "five comments are wanted; kill -9 when one is written and its answer isn't there yet, and an edit there meanwhile",
+        );
+        let is_held = timeout(PATIENCE, self.forge.stalled()).await.is_ok();
         self.server.kill().await?;
+        let written = self.forge.lock().comments(REPOSITORY, 1).len() - before;
+        self.forge.go_on();
+        self.claim("kill -9: one of five comments is written, and krate doesn't know it", is_held && written == 1);
         self.forge.lock().by("bob", now()).reopen(REPOSITORY, 3).map_err(refused)?;
         // Nobody listens: these webhooks are lost.
         self.forge.deliveries();
@@ -283,7 +292,7 @@ impl Demo {
             let intents = server.list("ExternalWriteIntent").await;
             let done =
                 |intent: &Value| ["Succeeded", "Rejected"].contains(&intent["status"]["phase"].as_str().unwrap_or(""));
-            forge.lock().comments(REPOSITORY, 1).len() >= 7 && intents.iter().all(done)
+            forge.lock().comments(REPOSITORY, 1).len() >= before + 5 && intents.iter().all(done)
         })
         .await;
         self.deliver().await;

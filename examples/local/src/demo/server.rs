@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::error::Error;
 
 /// How long something may take before a claim counts as broken.
-const PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const PATIENCE: Duration = Duration::from_secs(12);
 /// How often another process is asked whether it is done.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 pub(super) const NAMESPACE: &str = "krate-org-acme";
