@@ -46,6 +46,16 @@ pub enum PlanError {
         /// The mode.
         mode: Mode,
     },
+    /// The binding's sync policy isn't there: nobody knows what it allows (R70).
+    #[error(
+        "{path}: the sync policy {policy:?} isn't there, and without it nothing is written; make it, or name another one (R70)"
+    )]
+    PolicyMissing {
+        /// The field.
+        path: String,
+        /// Name of the policy.
+        policy: String,
+    },
     /// No operation of the provider carries the field (S6).
     #[error("{path}: {provider} has no operation that writes it")]
     Unrepresentable {
@@ -242,9 +252,7 @@ pub fn plan_create(
         }
     };
     let mode = scope.mode(&interface, local.object.kind(), "").unwrap_or(Mode::ReadOnly);
-    if !mode.writes() {
-        return Err(PlanError::ReadOnly { path: "metadata.name".to_owned(), mode });
-    }
+    writable(scope, "metadata.name", &mode, mode.writes())?;
     let approve = needs_approval(&mode, wish);
     place(state, scope, wish, &interface, vec![(payload, target)], approve)
 }
@@ -312,11 +320,11 @@ fn wanted(
         {
             continue;
         }
-        if !rule.mode.writes() {
-            if wish.kind == IntentSourceKind::Reconcile {
-                continue;
-            }
-            return Err(PlanError::ReadOnly { path: rule.path.to_string(), mode: rule.mode.clone() });
+        let writes = rule.mode.writes();
+        if wish.kind != IntentSourceKind::Reconcile {
+            writable(scope, &rule.path, &rule.mode, writes)?;
+        } else if !writes {
+            continue;
         }
         // What a person was asked about is asked again in whatever takes its place (S39).
         let asked = |intent: &Loaded<ExternalWriteIntent>| {
@@ -327,6 +335,32 @@ fn wanted(
         wanted.push(Wanted { rule, desired, before: known_before });
     }
     Ok((wanted, approve))
+}
+
+/// Refuses somebody's change at `path` where the mode doesn't let it out, or nobody knows what the policy allows (R70).
+fn writable(scope: &Scope, path: &str, mode: &Mode, writes: bool) -> Result<(), PlanError> {
+    let path = path.to_owned();
+    match &scope.missing_policy {
+        _ if !writes => Err(PlanError::ReadOnly { path, mode: mode.clone() }),
+        Some(policy) => Err(PlanError::PolicyMissing { path, policy: policy.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses what was planned and isn't allowed any more: by the policy, or by the mode of what it writes (R52).
+pub(crate) fn still_allowed(scope: &Scope, intent: &ExternalWriteIntent) -> Result<(), PlanError> {
+    let spec = &intent.spec;
+    place::permitted(scope, &spec.payload)?;
+    let Some(kind) = Kind::lookup(&spec.target.kind) else { return Ok(()) };
+    let rules = scope.rules(&spec.interface, kind);
+    let carried = rules.iter().filter(|rule| carries(&spec.payload, &rule.path));
+    let whole = scope.mode(&spec.interface, kind, "").map(|mode| ("metadata.name", mode));
+    let is_whole = spec.native_target.native_id.is_none() || deletes(&spec.payload);
+    let modes = carried.map(|rule| (rule.path.as_ref(), rule.mode.clone()));
+    match modes.chain(whole.filter(|_| is_whole)).find(|(_, mode)| !mode.writes()) {
+        Some((path, mode)) => Err(PlanError::ReadOnly { path: path.to_owned(), mode }),
+        None => Ok(()),
+    }
 }
 
 /// Section 2: which modes let a person look first, whoever asked.

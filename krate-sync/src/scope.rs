@@ -39,8 +39,8 @@ pub struct Scope {
     pub binding: Arc<ExternalBackendBinding>,
     /// The policy in force: the binding's own, then the provider's, then the defaults.
     pub policy: Arc<ExternalBackendSyncPolicySpec>,
-    /// Whether a policy is named but not there: reading goes on, writing doesn't (R70).
-    pub policy_missing: bool,
+    /// Name of the policy, where one is named and isn't there: reading goes on by the defaults, and nothing is written (R70).
+    pub missing_policy: Option<String>,
 }
 
 impl Scope {
@@ -123,8 +123,7 @@ impl Scope {
             .and_then(|field| field.mode.as_ref())
             .or_else(|| kind.and_then(|kind| kind.mode.as_ref()))
             .unwrap_or(&interface.mode);
-        // R70: a policy that is named and missing allows no write.
-        Some(if self.policy_missing { Mode::ReadOnly } else { mode.clone() })
+        Some(mode.clone())
     }
 
     /// How every field of `kind` merges here.

@@ -123,13 +123,15 @@ fn interface_condition(interface: &Interface) -> Option<&'static str> {
     }
 }
 
-/// The binding with the status that its records give it, and what its phase's moves tell. `states` are its lists.
+/// The binding with the status that its records give it, and what its phase's moves tell. `states` are its lists; `missing_policy` is the sync policy that it names
+/// and that isn't there (R70).
 ///
 /// # Errors
 /// [`Refused`] when its machine has no such move.
 pub fn of_binding(
     binding: &ExternalBackendBinding,
     paused: bool,
+    missing_policy: Option<&str>,
     states: &[ExternalSyncState],
     counts: &Counts,
     seen: &Seen,
@@ -173,6 +175,11 @@ pub fn of_binding(
     status.staleness_bound = (!paused).then(|| staleness_bound(&lists, ctx.policy.backfill_interval)).flatten();
     let reason = if conflicts > 0 { "ConflictFound" } else { "NoConflict" };
     mark(&mut status.conditions, ("ConflictsPresent", (conflicts > 0).into(), reason, ""), generation, ctx.now);
+    let reason = if missing_policy.is_some() { "PolicyMissing" } else { "PolicyInForce" };
+    let message = missing_policy
+        .map(|name| format!("the sync policy {name:?} isn't there: it reads by the defaults, and writes nothing"));
+    let degraded = ("Degraded", missing_policy.is_some().into(), reason, message.as_deref().unwrap_or_default());
+    mark(&mut status.conditions, degraded, generation, ctx.now);
     let (next, audit) = moved(next, paused, conflicts > 0, lists.all_read_once(), ctx)?;
     Ok((ready(next, ctx.now), audit))
 }

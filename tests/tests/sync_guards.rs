@@ -1,13 +1,15 @@
 //! What the engine keeps to on its way, on a simulated forge: no secret in a write (S38), budgets noted by every call (S43), a provider an interface (S52).
 
 use krate_model::audit::AuditEvent;
-use krate_model::kinds::external::{ExternalBackendBinding, ExternalBackendProvider, ExternalWriteIntent};
-use krate_model::kinds::sets::{ActorKind, Interface};
+use krate_model::kinds::external::{
+    ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy, ExternalWriteIntent,
+};
+use krate_model::kinds::sets::{ActorKind, ErrorClass, Interface, Mode, Operation};
 use krate_model::kinds::shared::{Actor, Body, ObjectRef};
 use krate_model::kinds::work::{Comment, CommentSpec, Issue, IssueSpec, PullRequest};
 use krate_model::{Kind, Resource};
-use krate_providers::simulator::{Faults, Limits, NewIssue, NewPullRequest};
-use krate_sync::driver::DriverError;
+use krate_providers::simulator::{Faults, IssueEdit, Limits, NewIssue, NewPullRequest};
+use krate_sync::driver::{Clock, DriverError};
 use krate_sync::local::Local;
 use krate_sync::plan::PlanError;
 use krate_sync::records::{Changes, Loaded, get};
@@ -42,6 +44,94 @@ fn put<T: Resource>(world: &World, loaded: &Loaded<T>) {
     let mut changes = Changes::at(start());
     changes.put(loaded).expect("JSON");
     block_on(changes.commit(world.store.as_ref())).expect("written");
+}
+
+fn title_there(world: &World) -> String {
+    world.forge().forge.issue(REPOSITORY, 1).expect("there").title.clone()
+}
+
+#[test]
+fn r70_without_the_policy_that_is_named_krate_reads_and_writes_nothing_and_loses_no_edit() {
+    let world = world();
+    let named = world.all::<ExternalBackendBinding>()[0].spec.sync_policy_ref.clone();
+    // What is held back looks again and again: no world with it is ever quiet.
+    let work = || {
+        for _ in 0..10 {
+            world.pass_time(10);
+            world.pass().expect("the store can be read");
+        }
+    };
+    let name_policy = |name: Option<String>| {
+        world.change(|binding: &mut ExternalBackendBinding| binding.spec.sync_policy_ref = name);
+        work();
+    };
+    let degraded = || {
+        let binding = world.all::<ExternalBackendBinding>().remove(0);
+        let conditions = binding.status.expect("shown").conditions;
+        let found = conditions.into_iter().find(|it| it.type_ == "Degraded").expect("the condition");
+        (found.status, found.reason)
+    };
+    assert_eq!(degraded(), ("False".to_owned(), "PolicyInForce".to_owned()));
+    edit(&world, |spec| "Ours".clone_into(&mut spec.title)).expect("accepted");
+    name_policy(Some("nowhere".to_owned()));
+    assert_eq!(degraded(), ("True".to_owned(), "PolicyMissing".to_owned()));
+    assert_eq!(title_there(&world), "Crash", "what waited isn't sent");
+    let refused = edit(&world, |spec| spec.body = Some(Body::markdown("Ours"))).expect_err("refused");
+    assert_eq!(
+        refused.to_string(),
+        "spec.title: the sync policy \"nowhere\" isn't there, and without it nothing is written; make it, or name another one (R70)"
+    );
+    let mut comment = IssueSpec::new("acme", "Made here");
+    comment.repository = Some("site".to_owned());
+    let made = block_on(world.driver.create(Local::Issue(Issue::at(NAMESPACE, "made", comment)), &alice()));
+    assert!(matches!(made, Err(DriverError::Plan(PlanError::PolicyMissing { .. }))), "{made:?}");
+
+    // What happens there meanwhile is taken in, and takes nothing away.
+    let now = world.clock.now();
+    let theirs = IssueEdit { body: Some(Some("Theirs".into())), ..IssueEdit::default() };
+    world.forge().forge.by("bob", now).edit_issue(REPOSITORY, 1, theirs).expect("edited");
+    world.forge().forge.by("bob", now).label(REPOSITORY, 1, &["bug"]).expect("labelled");
+    world.deliver();
+    work();
+    let issue = world.all::<Issue>().remove(0).spec;
+    assert_eq!((issue.title.as_str(), issue.body.expect("a body").markdown.as_str()), ("Ours", "Theirs"));
+    assert_eq!(issue.labels.len(), 1);
+
+    name_policy(named);
+    assert_eq!(degraded(), ("False".to_owned(), "PolicyInForce".to_owned()));
+    assert_eq!(title_there(&world), "Ours");
+}
+
+#[test]
+fn s39_what_waits_is_not_sent_once_the_policy_denies_it() {
+    let world = world();
+    edit(&world, |spec| "Ours".clone_into(&mut spec.title)).expect("accepted");
+    world.change(|policy: &mut ExternalBackendSyncPolicy| {
+        policy.spec.write_policy.denied_operations = vec![Operation::UpdateIssue];
+    });
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Crash");
+    let intent = world.all::<ExternalWriteIntent>().remove(0);
+    let error = intent.status.as_ref().and_then(|status| status.error.as_ref()).expect("it says why");
+    assert_eq!((intent.phase(), &error.class), ("Failed", &ErrorClass::Permission));
+    assert_eq!(error.message, "updateIssue: the sync policy doesn't allow it (spec.writePolicy)");
+}
+
+#[test]
+fn r52_what_waits_is_not_sent_once_its_binding_only_reads() {
+    let world = world();
+    edit(&world, |spec| "Ours".clone_into(&mut spec.title)).expect("accepted");
+    world.change(|binding: &mut ExternalBackendBinding| {
+        for interface in &mut binding.spec.interfaces {
+            interface.mode = Mode::ReadOnly;
+        }
+    });
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Crash");
+    let intent = world.all::<ExternalWriteIntent>().remove(0);
+    let error = intent.status.as_ref().and_then(|status| status.error.as_ref()).expect("it says why");
+    assert_eq!(intent.phase(), "Failed");
+    assert_eq!(error.message, "spec.title: the binding's mode is read-only; local changes of it are refused");
 }
 
 #[test]

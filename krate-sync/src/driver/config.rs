@@ -290,7 +290,7 @@ fn scope_of(
             Some(shared) if spec.provider_ref.is_none() => format!("{}/{}", shared.organization, shared.name),
             _ => backend.object.name().to_owned(),
         },
-        policy_missing: named.is_some_and(|at| !policies.contains_key(&at)),
+        missing_policy: named.filter(|at| !policies.contains_key(at)).map(|(_, name)| name),
         policy: Arc::new(policy),
         binding: Arc::clone(binding),
     })

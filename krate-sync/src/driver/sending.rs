@@ -4,6 +4,7 @@ use krate_model::kinds::external::{
     ConfirmedBy, ExternalSyncConflict, ExternalWriteIntent, ExternalWriteIntentPhase, IntentResponse, Payload,
 };
 use krate_model::kinds::sets::{ConflictReason, ErrorClass, Idempotency, Operation};
+use krate_model::kinds::shared::ObjectRef;
 use krate_model::{Digest, Kind, Resource};
 use krate_providers::contract::{Call, Outcome, ProviderError, SendOutcome};
 
@@ -17,7 +18,7 @@ use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, is_final, is_open};
 use crate::observe::Shows;
 use crate::order::Origin;
-use crate::plan::{Standing, carries, deletes, share_a_field, standing};
+use crate::plan::{Standing, carries, deletes, share_a_field, standing, still_allowed};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -40,12 +41,12 @@ impl Driver {
         // R21: what was sent in the name of a deleted binding is still looked for; it isn't sent again.
         let paused = if scope.is_going() && sent { scope.is_provider_paused() } else { scope.is_paused() };
         if paused {
-            return Ok(Gate::Paused {
-                by: krate_model::kinds::shared::ObjectRef::new(
-                    Kind::ExternalBackendBinding.as_str(),
-                    scope.binding_name(),
-                ),
-            });
+            let by = ObjectRef::new(Kind::ExternalBackendBinding.as_str(), scope.binding_name());
+            return Ok(Gate::Paused { by });
+        }
+        if let Some(policy) = &scope.missing_policy {
+            let by = ObjectRef::new(Kind::ExternalBackendSyncPolicy.as_str(), policy);
+            return Ok(Gate::Paused { by });
         }
         for before in &intent.spec.depends_on {
             let known = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), before).await?;
@@ -100,6 +101,14 @@ impl Driver {
             let spec = &intent.object.spec;
             let event = reissued(scope, spec, spec.desired_generation)?;
             return self.step_intent(scope, intent, event).await.map(|_| ());
+        }
+        // A policy or mode that was tightened since holds for what waited.
+        if phase_of(&intent.object) == ExternalWriteIntentPhase::ReadyToSend
+            && let Err(denied) = still_allowed(scope, &intent.object)
+        {
+            let intent = self.step_intent(scope, intent, Event::Dispatched { gate: Gate::Open }).await?;
+            let error = info(ErrorClass::Permission, &denied.to_string(), self.clock.now());
+            return self.step_intent(scope, intent, Event::PermanentFailure { error }).await.map(|_| ());
         }
         let name = intent.object.name().to_owned();
         let exists = intent.object.spec.native_target.native_id.is_some();

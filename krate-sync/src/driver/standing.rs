@@ -196,7 +196,8 @@ impl Driver {
         let Some(mut loaded) = loaded else { return Ok(()) };
         let (actor, policy) = (controller(), Policy::of(&scope.policy));
         let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
-        let (next, audit) = status::of_binding(&loaded.object, scope.is_paused(), states, counts, seen, &ctx)?;
+        let missing = scope.missing_policy.as_deref();
+        let (next, audit) = status::of_binding(&loaded.object, scope.is_paused(), missing, states, counts, seen, &ctx)?;
         loaded.dirty = next != loaded.object;
         loaded.object = next;
         let mut changes = Changes::at(now);

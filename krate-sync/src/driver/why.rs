@@ -362,6 +362,9 @@ impl Driver {
         if scope.is_paused() {
             return Some("its provider or binding is suspended, or has failed".to_owned());
         }
+        if let (Purpose::Write, Some(policy)) = (purpose, &scope.missing_policy) {
+            return Some(format!("the sync policy {policy:?}, which isn't there (R70)"));
+        }
         let operation = operation.unwrap_or(&Operation::GetIssue);
         let shares = Shares::of(scope.backend.object.spec.rate_limit.as_ref());
         let cost = scope.cost(operation);

@@ -6,7 +6,7 @@ use krate_model::kinds::sets::Mode;
 use krate_model::kinds::work::{IssueState, PullRequestState};
 
 use super::place::place;
-use super::{PlanError, Wish, is_deleted, needs_approval, not_going, plan, target_of};
+use super::{PlanError, Wish, is_deleted, needs_approval, not_going, plan, target_of, writable};
 use crate::local::Local;
 use crate::object::ObjectState;
 use crate::scope::Scope;
@@ -37,9 +37,7 @@ pub fn plan_removal(state: &mut ObjectState, scope: &Scope, wish: &Wish) -> Resu
     let (Some(interface), Some(local)) = (state.interface(), &mut state.local) else { return Ok(Removal::Removed) };
     let kind = local.object.kind();
     let mode = scope.mode(&interface, kind, "").unwrap_or(Mode::ReadOnly);
-    if !mode.writes() || mode == Mode::ExternalOwned {
-        return Err(PlanError::ReadOnly { path: "metadata.deletionTimestamp".to_owned(), mode });
-    }
+    writable(scope, "metadata.deletionTimestamp", &mode, mode.writes() && mode != Mode::ExternalOwned)?;
     let payload = match &mut local.object {
         Local::Comment(comment) if comment.spec.position.is_some() => Payload::DeletePullRequestComment(Nothing {}),
         Local::Comment(_) => Payload::DeleteComment(Nothing {}),
