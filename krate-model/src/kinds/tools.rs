@@ -413,10 +413,18 @@ pub struct OutputContract {
     derive = "PartialEq",
     doc = "A runbook: prompt fragment, needs and what it hands over."
 )]
-#[x_kube(validation = Rule::new("(self.format in ['file', 'directory']) ? (has(self.sourceRef.repository) && has(self.sourceRef.path)) : has(self.sourceRef.digest)")
-        .message("R61: spec.sourceRef has repository and path for file and directory, and digest for inline and package")
-        .field_path(".sourceRef")
-        .reason(Reason::FieldValueInvalid))]
+#[x_kube(validation = Rule::new("!(self.format in ['file', 'directory']) || has(self.sourceRef.repository)")
+        .message("R61: spec.sourceRef.repository is there for file and directory")
+        .field_path(".sourceRef.repository")
+        .reason(Reason::FieldValueRequired))]
+#[x_kube(validation = Rule::new("!(self.format in ['file', 'directory']) || has(self.sourceRef.path)")
+        .message("R61: spec.sourceRef.path is there for file and directory")
+        .field_path(".sourceRef.path")
+        .reason(Reason::FieldValueRequired))]
+#[x_kube(validation = Rule::new("!(self.format in ['inline', 'package']) || has(self.sourceRef.digest)")
+        .message("R61: spec.sourceRef.digest is there for inline and package")
+        .field_path(".sourceRef.digest")
+        .reason(Reason::FieldValueRequired))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentSkillSpec {
     /// The organization.

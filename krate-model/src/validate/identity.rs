@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Subject;
 use super::failure::{Code, Findings};
-use super::path::text;
+use super::path::{list, text};
 use super::rules::Rule;
 use crate::{Kind, is_dns_label};
 
@@ -87,6 +87,16 @@ fn sharing_policy(subject: &Subject<'_>, findings: &mut Findings) {
     let (source, target) = (text(spec, "sourceOrg"), text(spec, "targetOrg"));
     if source.is_some() && source == target {
         findings.fail("spec.targetOrg", Rule::r(34), Code::Invalid, "an organization does not share with itself");
+    }
+    for (at, shared) in list(spec, "allowedRefs").iter().enumerate() {
+        let path = format!("spec.allowedRefs[{at}].names");
+        match (shared.get("names").is_some(), shared.get("selector").is_some()) {
+            (true, true) => findings.fail(path, Rule::r(24), Code::Forbidden, "is not allowed beside a selector"),
+            (false, false) if shared.is_object() => {
+                findings.fail(path, Rule::r(24), Code::Required, "names or a selector tell what is shared");
+            }
+            _ => {}
+        }
     }
     let side = text(spec, "side");
     let (role, organization) = match side {

@@ -223,11 +223,11 @@ impl JsonSchema for RefValue {
     printcolumn = r#"{"name":"Last backfill","type":"date","jsonPath":".status.interfaces[*].lastBackfillAt"}"#
 )]
 #[x_kube(validation = Rule::new("has(self.providerRef) != has(self.sharedProviderRef)")
-    .message("R24: exactly one of spec.providerRef and spec.sharedProviderRef is set")
+    .message("R4: exactly one of spec.providerRef and spec.sharedProviderRef is set")
     .field_path(".providerRef")
     .reason(Reason::FieldValueInvalid))]
 #[x_kube(validation = Rule::new("!has(self.syncPolicyRef) || !has(self.sharedSyncPolicyRef)")
-    .message("R24: at most one of spec.syncPolicyRef and spec.sharedSyncPolicyRef is set")
+    .message("R4: at most one of spec.syncPolicyRef and spec.sharedSyncPolicyRef is set")
     .field_path(".sharedSyncPolicyRef")
     .reason(Reason::FieldValueInvalid))]
 #[serde(rename_all = "camelCase")]

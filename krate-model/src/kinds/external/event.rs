@@ -42,10 +42,18 @@ crate::closed_set! {
     printcolumn = r#"{"name":"Native","type":"string","jsonPath":".spec.nativeId"}"#,
     printcolumn = r#"{"name":"Action","type":"string","jsonPath":".spec.action"}"#
 )]
-#[x_kube(validation = Rule::new("[has(self.sourceDelivery), has(self.sourceBackfill), has(self.sourceIntent)].filter(present, present).size() == 1")
-    .message("R53: exactly one of spec.sourceDelivery, spec.sourceBackfill and spec.sourceIntent is set")
+#[x_kube(validation = Rule::new("has(self.sourceDelivery) || has(self.sourceBackfill) || has(self.sourceIntent)")
+    .message("R53: one of spec.sourceDelivery, spec.sourceBackfill and spec.sourceIntent is set")
     .field_path(".sourceDelivery")
-    .reason(Reason::FieldValueInvalid))]
+    .reason(Reason::FieldValueRequired))]
+#[x_kube(validation = Rule::new("!has(self.sourceBackfill) || !has(self.sourceDelivery)")
+    .message("R53: spec.sourceBackfill is not set beside spec.sourceDelivery")
+    .field_path(".sourceBackfill")
+    .reason(Reason::FieldValueForbidden))]
+#[x_kube(validation = Rule::new("!has(self.sourceIntent) || !(has(self.sourceDelivery) || has(self.sourceBackfill))")
+    .message("R53: spec.sourceIntent is not set beside another source")
+    .field_path(".sourceIntent")
+    .reason(Reason::FieldValueForbidden))]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-krate-immutable" = "all"))]
 pub struct ExternalSyncEventSpec {

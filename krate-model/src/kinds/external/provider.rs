@@ -179,7 +179,7 @@ pub struct ProviderTls {
     .field_path(".adapterRef")
     .reason(Reason::FieldValueInvalid))]
 #[x_kube(validation = Rule::new("self.capabilities.issueTracking || self.capabilities.cicd || self.capabilities.gitForge")
-    .message("R24: spec.capabilities has at least one that is true")
+    .message("R11: spec.capabilities has at least one that is true")
     .field_path(".capabilities")
     .reason(Reason::FieldValueRequired))]
 #[serde(rename_all = "camelCase")]
