@@ -11,6 +11,7 @@ pub mod crd;
 mod defaults;
 mod digest;
 pub mod explain;
+pub mod key;
 pub mod kinds;
 mod names;
 pub mod observation;

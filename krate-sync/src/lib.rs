@@ -4,7 +4,6 @@ pub mod driver;
 mod identity;
 pub mod ingest;
 mod kept;
-pub mod key;
 pub mod local;
 pub mod machines;
 pub mod merge;

@@ -17,7 +17,6 @@ use krate_model::kinds::shared::{Actor, NativeTarget, ObjectRef, Time};
 use krate_model::kinds::work::IssueState;
 use krate_model::{Kind, NotCanonical};
 
-use crate::key::KeyError;
 use crate::local::{Local, spec_fields};
 use crate::machines::Refused;
 use crate::merge::{Base, FieldOutcome, FieldRule, FieldValue, merge_field};
@@ -25,6 +24,7 @@ use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, asks, is_final, is_to_come};
 use crate::records::Loaded;
 use crate::scope::Scope;
+use krate_model::key::KeyError;
 
 pub(crate) use on_the_way::{Standing, before, echoed, proven, standing};
 use on_the_way::{is_held, labels_on_the_way, same_label, texts};

@@ -4,14 +4,15 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use krate_model::Resource;
 use krate_model::condition::{condition, from_kube_time};
 use krate_model::kinds::external::{ExternalBackendBinding, ExternalObjectLink};
+use krate_model::kinds::identity::{OrgSharingPolicy, OrgSharingPolicyPhase};
 use krate_model::kinds::work::Issue;
 use krate_model::store::{Expect, IndexEntry, Key, Query, Store};
+use krate_model::{Kind, Resource};
 use krate_providers::simulator::{Faults, NewIssue};
 use krate_sync::driver::{Clock, Config};
-use krate_sync::records::list;
+use krate_sync::records::{Changes, list};
 use krate_tests::world::{NAMESPACE, REPOSITORY, World, block_on, start};
 use serde_json::{Value, json};
 
@@ -316,6 +317,29 @@ fn s3_consent_that_ends_stops_the_binding_and_consent_that_comes_back_lets_it_go
     world.settle().expect("it comes to rest");
     assert!(calls(&world) > before);
     assert_ne!(ready(&world).0, "False");
+}
+
+#[test]
+fn r66_consent_goes_by_its_times_and_never_by_the_phase_that_is_stored() {
+    let said = |phase: OrgSharingPolicyPhase, expires_at: &str| {
+        let world = world();
+        agree(&world, &json!({"expiresAt": expires_at}), &json!({}));
+        block_on(async {
+            let found = list::<OrgSharingPolicy>(world.store.as_ref(), Query::new(Kind::OrgSharingPolicy)).await;
+            let mut changes = Changes::at(start());
+            for mut policy in found.expect("they can be read") {
+                policy.change().status_mut().phase = phase.clone();
+                changes.put(&policy).expect("JSON");
+            }
+            changes.commit(world.store.as_ref()).await.expect("written");
+        });
+        bind_to_lent(&world, false);
+        world
+    };
+    let over = said(OrgSharingPolicyPhase::Active, "2026-05-28T20:00:00Z");
+    over.pass().expect("a pass");
+    assert_eq!(ready(&over).1, "CrossOrgDenied");
+    assert_admitted(&said(OrgSharingPolicyPhase::Expired, "2027-05-28T20:36:40Z"));
 }
 
 #[test]

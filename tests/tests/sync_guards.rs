@@ -118,6 +118,16 @@ fn s39_what_waits_is_not_sent_once_the_policy_denies_it() {
 }
 
 #[test]
+fn r45_the_mode_that_a_policy_proposes_changes_no_binding() {
+    let world = World::new(1, Faults::none(), "read-only");
+    world.forge().forge.by("ada", start()).open_issue(REPOSITORY, NewIssue::titled("Crash")).expect("opened");
+    world.change(|policy: &mut ExternalBackendSyncPolicy| policy.spec.write_policy.default_mode = Mode::Bidirectional);
+    world.settle().expect("quiet");
+    let refused = edit(&world, |spec| "Ours".clone_into(&mut spec.title)).expect_err("refused");
+    assert_eq!(refused.to_string(), "spec.title: the binding's mode is read-only; local changes of it are refused");
+}
+
+#[test]
 fn r52_what_waits_is_not_sent_once_its_binding_only_reads() {
     let world = world();
     edit(&world, |spec| "Ours".clone_into(&mut spec.title)).expect("accepted");

@@ -167,7 +167,7 @@ fn s33_an_issue_and_a_comment_made_here_are_made_there_once() {
             "interface": part("interface"), "operation": part("operation"), "nativeTarget": part("nativeTarget"),
             "target": part("target"), "payload": part("payload"), "desiredGeneration": part("desiredGeneration"),
         });
-        assert_eq!(krate_sync::key::key_of_json(&request), Ok(intent.spec.idempotency_key), "{request}");
+        assert_eq!(krate_model::key::key_of_json(&request), Ok(intent.spec.idempotency_key), "{request}");
     }
 }
 

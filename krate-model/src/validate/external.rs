@@ -1,9 +1,10 @@
 //! External backends: providers, their policies and the records of sync (R13, R48, R51 to R53); bindings stand in `binding.rs`, manifests in
 //! `manifest.rs`.
 
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::failure::{Code, Findings};
+use super::failure::{Accepted, Code, Findings};
 use super::path::{ROOT, entries, get, is_true, list, map, text, texts};
 use super::rules::Rule;
 use super::scalars::address_problem;
@@ -11,6 +12,8 @@ use super::secrets::shown;
 use super::work::exactly_when;
 use super::{Subject, binding, identity, manifest};
 use crate::Kind;
+use crate::key::{KeyInput, RequestInput, request_digest};
+use crate::kinds::external::ExternalWriteIntentSpec;
 use crate::kinds::sets::{Interface, Operation};
 
 /// Fields of a spec that hold an address which krate calls (R48).
@@ -230,6 +233,31 @@ fn intent(subject: &Subject<'_>, findings: &mut Findings) {
         exactly_when(subject, "nativeTarget.nativeId", !creates, rule, "but for creates", findings);
     }
     binding::allows_write(subject, &operation, findings);
+    digests(subject, findings);
+}
+
+/// R52: an intent's digests are those of its request, or a person would approve something else than what is sent (S32). Which request its key was made from
+/// is known of a new one only: one that was asked for again keeps its key.
+fn digests(subject: &Subject<'_>, findings: &mut Findings) {
+    let Ok(spec) = ExternalWriteIntentSpec::deserialize(subject.spec) else { return };
+    if subject.old.is_some() {
+        return;
+    }
+    let is_new = subject.document.get("status").is_none();
+    let key = is_new.then(|| ("idempotencyKey", KeyInput::of(&spec).key(), spec.idempotency_key));
+    let request = ("requestDigest", request_digest(&RequestInput::of(&spec)), spec.request_digest);
+    for (field, computed, given) in key.into_iter().chain([request]) {
+        let path = format!("spec.{field}");
+        match computed {
+            Ok(computed) if computed == given => {}
+            Ok(computed) => {
+                let message = "is not the digest of the request in this spec";
+                let accepted = Accepted::one_of([computed.to_string()]);
+                findings.push(path, Rule::r(52), Code::Invalid, message, Some(accepted));
+            }
+            Err(error) => findings.fail(path, Rule::r(52), Code::Invalid, error.to_string()),
+        }
+    }
 }
 
 /// A union has exactly the member that another field names.
@@ -256,7 +284,7 @@ fn event(subject: &Subject<'_>, findings: &mut Findings) {
                 rule,
                 Code::Required,
                 "an event has exactly one source",
-                Some(super::Accepted::one_of(SOURCES)),
+                Some(Accepted::one_of(SOURCES)),
             );
         }
         [_, others @ ..] => {

@@ -1,5 +1,7 @@
 //! Rule by rule: what the cases of the spec leave out.
 
+use krate_model::key::{KeyInput, RequestInput, request_digest};
+use krate_model::kinds::external::ExternalWriteIntentSpec;
 use krate_model::schema::schema;
 use krate_model::validate::{Request, View, Writer, dependants, validate};
 use krate_model::{Digest, Kind};
@@ -82,13 +84,14 @@ fn r22_an_object_has_a_largest_size_by_its_class() {
     );
 }
 
+fn envelope(fields: Value) -> Value {
+    json!({"providerRef": "gh", "bindingRef": "gh-krate", "interface": "issueTracking", "nativeKind": "issue",
+        "nativeId": "1", "version": {}, "extensions": {"providerType": "github", "schemaVersion": "1", "fields": fields}})
+}
+
 #[test]
 fn r68_open_content_is_bounded_before_it_is_walked() {
     let nested = |depth: usize| (1..depth).fold(json!({}), |inner, _| json!({"x": inner}));
-    let envelope = |fields: Value| {
-        json!({"providerRef": "gh", "bindingRef": "gh-krate", "interface": "issueTracking", "nativeKind": "issue",
-            "nativeId": "1", "version": {}, "extensions": {"providerType": "github", "schemaVersion": "1", "fields": fields}})
-    };
     let told_of = |fields: Value| {
         failures("Issue/first", &[("status.phase", "Open".into()), ("status.external", envelope(fields))])
     };
@@ -394,14 +397,23 @@ fn intent() -> Value {
             "idempotencyKey": digest, "approvalPolicy": {"required": false}}})
 }
 
+/// The intent with the digests of its request, where it is one.
+fn sealed(mut intent: Value) -> Value {
+    if let Ok(spec) = serde_json::from_value::<ExternalWriteIntentSpec>(intent["spec"].clone()) {
+        intent["spec"]["idempotencyKey"] = json!(KeyInput::of(&spec).key().unwrap());
+        intent["spec"]["requestDigest"] = json!(request_digest(&RequestInput::of(&spec)).unwrap());
+    }
+    intent
+}
+
 fn made_by_controller(document: &Value) -> Vec<String> {
     told(&validate(document, None, &store(), &request(Writer::Controller)))
 }
 
 #[test]
 fn r52_the_parts_of_an_intent_fit_each_other() {
-    assert_eq!(made_by_controller(&intent()), [""; 0]);
-    let changed = |changes: &[(&str, Value)]| made_by_controller(&with(intent(), changes));
+    assert_eq!(made_by_controller(&sealed(intent())), [""; 0]);
+    let changed = |changes: &[(&str, Value)]| made_by_controller(&sealed(with(intent(), changes)));
     assert_eq!(changed(&[("spec.nativeTarget.nativeId", "1".into())]), ["spec.nativeTarget.nativeId R52"]);
     assert_eq!(
         changed(&[("spec.target.kind", "Repository".into()), ("spec.target.name", "krate".into())]),
@@ -420,8 +432,25 @@ fn r52_the_parts_of_an_intent_fit_each_other() {
 }
 
 #[test]
+fn r52_an_intent_has_the_digests_of_its_request() {
+    let changed = |changes: &[(&str, Value)]| made_by_controller(&with(sealed(intent()), changes));
+    let both = ["spec.idempotencyKey R52", "spec.requestDigest R52"];
+    assert_eq!(changed(&[("spec.payload.createIssue.title", "Other".into())]), both);
+    assert_eq!(changed(&[("spec.target.name", "second".into())]), both);
+    assert_eq!(changed(&[("spec.desiredGeneration", 2.into())]), both);
+    // The key says what is wanted, the digest of the request also who sends it and over what.
+    assert_eq!(changed(&[("spec.credential", json!({"mode": "oauth-user"}))]), ["spec.requestDigest R52"]);
+    assert_eq!(changed(&[("spec.precondition", json!({"etag": "e"}))]), ["spec.requestDigest R52"]);
+    let inexact = changed(&[("spec.desiredGeneration", 9_007_199_254_740_993_i64.into())]);
+    assert!(both.iter().all(|failure| inexact.contains(&(*failure).to_owned())), "{inexact:?}");
+    // One that was asked for again has the key of what was asked for first.
+    let again = [("status", json!({"phase": "ReadyToSend"})), ("spec.idempotencyKey", json!(Digest::of(b"first")))];
+    assert_eq!(changed(&again), [""; 0]);
+}
+
+#[test]
 fn r19_people_and_agents_leave_records_to_controllers() {
-    let told_of = |writer| told(&validate(&intent(), None, &store(), &request(writer)));
+    let told_of = |writer| told(&validate(&sealed(intent()), None, &store(), &request(writer)));
     assert_eq!(told_of(Writer::Person), ["kind R19"]);
     assert_eq!(told_of(Writer::Agent), ["kind R19"]);
     let edited = with(intent(), &[("spec.payload.createIssue.title", "Other".into())]);
@@ -453,6 +482,36 @@ fn r20_each_part_is_written_alone() {
     assert_eq!(told(&status), ["status.headSha R8"]);
     let person = validate(&old, Some(&old), &store(), &request(Writer::Person).of_status());
     assert_eq!(told(&person), ["status R19"]);
+}
+
+#[test]
+fn r47_a_projection_keeps_its_identity_and_has_one_envelope() {
+    let of = |changes: &[(&str, Value)]| {
+        let envelope = envelope(json!({}));
+        with(
+            stored("Issue/first"),
+            &[&[("status.phase", "Open".into()), ("status.external", envelope)], changes].concat(),
+        )
+    };
+    let told_of =
+        |new: &Value| told(&validate(new, Some(&of(&[])), &store(), &request(Writer::Controller).of_status()));
+    assert_eq!(told_of(&of(&[("status.external.version", json!({"etag": "other"}))])), [""; 0]);
+    for field in ["providerRef", "interface", "nativeKind", "nativeId"] {
+        let other = if field == "interface" { "gitForge" } else { "other" };
+        let path = format!("status.external.{field}");
+        let failures = told_of(&of(&[(path.as_str(), other.into())]));
+        assert!(failures.contains(&format!("{path} R47")), "{failures:?}");
+    }
+    assert_eq!(failures("Comment/c1", &[("spec.subject.kind", "Repository".into())])[..1], ["spec.subject.kind R47"]);
+}
+
+#[test]
+fn r45_a_binding_writes_out_its_modes_whatever_a_policy_proposes() {
+    let bidirectional = [("spec.writePolicy.defaultMode", "bidirectional".into())];
+    assert_eq!(told(&updated("ExternalBackendSyncPolicy/careful", &bidirectional, Writer::Person)), [""; 0]);
+    let interfaces = json!([{"name": "issueTracking"}]);
+    let found = updated("ExternalBackendBinding/gh-krate", &[("spec.interfaces", interfaces)], Writer::Person);
+    assert_eq!(told(&found), ["spec.interfaces[name=issueTracking].mode R25"]);
 }
 
 #[test]

@@ -20,8 +20,8 @@ use super::{
     retry_at, table,
 };
 
-use crate::key::{KeyError, KeyInput, RequestInput, request_digest};
 use crate::mistakes::{Mistake, made};
+use krate_model::key::{KeyError, KeyInput, RequestInput, request_digest};
 
 /// The machine's name in refusals, audit and docs.
 pub const MACHINE: &str = "write intent";

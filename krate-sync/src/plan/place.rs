@@ -14,7 +14,6 @@ use krate_model::{NotCanonical, Resource, derived_name, named_by_digest};
 use super::on_the_way::is_unsent;
 use super::payload::secret_in;
 use super::{PlanError, Wish};
-use crate::key::{KeyInput, RequestInput, created, request_digest};
 use crate::machines::intent::write_back;
 use crate::machines::{Ctx, Policy, intent};
 use crate::mistakes::{Mistake, made};
@@ -22,6 +21,7 @@ use crate::moves;
 use crate::object::{ObjectState, is_in_flight};
 use crate::records::Loaded;
 use crate::scope::Scope;
+use krate_model::key::{KeyInput, RequestInput, created, request_digest};
 
 /// Refuses what the policy doesn't allow, and what looks like a credential (S38).
 pub(super) fn permitted(scope: &Scope, payload: &Payload) -> Result<(), PlanError> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use krate_sync::key::key_of_json;
+use krate_model::key::key_of_json;
 use serde_json::json;
 
 use crate::error::{Answer, Error};

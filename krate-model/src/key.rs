@@ -3,10 +3,10 @@
 //! Both digests are SHA-256 over canonical JSON (RFC 8785) of whole values, never over joined names, so that two requests share one only when
 //! they are the same request.
 
-use krate_model::kinds::external::{ExternalWriteIntentSpec, IntentCredential, Payload};
-use krate_model::kinds::sets::{Interface, Operation};
-use krate_model::kinds::shared::{NativeTarget, ObjectRef, Version};
-use krate_model::{ClosedSet, Digest, NotCanonical, canonical_digest};
+use crate::kinds::external::{ExternalWriteIntentSpec, IntentCredential, Payload};
+use crate::kinds::sets::{Interface, Operation};
+use crate::kinds::shared::{NativeTarget, ObjectRef, Version};
+use crate::{ClosedSet, Digest, NotCanonical, canonical_digest};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
@@ -58,7 +58,7 @@ impl<'a> KeyInput<'a, Payload> {
 }
 
 /// What of the local object belongs to the key of a write to `native`.
-pub(crate) fn created<'a>(native: &NativeTarget, target: &'a ObjectRef) -> Option<&'a ObjectRef> {
+pub fn created<'a>(native: &NativeTarget, target: &'a ObjectRef) -> Option<&'a ObjectRef> {
     native.native_id.is_none().then_some(target)
 }
 
@@ -207,9 +207,9 @@ const TARGET_MEMBERS: &[&str] = &["nativeKind", "nativeId", "nativeNumber", "con
 ///     "nativeTarget": {"nativeKind": "issue", "nativeId": "7", "container": {"owner": "acme", "repository": "web"}},
 ///     "payload": {"body": "hello"}, "desiredGeneration": 3
 /// });
-/// let key = krate_sync::key::key_of_json(&input).unwrap();
+/// let key = krate_model::key::key_of_json(&input).unwrap();
 /// let other = { let mut other = input.clone(); other["payload"]["body"] = "bye".into(); other };
-/// assert_ne!(key, krate_sync::key::key_of_json(&other).unwrap());
+/// assert_ne!(key, krate_model::key::key_of_json(&other).unwrap());
 /// ```
 ///
 /// # Errors
@@ -319,8 +319,8 @@ fn one_of<T: ClosedSet>(object: &Map<String, Json>, name: &str, read: fn(&str) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use krate_model::canonical_json;
-    use krate_model::kinds::sets::AuthMode;
+    use crate::canonical_json;
+    use crate::kinds::sets::AuthMode;
     use proptest::prelude::*;
     use serde_json::json;
 
