@@ -4,12 +4,13 @@
 
 use std::fmt::Debug;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::ObjectMeta;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::condition::from_kube_time;
-use crate::kinds::shared::{Condition, ExternalEnvelope, Time};
+use crate::kinds::shared::{Condition, ExternalEnvelope, ObjectRef, Time};
 use crate::store::{Index, sortable_time};
 use crate::{ClosedSet, Kind};
 
@@ -71,6 +72,21 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + PartialEq + Debug + S
     /// The name; empty where none is set.
     fn name(&self) -> &str {
         self.metadata().name.as_deref().unwrap_or_default()
+    }
+
+    /// Makes `owner` the object that this one goes with, as its controller (R56). Nothing where the owner's uid isn't known: a name may be another object's
+    /// tomorrow.
+    fn set_owner(&mut self, owner: &ObjectRef) {
+        let Some(uid) = owner.uid.clone() else { return };
+        let reference = OwnerReference {
+            api_version: crate::API_VERSION.to_owned(),
+            kind: owner.kind.clone(),
+            name: owner.name.clone(),
+            uid,
+            controller: Some(true),
+            block_owner_deletion: None,
+        };
+        self.metadata_mut().owner_references = Some(vec![reference]);
     }
 
     /// The generation of the spec; 0 before a store has counted it.

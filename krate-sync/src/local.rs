@@ -154,6 +154,16 @@ impl Local {
         ObjectRef::new(self.kind().as_str(), self.name())
     }
 
+    /// Says that it goes with the object that it is about (R56).
+    pub(crate) fn set_owner(&mut self, owner: &ObjectRef) {
+        each!(self, object => object.set_owner(owner));
+    }
+
+    /// A reference to it that only it is meant by: with its uid, once a store has given it one.
+    pub(crate) fn as_owner(&self) -> ObjectRef {
+        ObjectRef { uid: each!(self, object => object.metadata().uid.clone()), ..self.to_ref() }
+    }
+
     /// The repository that it names, where it does.
     pub fn repository(&self) -> Option<&str> {
         match self {

@@ -527,7 +527,7 @@ pub async fn full_value(
     Ok(stored.and_then(|stored| serde_json::from_slice(&stored.body).ok()))
 }
 
-async fn load_local(
+pub(crate) async fn load_local(
     store: &dyn Store,
     namespace: &str,
     reference: &ObjectRef,

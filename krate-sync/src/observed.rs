@@ -129,7 +129,7 @@ pub struct Home<'h> {
     pub organization: &'h str,
     /// The repository that the binding binds, where it binds one.
     pub repository: Option<&'h str>,
-    /// The object that it is about: an issue or pull request of a comment, a pull request of a review, a run of a job.
+    /// The object that it is about: an issue or pull request of a comment, a pull request of a review, a run of a job. With its uid it owns the new one (R56).
     pub parent: Option<&'h ObjectRef>,
     /// The dialect of the provider's bodies.
     pub body_format: &'h SourceFormat,
@@ -161,7 +161,8 @@ pub fn new_local(normalized: &Normalized<'_>, home: Home<'_>) -> Option<Local> {
             Local::Review(Review::at(home.namespace, home.name, spec))
         }
         Normalized::Comment(comment) => {
-            let mut spec = CommentSpec::new(organization, home.parent?.clone(), Body::markdown(""));
+            let subject = ObjectRef { uid: None, ..home.parent?.clone() };
+            let mut spec = CommentSpec::new(organization, subject, Body::markdown(""));
             if let (Some(path), Some(side), Some(line), Some(sha)) =
                 (&comment.path, &comment.side, comment.line, &comment.commit_sha)
             {
@@ -197,6 +198,9 @@ pub fn new_local(normalized: &Normalized<'_>, home: Home<'_>) -> Option<Local> {
     };
     for (path, value) in observed(normalized, true) {
         local.set(path, &value, home.body_format);
+    }
+    if let Some(parent) = home.parent {
+        local.set_owner(parent);
     }
     Some(local)
 }

@@ -3,11 +3,11 @@
 use krate_model::kinds::external::{ExternalBackendSyncPolicy, ExternalWriteIntent};
 use krate_model::kinds::sets::{ActorKind, Operation};
 use krate_model::kinds::shared::{Actor, Body, ObjectRef};
-use krate_model::kinds::work::{Comment, CommentSpec, Issue};
+use krate_model::kinds::work::{Comment, CommentSpec, Issue, IssueSpec};
 use krate_model::store::{Query, Store};
 use krate_model::{Kind, Resource};
 use krate_providers::simulator::{Faults, NewIssue, State};
-use krate_sync::driver::DriverError;
+use krate_sync::driver::{Clock, DriverError};
 use krate_sync::local::Local;
 use krate_sync::plan::{PlanError, Removal};
 use krate_sync::records::{Changes, Loaded, get};
@@ -144,4 +144,39 @@ fn s4_what_no_provider_has_goes_at_once() {
     assert_eq!(remove(&world, &object).expect("accepted"), Removal::Removed);
     assert!(world.all::<Comment>().is_empty());
     assert!(matches!(remove(&world, &object), Err(DriverError::NotFound { .. })));
+}
+
+#[test]
+fn r56_what_is_about_an_object_names_it_as_its_owner_and_goes_with_it() {
+    let world = world("bidirectional");
+    let issue = world.all::<Issue>().remove(0);
+    let about = |name: &str| ObjectRef::new(Kind::Issue.as_str(), name);
+    let say = |name: &str, subject: &str| {
+        let spec = CommentSpec::new("acme", about(subject), Body::markdown("Text"));
+        block_on(world.driver.create(Local::Comment(Comment::at(NAMESPACE, name, spec)), &alice())).expect("accepted");
+    };
+    say("made-here", issue.name());
+    world.forge().forge.by("ada", world.clock.now()).comment(REPOSITORY, 1, "Made there").expect("commented");
+    world.deliver();
+    world.settle().expect("quiet");
+    let comments = world.all::<Comment>();
+    assert!(comments.len() >= 2, "{comments:?}");
+    for comment in comments {
+        let owners = comment.metadata.owner_references.clone().unwrap_or_default();
+        let named = owners.iter().map(|it| (it.kind.as_str(), it.name.as_str(), Some(&it.uid), it.controller));
+        let owner = ("Issue", issue.name(), issue.metadata.uid.as_ref(), Some(true));
+        assert_eq!(named.collect::<Vec<_>>(), [owner], "{comment:?}");
+        assert!(comment.spec.subject.uid.is_none(), "a person's spec stays as it would be written");
+    }
+
+    // What no provider has goes with all that was said about it here, and with nothing else.
+    let mut changes = Changes::at(start());
+    changes.put(&Loaded::new(Issue::at(NAMESPACE, "local", IssueSpec::new("acme", "Here only")))).expect("JSON");
+    block_on(changes.commit(world.store.as_ref())).expect("written");
+    say("about-local", "local");
+    let before = world.all::<Comment>().len();
+    assert_eq!(remove(&world, &about("local")).expect("accepted"), Removal::Removed);
+    let left = world.all::<Comment>();
+    assert_eq!(left.len(), before - 1);
+    assert!(left.iter().all(|comment| comment.spec.subject.name == issue.name()));
 }

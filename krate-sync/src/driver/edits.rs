@@ -74,16 +74,18 @@ impl Driver {
         Box::pin(self.try_create(local, actor)).await
     }
 
-    async fn try_create(&self, local: Local, actor: &Actor) -> Result<Local, DriverError> {
+    async fn try_create(&self, mut local: Local, actor: &Actor) -> Result<Local, DriverError> {
         let now = self.clock.now();
         let config = self.config().await?;
         let namespace = local.namespace().to_owned();
         let mut subject = None;
         let mut repository = local.repository().map(str::to_owned);
         let mut scope: Option<&Scope> = None;
+        let mut owner = None;
         if let Local::Comment(comment) = &local {
             let about = ObjectState::load_of_local(self.store(), &namespace, &comment.spec.subject).await?;
             repository = about.local.as_ref().and_then(|local| local.object.repository().map(str::to_owned));
+            owner = about.local.as_ref().map(|owner| owner.object.as_owner());
             if is_deleted(&about) {
                 return Err(PlanError::SubjectDeleted { name: comment.spec.subject.name.clone() }.into());
             }
@@ -93,6 +95,9 @@ impl Driver {
             }
         }
         scope = scope.or_else(|| config.scope_of_repository(&namespace, &repository?, &interface_of(&local)?));
+        if let Some(owner) = owner {
+            local.set_owner(&owner);
+        }
         let mut state = ObjectState { local: Some(Loaded::new(local)), ..ObjectState::default() };
         let mut changes = Changes::at(now);
         if let Some(scope) = scope {

@@ -14,7 +14,7 @@ use super::{Config, Driver, DriverError, MAX_RACES};
 use crate::machines::binding::is_going;
 use crate::machines::{LIMIT_PAUSE, later};
 use crate::mistakes::{Mistake, made};
-use crate::object::{ObjectState, is_in_flight, link_name};
+use crate::object::{ObjectState, is_in_flight, link_name, load_local};
 use crate::observe::{Applied, Observation, Shows, hold_uncarried, observe};
 use crate::observed::actor_of;
 use crate::order::Origin;
@@ -215,6 +215,12 @@ impl Driver {
                 state = ObjectState::load_of_local(self.store(), scope.namespace(), &local).await?;
             }
             state.parent = self.parent_of(scope, event).await?;
+        }
+        if state.local.is_none()
+            && let Some(parent) = &mut state.parent
+        {
+            let owner = load_local(self.store(), scope.namespace(), parent).await?;
+            parent.uid = owner.and_then(|owner| owner.object.as_owner().uid);
         }
         Ok(state)
     }

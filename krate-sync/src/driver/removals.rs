@@ -1,11 +1,11 @@
 //! Taking local objects away: with a write at the provider where one is due, and only with it (S4).
 
-use krate_model::Resource;
 use krate_model::kinds::external::{ExternalObjectLink, ExternalWriteIntent};
 use krate_model::kinds::sets::EventAction;
 use krate_model::kinds::shared::{Actor, ObjectRef};
 use krate_model::observation::{CanonicalEvent, CommentObserved, Normalized, ResourceKind};
-use krate_model::store::Key;
+use krate_model::store::{Expect, Index, Key, Query};
+use krate_model::{Kind, Resource};
 
 use super::objects::Cause;
 use super::{Driver, DriverError, MAX_RACES};
@@ -14,8 +14,11 @@ use crate::object::{ObjectState, is_final, is_nobodys};
 use crate::observe::{Shows, withdraw_unsent};
 use crate::order::Origin;
 use crate::plan::{PlanError, Removal, Wish, plan_removal};
-use crate::records::{Changes, bump_generation, key_of};
+use crate::records::{Changes, bump_generation, key_of, list_stored};
 use crate::scope::Scope;
+
+/// The kinds whose objects are about another one, and go with it (R56).
+pub(super) const DEPENDANTS: [Kind; 3] = [Kind::Comment, Kind::Review, Kind::Job];
 
 impl Driver {
     /// Takes a person's or an agent's wish in that an object goes. What no provider has goes at once. What a provider has is deleted there by a write,
@@ -52,6 +55,7 @@ impl Driver {
             if let Some(link) = state.link.take() {
                 changes.delete(key_of::<ExternalObjectLink>(namespace, link.object.name()), link.expect());
             }
+            self.remove_dependants(namespace, object, &mut changes).await?;
             state.write(&mut changes)?;
             changes.commit(self.store()).await?;
             return Ok(Removal::Removed);
@@ -65,6 +69,33 @@ impl Driver {
             changes.commit(self.store()).await?;
         }
         Ok(removal)
+    }
+
+    /// Takes what goes with an object that no provider has (R56), as Kubernetes' garbage collector would: its comments and reviews, the jobs of a run.
+    async fn remove_dependants(
+        &self,
+        namespace: &str,
+        owner: &ObjectRef,
+        changes: &mut Changes,
+    ) -> Result<(), DriverError> {
+        for kind in DEPENDANTS {
+            let parent = format!("{}/{}", owner.kind, owner.name);
+            let query = Query::new(kind).in_namespace(namespace).with(Index::Parent, parent);
+            for stored in list_stored(self.store(), query).await? {
+                let child = ObjectRef::new(kind.as_str(), &*stored.key.name);
+                let state = ObjectState::load_of_local(self.store(), namespace, &child).await?;
+                match &state.link {
+                    // What a provider has of it goes there, and not because of this.
+                    Some(link) if !is_nobodys(&link.object) => continue,
+                    Some(link) => {
+                        changes.delete(key_of::<ExternalObjectLink>(namespace, link.object.name()), link.expect())
+                    }
+                    None => {}
+                }
+                changes.delete(stored.key.clone(), Expect::At(stored.revision));
+            }
+        }
+        Ok(())
     }
 
     /// What a write has deleted is buried here without waiting for anybody to tell of it (S18).

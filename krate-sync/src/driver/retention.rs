@@ -18,6 +18,7 @@ use krate_model::store::{ChangeSet, CommitError, Expect, Index, Key, Position, Q
 use krate_model::{Kind, Resource};
 use serde::Deserialize;
 
+use super::removals::DEPENDANTS;
 use super::{Config, Driver, DriverError};
 use crate::object::{is_final, is_open};
 use crate::records::{self, RecordError, payload_key};
@@ -220,7 +221,7 @@ impl Driver {
         }
         let local = &link.spec.local_ref;
         let Some(kind) = Kind::lookup(&local.kind) else { return Ok(None) };
-        for child in [Kind::Comment, Kind::Review, Kind::Job] {
+        for child in DEPENDANTS {
             let parent = format!("{}/{}", local.kind, local.name);
             let query = Query::new(child).in_namespace(link.namespace()).with(Index::Parent, parent).limit(1);
             if !self.store.list(&query).await?.items.is_empty() {
