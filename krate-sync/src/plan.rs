@@ -9,8 +9,10 @@ mod payload;
 mod place;
 mod removal;
 
+use krate_model::key::KeyError;
 use krate_model::kinds::external::{
-    BodyText, Changes as FieldChanges, ExternalWriteIntent, IntentSourceKind, Labels, NewIssue, Payload,
+    BodyText, Changes as FieldChanges, ExternalWriteIntent, IntentSourceKind, IntentWarning, Labels, LossyWrites,
+    NewIssue, Payload, WarningCode,
 };
 use krate_model::kinds::sets::{ActorKind, Interface, Mode, Operation};
 use krate_model::kinds::shared::{Actor, NativeTarget, ObjectRef, Time};
@@ -24,14 +26,13 @@ use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, asks, is_final, is_to_come};
 use crate::records::Loaded;
 use crate::scope::Scope;
-use krate_model::key::KeyError;
 
 pub(crate) use on_the_way::{Standing, before, echoed, proven, standing};
 use on_the_way::{is_held, labels_on_the_way, same_label, texts};
 pub use payload::{carries, is_shown};
 pub(crate) use payload::{deletes, is_state_shown, payload_value, share_a_field};
 pub(crate) use place::asked_again;
-use place::place;
+use place::{Writes, place};
 pub use removal::{Removal, plan_removal};
 
 /// Why a change can't be carried to the provider. The change is refused whole (S6, S38, R19).
@@ -161,12 +162,13 @@ pub fn plan(state: &mut ObjectState, scope: &Scope, wish: &Wish) -> Result<(), P
     }
     not_going(state, scope)?;
     conflicts::follow(state, scope, wish)?;
-    let (wanted, approve) = wanted(state, scope, &interface, wish)?;
+    let (mut wanted, approve) = wanted(state, scope, &interface, wish)?;
     if let (true, Some(field)) = (is_deleted(state), wanted.first()) {
         return Err(PlanError::Deleted { path: field.rule.path.to_string(), provider: scope.provider().to_owned() });
     }
+    let warnings = leave_out(state, scope, &mut wanted);
     let payloads = payloads(state, scope, &wanted)?;
-    place(state, scope, wish, &interface, payloads, approve)
+    place(state, scope, wish, &interface, Writes { payloads, approve, warnings })
 }
 
 /// Whether the other side is written to without anybody's new wish. What a person wants gone isn't: only a newer wish of somebody takes the place of that one.
@@ -219,10 +221,11 @@ pub fn plan_create(
 ) -> Result<(), PlanError> {
     not_going(state, scope)?;
     let Some(local) = &state.local else { return Ok(()) };
+    let mut warnings = Vec::new();
     let (interface, payload, target) = match &local.object {
         Local::Issue(issue) => {
             let spec = &issue.spec;
-            unwritten(local, &["spec.title", "spec.body.markdown", "spec.labels"], scope)?;
+            warnings = unwritten(local, &["spec.title", "spec.body.markdown", "spec.labels"], scope)?;
             let payload = Payload::CreateIssue(NewIssue {
                 title: spec.title.clone(),
                 body: spec.body.as_ref().map(|body| body.markdown.clone()),
@@ -254,22 +257,52 @@ pub fn plan_create(
     let mode = scope.mode(&interface, local.object.kind(), "").unwrap_or(Mode::ReadOnly);
     writable(scope, "metadata.name", &mode, mode.writes())?;
     let approve = needs_approval(&mode, wish);
-    place(state, scope, wish, &interface, vec![(payload, target)], approve)
+    place(state, scope, wish, &interface, Writes { payloads: vec![(payload, target)], approve, warnings })
 }
 
-/// Refuses a new object with fields that its create can't carry.
-fn unwritten(local: &Loaded<Local>, carried: &[&str], scope: &Scope) -> Result<(), PlanError> {
+/// Takes out what no operation of the provider carries, where the policy lets a write go without it, and says so of each (S6). A change of nothing else is no
+/// write, and is refused as ever.
+fn leave_out(state: &ObjectState, scope: &Scope, wanted: &mut Vec<Wanted>) -> Vec<IntentWarning> {
+    let refused = |field: &Wanted| {
+        let payloads = payloads(state, scope, std::slice::from_ref(field));
+        matches!(payloads, Err(PlanError::Unrepresentable { .. }))
+    };
+    if !warns(scope) || wanted.iter().all(refused) {
+        return Vec::new();
+    }
+    let left: Vec<Wanted> = wanted.extract_if(.., |field| refused(field)).collect();
+    left.iter().map(|field| lossy(&field.rule.path, scope)).collect()
+}
+
+/// Whether the policy lets a write go that can't carry all that is wished for.
+fn warns(scope: &Scope) -> bool {
+    scope.policy.conflict_policy.lossy_writes == LossyWrites::Warn
+}
+
+fn lossy(path: &str, scope: &Scope) -> IntentWarning {
+    let message = format!("{} has no operation that writes it: it stays here", scope.provider());
+    IntentWarning { code: WarningCode::LossyWrite, path: path.to_owned(), message }
+}
+
+/// The fields of a new object that its create can't carry.
+///
+/// # Errors
+/// [`PlanError::Unrepresentable`] for the first one, unless the policy lets it go without.
+fn unwritten(local: &Loaded<Local>, carried: &[&str], scope: &Scope) -> Result<Vec<IntentWarning>, PlanError> {
+    let mut warnings = Vec::new();
     let defaults =
         [FieldValue::Absent, FieldValue::Bool(false), FieldValue::text("open"), FieldValue::List(Vec::new())];
     for field in spec_fields(local.object.kind()) {
-        if !carried.contains(&field.path) && !defaults.contains(&local.object.get(field.path)) {
-            return Err(PlanError::Unrepresentable {
-                path: field.path.to_owned(),
-                provider: scope.provider().to_owned(),
-            });
+        if carried.contains(&field.path) || defaults.contains(&local.object.get(field.path)) {
+            continue;
         }
+        if !warns(scope) {
+            let provider = scope.provider().to_owned();
+            return Err(PlanError::Unrepresentable { path: field.path.to_owned(), provider });
+        }
+        warnings.push(lossy(field.path, scope));
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// A field with what it is to become, and what it was.

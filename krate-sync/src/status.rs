@@ -66,6 +66,11 @@ impl Lists<'_> {
         limited.chain(held).max()
     }
 
+    /// Since when each list was read to its end at least once.
+    fn read_since(&self) -> Option<Time> {
+        self.states.iter().filter_map(|state| state.status.as_ref()?.completed_at).min()
+    }
+
     fn all_read_once(&self) -> bool {
         !self.states.is_empty()
             && self
@@ -92,8 +97,9 @@ fn common(
     ledger: &Ledger,
     lists: &Lists<'_>,
     generation: i64,
-    now: Time,
+    ctx: &Ctx<'_>,
 ) {
+    let now = ctx.now;
     let webhook = match (seen.good_at, seen.failed_at) {
         _ if lost.is_some() => (ConditionStatus::False, "DeliveriesLost"),
         (None, None) => (ConditionStatus::Unknown, "NoDelivery"),
@@ -108,8 +114,11 @@ fn common(
     let error = lists.error_class();
     let (healthy, reason) = match &error {
         Some(class) => (ConditionStatus::False, class.as_str()),
-        None if lists.all_read_once() => (ConditionStatus::True, "Backfilled"),
-        None => (ConditionStatus::Unknown, "NotYetRead"),
+        None if !lists.all_read_once() => (ConditionStatus::Unknown, "NotYetRead"),
+        None if lists.read_since().is_some_and(|at| now - at > ctx.policy.stale_after) => {
+            (ConditionStatus::False, "Stale")
+        }
+        None => (ConditionStatus::True, "Backfilled"),
     };
     mark(conditions, ("BackfillHealthy", healthy, reason, ""), generation, now);
 }
@@ -171,7 +180,7 @@ pub fn of_binding(
     let deliveries = status.last_delivery.clone().unwrap_or_default();
     let lists = Lists { states: states.iter().collect(), held };
     let lost = lost_since(status.delivery_log.as_ref(), &deliveries);
-    common(&mut status.conditions, (&deliveries, lost.as_deref()), &seen.ledger, &lists, generation, ctx.now);
+    common(&mut status.conditions, (&deliveries, lost.as_deref()), &seen.ledger, &lists, generation, ctx);
     status.staleness_bound = (!paused).then(|| staleness_bound(&lists, ctx.policy.backfill_interval)).flatten();
     let reason = if conflicts > 0 { "ConflictFound" } else { "NoConflict" };
     mark(&mut status.conditions, ("ConflictsPresent", (conflicts > 0).into(), reason, ""), generation, ctx.now);
@@ -314,7 +323,7 @@ pub fn of_provider(
     take_budgets(&mut status.rate_limits, seen.ledger.shown());
     let deliveries = status.last_delivery.clone().unwrap_or_default();
     let lists = Lists { states: states.iter().collect(), held };
-    common(&mut status.conditions, (&deliveries, None), &seen.ledger, &lists, generation, now);
+    common(&mut status.conditions, (&deliveries, None), &seen.ledger, &lists, generation, ctx);
     let reason = if conflicts > 0 { "ConflictFound" } else { "NoConflict" };
     mark(&mut status.conditions, ("ConflictsPresent", (conflicts > 0).into(), reason, ""), generation, now);
     let auth = match lists.error_class() {

@@ -2,7 +2,7 @@
 
 use krate_model::kinds::external::{
     ExternalBackendProvider, ExternalBackendSyncPolicy, ExternalSyncConflict, ExternalWebhookDelivery,
-    ExternalWriteIntent, ExternalWriteIntentPhase, Resolution, SeenVersions,
+    ExternalWriteIntent, ExternalWriteIntentPhase, LossyWrites, Resolution, SeenVersions, WarningCode,
 };
 use krate_model::kinds::policy::{AgentApproval, ApprovalDecision, ApprovalVerdict};
 use krate_model::kinds::sets::{ActorKind, ConflictReason, Operation, ResolutionStrategy};
@@ -225,6 +225,45 @@ fn s32_an_approval_is_void_where_another_credential_is_to_send_the_write() {
         world.settle().expect("quiet");
         assert_eq!(title_there(&world), "Approved");
     }
+}
+
+#[test]
+fn s6_a_write_that_cannot_carry_all_says_so_or_is_refused_as_the_policy_has_it() {
+    let assign = |spec: &mut IssueSpec| spec.assignees = ["alice".to_owned()].into_iter().collect();
+    let both = |spec: &mut IssueSpec| {
+        assign(spec);
+        spec.title = "Ours".to_owned();
+    };
+    let made = || {
+        let mut spec = IssueSpec::new("acme", "Made here");
+        spec.repository = Some("site".to_owned());
+        assign(&mut spec);
+        Local::Issue(Issue::at(NAMESPACE, "made", spec))
+    };
+    let refused = "spec.assignees: gh has no operation that writes it";
+    let world = world("bidirectional");
+    assert_eq!(edit(&world, both).expect_err("refused").to_string(), refused);
+    assert_eq!(block_on(world.driver.create(made(), &person())).expect_err("refused").to_string(), refused);
+
+    world.change(|policy: &mut ExternalBackendSyncPolicy| {
+        policy.spec.conflict_policy.lossy_writes = LossyWrites::Warn;
+    });
+    assert_eq!(edit(&world, assign).expect_err("nothing of it would be written").to_string(), refused);
+    edit(&world, both).expect("accepted");
+    block_on(world.driver.create(made(), &person())).expect("accepted");
+    let intents = world.all::<ExternalWriteIntent>();
+    assert_eq!(intents.len(), 2);
+    for intent in &intents {
+        // Before it is sent, and after it.
+        let warnings = &intent.status.as_ref().expect("a status").warnings;
+        assert_eq!(warnings.len(), 1, "{intent:?}");
+        assert_eq!((&warnings[0].code, warnings[0].path.as_str()), (&WarningCode::LossyWrite, "spec.assignees"));
+    }
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Ours");
+    let here = world.all::<Issue>().into_iter().find(|issue| issue.spec.title == "Ours").expect("there");
+    assert_eq!(here.spec.assignees.len(), 1, "what isn't carried stays here");
+    assert!(world.all::<ExternalWriteIntent>().iter().all(|intent| intent.phase() == "Succeeded"));
 }
 
 #[test]

@@ -190,4 +190,15 @@ fn s37_s42_a_suspended_binding_is_paused_and_goes_on_when_it_is_resumed() {
         assert_eq!(is_true(&status.conditions, "Ready"), !suspended);
         assert_eq!(status.observed_generation, shown.metadata.generation);
     }
+    // What nobody has read for longer than the policy lets it be is stale, and said to be.
+    suspend(true);
+    world.pass_time(7 * 3_600);
+    look(&world);
+    let conditions = binding(&world).status.expect("a status").conditions;
+    let healthy = conditions.iter().find(|it| it.type_ == "BackfillHealthy").expect("the condition");
+    assert_eq!((healthy.status.as_str(), healthy.reason.as_str()), ("False", "Stale"));
+    suspend(false);
+    world.settle().expect("quiet");
+    look(&world);
+    assert!(holds(&world, "BackfillHealthy"));
 }

@@ -1,6 +1,8 @@
 //! When lists are read again, on a simulated forge (S26).
 
-use krate_model::kinds::external::{BackfillMode, ExternalBackendBinding, ExternalSyncState, ExternalWebhookDelivery};
+use krate_model::kinds::external::{
+    BackfillMode, ExternalBackendBinding, ExternalBackendSyncPolicy, ExternalSyncState, ExternalWebhookDelivery,
+};
 use krate_model::kinds::work::Issue;
 use krate_model::{BACKFILL_REQUESTED, Resource};
 use krate_providers::simulator::{Faults, NewIssue};
@@ -75,6 +77,48 @@ fn s26_a_new_value_of_the_annotation_asks_for_one_complete_backfill() {
         world.pass_time(1);
     }
     assert!(after.iter().zip(runs(&world)).all(|(old, new)| old.0 != new.0));
+}
+
+#[test]
+fn s26_what_would_be_stale_is_read_again_though_the_interval_is_longer() {
+    for (stale_after, is_read) in [("1h", true), ("6h", false)] {
+        let world = World::new(1, Faults::none(), "bidirectional");
+        world.change(|policy: &mut ExternalBackendSyncPolicy| {
+            policy.spec.backfill.interval = "12h".parse().expect("a duration");
+            policy.spec.stale_after = stale_after.parse().expect("a duration");
+        });
+        world.settle().expect("quiet");
+        open_unheard(&world, "Unheard");
+        world.pass_time(3_700);
+        world.settle().expect("quiet");
+        assert_eq!(world.all::<Issue>().len() == 1, is_read, "{stale_after}");
+    }
+}
+
+#[test]
+fn s21_a_run_over_more_objects_than_the_policy_allows_at_once_goes_on_later_where_it_was() {
+    let world = World::paged("bidirectional", 2);
+    world.change(|policy: &mut ExternalBackendSyncPolicy| policy.spec.backfill.max_objects_per_run = Some(4));
+    for count in 0..9 {
+        let title = format!("Issue {count}");
+        world.forge().forge.by("ada", start()).open_issue(REPOSITORY, NewIssue::titled(&title)).expect("opened");
+    }
+    world.forge().forge.take_deliveries();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..20 {
+            world.pass().expect("the store is there");
+            world.pass_time(1);
+        }
+        seen.push(world.all::<Issue>().len());
+        world.pass_time(15 * 60);
+    }
+    // A page begins where the one before it ended, so that some rows are seen twice.
+    assert!(seen.is_sorted_by(|one, next| one < next) && seen[0] <= 4 && seen[2] == 9, "{seen:?}");
+    let complete = world.all::<ExternalSyncState>().iter().all(|state| {
+        state.status.as_ref().is_some_and(|status| status.last_complete_at.is_some() && status.tombstones_made == 0)
+    });
+    assert!(complete, "it is one run, and it has met everything");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::backfills::LISTS;
 use super::objects::Cause;
 use super::{Driver, DriverError};
 use crate::machines::backfill::Event;
-use crate::machines::{LIMIT_PAUSE, Policy};
+use crate::machines::{LIMIT_PAUSE, Policy, later};
 use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, controller};
 use crate::observe::{Applied, Shows};
@@ -209,6 +209,11 @@ impl Driver {
         }
         if let Some(cursor) = next.filter(|_| !made(Mistake::FirstPageOnly)) {
             self.advance(scope, &mut state, Event::MorePages { cursor }, &mut changes)?;
+            let seen = state.object.status.as_ref().map_or(0, |status| status.objects_seen);
+            if is_enough(scope.policy.backfill.max_objects_per_run, seen, count) {
+                let until = later(self.clock.now(), Policy::of(&scope.policy).backfill_interval);
+                self.advance(scope, &mut state, Event::Postponed { until, error: None }, &mut changes)?;
+            }
         } else {
             let complete = complete && !made(Mistake::DeletionIgnored);
             // The run isn't over while nobody can tell.
@@ -407,4 +412,10 @@ fn next_is_end(state: &ExternalSyncState) -> bool {
 /// Comments on lines of a diff aren't in the list of comments.
 pub(super) fn is_listed(link: &ExternalObjectLink) -> bool {
     link.spec.external.native_kind != "pull_request_review_comment"
+}
+
+/// Whether a run that has seen `seen` objects, `more` of them on its newest page, waits an interval before it goes on: each time that the policy's bound is full.
+fn is_enough(bound: Option<i64>, seen: i64, more: i64) -> bool {
+    let Some(bound) = bound.filter(|bound| *bound > 0) else { return false };
+    seen.div_euclid(bound) != seen.saturating_sub(more).div_euclid(bound)
 }

@@ -129,8 +129,10 @@ pub struct Policy {
     pub max_delay: TimeDelta,
     /// How long an accepted write may wait for its confirmation.
     pub confirmation_timeout: TimeDelta,
-    /// Between incremental backfills.
+    /// Between incremental backfills; never longer than `stale_after` (S26).
     pub backfill_interval: TimeDelta,
+    /// After how long without a run a list is stale.
+    pub stale_after: TimeDelta,
     /// How long whoever performs an effect is trusted to be alive.
     pub lease: TimeDelta,
 }
@@ -143,21 +145,28 @@ impl Default for Policy {
             max_delay: TimeDelta::minutes(15),
             confirmation_timeout: TimeDelta::minutes(10),
             backfill_interval: TimeDelta::minutes(15),
+            stale_after: TimeDelta::hours(6),
             lease: TimeDelta::minutes(2),
         }
     }
 }
 
+/// The shortest time between two runs over one list, whatever a policy says.
+const MIN_BACKFILL_INTERVAL: TimeDelta = TimeDelta::seconds(1);
+
 impl Policy {
     /// The numbers of `spec`. One that can't be read is that of [`Policy::default`], as if no policy were named (R70).
     pub fn of(spec: &ExternalBackendSyncPolicySpec) -> Self {
         let known = Self::default();
+        let interval = spec.backfill.interval.to_delta().unwrap_or(known.backfill_interval);
+        let stale_after = spec.stale_after.to_delta().unwrap_or(known.stale_after);
         Self {
             max_attempts: spec.retry.max_attempts.clamp(1, 50),
             base_delay: spec.retry.base_delay.to_delta().unwrap_or(known.base_delay),
             max_delay: spec.retry.max_delay.to_delta().unwrap_or(known.max_delay),
             confirmation_timeout: spec.confirmation_timeout.to_delta().unwrap_or(known.confirmation_timeout),
-            backfill_interval: spec.backfill.interval.to_delta().unwrap_or(known.backfill_interval),
+            backfill_interval: interval.min(stale_after).max(MIN_BACKFILL_INTERVAL),
+            stale_after,
             lease: known.lease,
         }
     }

@@ -1,7 +1,7 @@
 //! Intents from payloads: keyed, taking the place of what was not sent yet, with the approval that they wait for.
 
 use krate_model::kinds::external::{
-    ExternalWriteIntent, ExternalWriteIntentSpec, IntentApprovalPolicy, IntentSource, Payload,
+    ExternalWriteIntent, ExternalWriteIntentSpec, IntentApprovalPolicy, IntentSource, IntentWarning, Payload,
 };
 use krate_model::kinds::policy::{
     AgentApproval, AgentApprovalPhase, AgentApprovalSpec, ApprovalAction, ApprovalClass, ApprovalSubject,
@@ -34,15 +34,25 @@ pub(super) fn permitted(scope: &Scope, payload: &Payload) -> Result<(), PlanErro
     secret_in(payload).map_or(Ok(()), |path| Err(PlanError::Secret { path }))
 }
 
-/// Puts the intents for `payloads` in place of those that weren't sent yet.
+/// What is to be written, and how.
+#[derive(Default)]
+pub(super) struct Writes {
+    pub(super) payloads: Vec<(Payload, NativeTarget)>,
+    /// Whether a person looks first.
+    pub(super) approve: bool,
+    /// What of the wish they don't carry (S6).
+    pub(super) warnings: Vec<IntentWarning>,
+}
+
+/// Puts the intents for `writes` in place of those that weren't sent yet.
 pub(super) fn place(
     state: &mut ObjectState,
     scope: &Scope,
     wish: &Wish,
     interface: &Interface,
-    payloads: Vec<(Payload, NativeTarget)>,
-    approve: bool,
+    writes: Writes,
 ) -> Result<(), PlanError> {
+    let Writes { payloads, approve, warnings } = writes;
     let Some(local) = &state.local else { return Ok(()) };
     let target_ref = local.object.to_ref();
     let generation = local.object.generation().max(1);
@@ -128,6 +138,7 @@ pub(super) fn place(
             cancel: None,
         };
         let mut intent = Loaded::new(ExternalWriteIntent::at(scope.namespace(), name.as_str(), spec));
+        intent.object.status_mut().warnings.clone_from(&warnings);
         let policy = Policy::of(&scope.policy);
         let ctx = Ctx { now: wish.now, actor: &wish.actor, policy: &policy, seed: 0 };
         let step = intent::admit(&intent.object, &ctx);

@@ -5,7 +5,7 @@ use krate_model::kinds::external::{Nothing, Payload};
 use krate_model::kinds::sets::Mode;
 use krate_model::kinds::work::{IssueState, PullRequestState};
 
-use super::place::place;
+use super::place::{Writes, place};
 use super::{PlanError, Wish, is_deleted, needs_approval, not_going, plan, target_of, writable};
 use crate::local::Local;
 use crate::object::ObjectState;
@@ -60,7 +60,8 @@ pub fn plan_removal(state: &mut ObjectState, scope: &Scope, wish: &Wish) -> Resu
     let target = target_of(state, scope).filter(|_| scope.operation(&payload.operation()).is_some());
     let target = target.ok_or_else(|| unrepresentable(kind, scope))?;
     let approve = needs_approval(&mode, wish);
-    place(state, scope, wish, &interface, vec![(payload, target)], approve)?;
+    let writes = Writes { payloads: vec![(payload, target)], approve, ..Writes::default() };
+    place(state, scope, wish, &interface, writes)?;
     Ok(Removal::Deleting)
 }
 
