@@ -27,7 +27,7 @@ use crate::object::{ObjectState, asks, is_final, is_to_come};
 use crate::records::Loaded;
 use crate::scope::Scope;
 
-pub(crate) use on_the_way::{Standing, before, echoed, proven, standing};
+pub(crate) use on_the_way::{Standing, before, echoed, is_unsent, proven, standing};
 use on_the_way::{is_held, labels_on_the_way, same_label, texts};
 pub use payload::{carries, is_shown};
 pub(crate) use payload::{deletes, is_state_shown, payload_value, share_a_field};

@@ -2,7 +2,7 @@
 
 use krate_model::kinds::external::{
     ExternalBackendProvider, ExternalBackendSyncPolicy, ExternalSyncConflict, ExternalWebhookDelivery,
-    ExternalWriteIntent, ExternalWriteIntentPhase, LossyWrites, Resolution, SeenVersions, WarningCode,
+    ExternalWriteIntent, ExternalWriteIntentPhase, IntentCancel, LossyWrites, Resolution, SeenVersions, WarningCode,
 };
 use krate_model::kinds::policy::{AgentApproval, ApprovalDecision, ApprovalVerdict};
 use krate_model::kinds::sets::{ActorKind, ConflictReason, Operation, ResolutionStrategy};
@@ -264,6 +264,38 @@ fn s6_a_write_that_cannot_carry_all_says_so_or_is_refused_as_the_policy_has_it()
     let here = world.all::<Issue>().into_iter().find(|issue| issue.spec.title == "Ours").expect("there");
     assert_eq!(here.spec.assignees.len(), 1, "what isn't carried stays here");
     assert!(world.all::<ExternalWriteIntent>().iter().all(|intent| intent.phase() == "Succeeded"));
+}
+
+#[test]
+fn r37_a_write_that_is_cancelled_is_never_sent_and_its_fields_are_as_they_were() {
+    let cancel = |world: &World, name: &str| {
+        let command = IntentCancel { id: "alice-1".to_owned(), reason: Some("changed my mind".to_owned()) };
+        block_on(world.driver.cancel(NAMESPACE, name, command))
+    };
+    for mode in ["reviewed-write", "bidirectional"] {
+        let world = world(mode);
+        edit(&world, |spec| spec.title = "Ours".to_owned()).expect("accepted");
+        let intent = only::<ExternalWriteIntent>(&world).name().to_owned();
+        let generation = issue(&world).metadata.generation;
+        cancel(&world, &intent).expect("accepted");
+        world.settle().expect("quiet");
+        assert_eq!(title_there(&world), "Crash", "{mode}");
+        assert_eq!(issue(&world).spec.title, "Crash", "{mode}");
+        assert!(issue(&world).metadata.generation > generation, "{mode}: the spec has changed");
+        assert_eq!(only::<ExternalWriteIntent>(&world).phase(), "Rejected");
+        for approval in world.all::<AgentApproval>() {
+            assert_eq!(approval.phase(), "Stale", "nobody is asked any more");
+        }
+        edit(&world, |spec| spec.title = "Ours again".to_owned()).expect("accepted");
+        if mode == "reviewed-write" {
+            approve_what_waits(&world);
+        }
+        world.settle().expect("quiet");
+        assert_eq!(title_there(&world), "Ours again", "{mode}");
+        let sent = world.all::<ExternalWriteIntent>().into_iter().find(|it| it.phase() == "Succeeded").expect("sent");
+        let refused = cancel(&world, sent.name()).expect_err("it was sent");
+        assert!(matches!(refused, DriverError::NotUnsent { .. }), "{refused}");
+    }
 }
 
 #[test]

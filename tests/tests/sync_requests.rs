@@ -19,16 +19,10 @@ fn quiet() -> World {
 
 /// Sets the annotation, as a person does.
 fn ask(world: &World, value: &str) {
-    block_on(async {
-        let loaded: Option<Loaded<ExternalBackendBinding>> =
-            get(world.store.as_ref(), NAMESPACE, "site").await.expect("readable");
-        let mut binding = loaded.expect("there");
-        let annotations = binding.change().metadata_mut().annotations.get_or_insert_default();
-        annotations.insert(BACKFILL_REQUESTED.to_owned(), value.to_owned());
-        let mut changes = Changes::at(start());
-        changes.put(&binding).expect("JSON");
-        changes.commit(world.store.as_ref()).await.expect("written");
-    });
+    block_on(world.driver.command_backfill(NAMESPACE, "site", value)).expect("written");
+    let binding = world.all::<ExternalBackendBinding>().remove(0);
+    let annotations = binding.metadata.annotations.expect("there are some");
+    assert_eq!(annotations.get(BACKFILL_REQUESTED).map(String::as_str), Some(value));
 }
 
 /// The runs so far, and how much the newest of each list read.

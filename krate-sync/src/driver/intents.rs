@@ -2,7 +2,7 @@
 
 use krate_model::kinds::external::{
     ExternalSyncConflict, ExternalSyncConflictSpec, ExternalWriteIntent, ExternalWriteIntentPhase,
-    ExternalWriteIntentSpec, SeenVersions,
+    ExternalWriteIntentSpec, IntentCancel, SeenVersions,
 };
 use krate_model::kinds::policy::AgentApproval;
 use krate_model::kinds::sets::{ConflictReason, ErrorClass, Idempotency, Strategy};
@@ -11,12 +11,13 @@ use krate_model::store::{Index, Query, Stored};
 use krate_model::{Kind, Resource};
 use krate_providers::contract::ProviderError;
 
+use super::resolutions::take_back;
 use super::{Config, Driver, DriverError};
 use crate::machines::intent::{self, Effect, Event, Reissue};
 use crate::machines::{Ctx, Due, Policy, conflict};
 use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, controller};
-use crate::plan::{PlanError, Wish, asked_again, plan, proven};
+use crate::plan::{PlanError, Wish, asked_again, is_unsent, plan, proven};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -49,11 +50,7 @@ impl Driver {
         let now = self.clock.now();
         let policy = Policy::of(&scope.policy);
         match intent::due(&intent.object, &policy, now) {
-            Due::Now(Effect::Cancel) => {
-                let reason = intent.object.spec.cancel.as_ref().and_then(|command| command.reason.clone());
-                let event = Event::Cancelled { reason: reason.unwrap_or_else(|| "cancelled".to_owned()) };
-                self.step_intent(scope, intent, event).await.map(|_| ())
-            }
+            Due::Now(Effect::Cancel) => self.carry_out_cancel(scope, intent).await,
             Due::Now(Effect::Recover) => {
                 let error = info(ErrorClass::Timeout, "whoever was sending it is gone", now);
                 let event = Self::unknown(scope, &intent.object, error)?;
@@ -66,6 +63,47 @@ impl Driver {
             Due::Now(Effect::ConfirmByRead) => self.confirm_by_read(scope, intent).await,
             Due::At(_) | Due::Idle => Ok(()),
         }
+    }
+
+    /// Writes a person's command that a write which wasn't sent isn't sent: its fields are then as they were before it was wished for. It is carried out in the next
+    /// pass (R37). A new object whose create is cancelled stays here alone.
+    ///
+    /// # Errors
+    /// [`DriverError::NotFound`] when there is no such intent, [`DriverError::NotUnsent`] when it was sent or has ended. Nothing is stored then.
+    pub async fn cancel(&self, namespace: &str, intent: &str, command: IntentCancel) -> Result<(), DriverError> {
+        let found = records::get::<ExternalWriteIntent>(self.store(), namespace, intent).await?;
+        let mut found = found.ok_or(DriverError::NotFound { what: "intent", name: intent.to_owned() })?;
+        if !is_unsent(&found.object) {
+            let phase = found.object.phase().to_owned();
+            return Err(DriverError::NotUnsent { name: intent.to_owned(), phase });
+        }
+        found.change().spec.cancel = Some(command);
+        let mut changes = Changes::at(self.clock.now());
+        changes.put(&found)?;
+        changes.commit(self.store()).await?;
+        Ok(())
+    }
+
+    async fn carry_out_cancel(
+        &self,
+        scope: &Scope,
+        mut intent: Loaded<ExternalWriteIntent>,
+    ) -> Result<(), DriverError> {
+        let (now, actor, policy) = (self.clock.now(), controller(), Policy::of(&scope.policy));
+        let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
+        let reason = intent.object.spec.cancel.as_ref().and_then(|command| command.reason.clone());
+        let event = Event::Cancelled { reason: reason.unwrap_or_else(|| "cancelled".to_owned()) };
+        let step = intent::step(&intent.object, event, &ctx)?;
+        let mut changes = Changes::at(now);
+        changes.audit_all(crate::moves::take(&mut intent, step));
+        let spec = intent.object.spec.clone();
+        let mut state = ObjectState::load_of_local(self.store(), scope.namespace(), &spec.target).await?;
+        state.intents.retain(|known| known.object.name() != intent.object.name());
+        state.intents.push(intent);
+        take_back(&mut state, scope, &spec.payload, &spec.interface).map_err(PlanError::from)?;
+        state.write(&mut changes)?;
+        changes.commit(self.store()).await?;
+        Ok(())
     }
 
     /// One step, committed with everything of its object that changes with it.

@@ -124,6 +124,14 @@ pub enum DriverError {
         /// Its phase.
         phase: String,
     },
+    /// Only a write that wasn't sent is cancelled.
+    #[error("write {name} is {phase}: only one that is PendingApproval or ReadyToSend can be cancelled")]
+    NotUnsent {
+        /// The intent.
+        name: String,
+        /// Its phase.
+        phase: String,
+    },
     /// A provider's answer makes work on the record impossible for now.
     #[error(transparent)]
     Provider(#[from] krate_providers::contract::ProviderError),

@@ -4,7 +4,7 @@ use krate_model::kinds::external::{BackfillMode, ExternalBackendBinding};
 use krate_model::kinds::shared::Time;
 use krate_model::{BACKFILL_REQUESTED, Digest, Resource};
 
-use super::{Config, Driver, DriverError};
+use super::{Config, Driver, DriverError, MAX_RACES};
 use crate::machines::backfill::Event;
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
@@ -13,6 +13,31 @@ use crate::scope::Scope;
 const MAX_REQUEST_BYTES: usize = 1024;
 
 impl Driver {
+    /// Writes a person's wish that a binding's lists are read whole now (S26), as the annotation [`BACKFILL_REQUESTED`] does. `id` tells it from the wishes before it.
+    ///
+    /// # Errors
+    /// [`DriverError::NotFound`] when there is no such binding. Nothing is stored then.
+    pub async fn command_backfill(&self, namespace: &str, binding: &str, id: &str) -> Result<(), DriverError> {
+        for _ in 0..MAX_RACES {
+            match self.try_command_backfill(namespace, binding, id).await {
+                Err(error) if error.is_race() => {}
+                done => return done,
+            }
+        }
+        self.try_command_backfill(namespace, binding, id).await
+    }
+
+    async fn try_command_backfill(&self, namespace: &str, binding: &str, id: &str) -> Result<(), DriverError> {
+        let found = records::get::<ExternalBackendBinding>(self.store(), namespace, binding).await?;
+        let mut found = found.ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;
+        let annotations = found.change().metadata_mut().annotations.get_or_insert_default();
+        annotations.insert(BACKFILL_REQUESTED.to_owned(), id.to_owned());
+        let mut changes = Changes::at(self.clock.now());
+        changes.put(&found)?;
+        changes.commit(self.store()).await?;
+        Ok(())
+    }
+
     /// Asks for one complete run of every list of each binding whose annotation has a new value. That and the note that it was handled are one commit:
     /// a crash asks neither twice nor not at all. While one of the lists is being read, the request waits for its end.
     pub(super) async fn answer_requests(&self, config: &Config, now: Time) -> Result<(), DriverError> {

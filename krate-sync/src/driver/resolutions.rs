@@ -11,6 +11,7 @@ use krate_model::{Kind, NotCanonical, Resource};
 
 use super::intents::reissued;
 use super::{Config, Driver, DriverError};
+use crate::local::each;
 use crate::machines::conflict::{self, Effect, Event};
 use crate::machines::intent;
 use crate::machines::{Ctx, Due, Policy};
@@ -19,7 +20,7 @@ use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, controller, full_value};
 use crate::observe::is_lost_edit;
 use crate::plan::{Wish, asked_again, before, payload_value, plan};
-use crate::records::{self, Changes, Loaded};
+use crate::records::{self, Changes, Loaded, bump_generation};
 use crate::scope::Scope;
 
 impl Driver {
@@ -277,13 +278,14 @@ fn decided(conflict: &ExternalSyncConflict, by: Actor, state: &ObjectState) -> E
 
 /// What `payload` wished for is no longer: its fields are as they were before, but for what was wished for since. What they were before is read where nobody
 /// kept it.
-fn take_back(
+pub(super) fn take_back(
     state: &mut ObjectState,
     scope: &Scope,
     payload: &Payload,
     interface: &Interface,
 ) -> Result<(), NotCanonical> {
     let Some(kind) = state.local.as_ref().map(|local| local.object.kind()) else { return Ok(()) };
+    let mut is_changed = false;
     for rule in scope.rules(interface, kind) {
         let known = before(state, payload, &rule.path);
         let wished = payload_value(payload, &rule.path);
@@ -292,12 +294,16 @@ fn take_back(
         match (known, wished) {
             _ if newer => {}
             (Some(value), _) => {
+                is_changed |= local.object.get(&rule.path) != value;
                 local.dirty = true;
                 local.object.set(&rule.path, &value, scope.body_format());
             }
             (None, Some(wished)) if state.open_conflict(&rule.path).is_none() => state.ask_for(&rule, &wished)?,
             (None, _) => {}
         }
+    }
+    if let Some(local) = state.local.as_mut().filter(|_| is_changed) {
+        each!(&mut local.object, object => bump_generation(object));
     }
     Ok(())
 }

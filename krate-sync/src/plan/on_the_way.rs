@@ -172,7 +172,7 @@ pub(crate) fn echoed(
     any.then(|| FieldValue::List(labels.into_iter().map(Into::into).collect()))
 }
 
-pub(super) fn is_unsent(intent: &ExternalWriteIntent) -> bool {
+pub(crate) fn is_unsent(intent: &ExternalWriteIntent) -> bool {
     matches!(
         intent.status.as_ref().map(|status| &status.phase),
         Some(ExternalWriteIntentPhase::PendingApproval | ExternalWriteIntentPhase::ReadyToSend)

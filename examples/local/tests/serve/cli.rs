@@ -1,7 +1,7 @@
 //! The commands that ask a server, against a real one with a real conflict and a real approval: answers, exit codes, and what to do.
 
 use http::{HeaderMap, Method, StatusCode};
-use krate_providers::simulator::IssueEdit;
+use krate_providers::simulator::{IssueEdit, NewIssue};
 use serde_json::{Value, json};
 
 use crate::harness::{Home, NAMESPACE, Ran, Server};
@@ -150,6 +150,30 @@ async fn r59_a_write_waits_for_its_approval_and_goes_by_the_answer() {
     told.krate(&["deny", &unwanted, "--as", "bob", "--reason", "not here"]).await.ends(0);
     told.server.list_until("ExternalWriteIntent", ends("Rejected")).await;
     assert_eq!(told.forge.comments(1).len(), 1, "a denied write went out");
+
+    // R37: whoever asked for it may take it back instead.
+    write("regretted", "This one doesn't either").await;
+    let intents = told.server.list("ExternalWriteIntent").await;
+    let by_phase = |phase: &str| {
+        let found = intents.iter().find(|intent| intent["status"]["phase"] == phase);
+        name(found.unwrap_or_else(|| panic!("none is {phase}")))
+    };
+    let (waits, sent) = (by_phase("PendingApproval"), by_phase("Succeeded"));
+    says(&told.krate(&["cancel", "nobody", "--reason", "no"]).await.ends(1), &["nobody isn't there"]);
+    says(&told.krate(&["cancel", &waits]).await.ends(2), &["--reason"]);
+    says(
+        &told.krate(&["cancel", &waits, "--reason", " "]).await.ends(1),
+        &["reason: has to have 1 to 1024 characters"],
+    );
+    says(
+        &told.krate(&["cancel", &sent, "--reason", "late"]).await.ends(1),
+        &["is Succeeded: only one that is PendingApproval"],
+    );
+    let cancelled = told.json(&["cancel", &waits, "--reason", "on second thought", "--as", "alice"], 0).await;
+    assert_eq!(cancelled["spec"]["cancel"]["reason"], "on second thought");
+    let is_over = |all: &[Value]| all.iter().all(|intent| intent["status"]["phase"] != "PendingApproval");
+    told.server.list_until("ExternalWriteIntent", is_over).await;
+    assert_eq!(told.forge.comments(1).len(), 1, "a cancelled write went out");
     told.server.stop().await;
 }
 
@@ -259,6 +283,20 @@ async fn s4_an_object_is_deleted_or_closed_at_its_provider_by_command() {
     says(&told.krate(&["get", "issue", "here-only"]).await.ends(1), &["isn't there"]);
     says(&told.krate(&["delete", "repository", "site"]).await.ends(1), &["can't be deleted here"]);
     says(&told.krate(&["delete", "issue", "nothing"]).await.ends(1), &["isn't there"]);
+    told.server.stop().await;
+}
+
+#[tokio::test]
+async fn s26_the_lists_of_a_binding_are_read_when_somebody_asks() {
+    let told = Told::new(&["Flaky test"]).await;
+    says(&told.krate(&["backfill", "nowhere"]).await.ends(1), &["nowhere isn't there"]);
+    // Nobody sends its webhook: only a list shows it.
+    told.forge.lock().by("ada", now()).open_issue(REPOSITORY, NewIssue::titled("Unheard")).expect("opened");
+    told.forge.lock().take_deliveries();
+    let asked = told.json(&["backfill", "site", "--as", "alice"], 0).await;
+    let annotations = &asked["metadata"]["annotations"];
+    assert!(annotations["krate.a5c.ai/backfill-requested"].as_str().is_some_and(|id| id.starts_with("alice-")));
+    told.server.list_until("Issue", |issues| issues.len() == 2).await;
     told.server.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! Deciding: `resolve`, `approve`, `deny`, `delivery`.
+//! Deciding: `resolve`, `approve`, `deny`, `cancel`, `backfill`, `delivery`.
 
 use http::Method;
 use krate_model::Kind;
@@ -118,6 +118,49 @@ fn answer(args: &AnswerArgs, verdict: &str, output: Output) -> Result<Answer, Fa
     output.print(Format::Table, &approval, |approval| {
         format!("{}: {} ({})", args.approval, verdict, text(approval, "/status/phase"))
     })?;
+    Ok(Answer::Yes)
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CancelArgs {
+    #[command(flatten)]
+    server: Server,
+    /// The write: an ExternalWriteIntent
+    intent: String,
+    /// Why
+    #[arg(long, value_name = "TEXT", required = true)]
+    reason: String,
+    /// For whom
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+}
+
+pub(super) fn cancel(args: &CancelArgs, output: Output) -> Result<Answer, Failed> {
+    let api = Api::new(&args.server)?.user(args.user.as_deref());
+    let namespace = api.namespace_of(Kind::ExternalWriteIntent, &args.intent)?;
+    let url = api.url(&["intents", &namespace, &args.intent, "cancel"], &[]);
+    let intent = api.call(Method::POST, &url, Some(&json!({"reason": args.reason})))?;
+    output.print(Format::Table, &intent, |_| format!("{}: cancelled, carried out next", args.intent))?;
+    Ok(Answer::Yes)
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BackfillArgs {
+    #[command(flatten)]
+    server: Server,
+    /// The binding
+    binding: String,
+    /// For whom
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+}
+
+pub(super) fn backfill(args: &BackfillArgs, output: Output) -> Result<Answer, Failed> {
+    let api = Api::new(&args.server)?.user(args.user.as_deref());
+    let namespace = api.namespace_of(Kind::ExternalBackendBinding, &args.binding)?;
+    let url = api.url(&["bindings", &namespace, &args.binding, "backfill"], &[]);
+    let binding = api.call(Method::POST, &url, None)?;
+    output.print(Format::Table, &binding, |_| format!("{}: its lists are read next", args.binding))?;
     Ok(Answer::Yes)
 }
 

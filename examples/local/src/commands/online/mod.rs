@@ -53,6 +53,10 @@ pub(crate) enum Command {
     Approve(decide::AnswerArgs),
     /// Refuse a write that waits for approval
     Deny(decide::AnswerArgs),
+    /// Take a write back that wasn't sent yet: its fields are then as they were before
+    Cancel(decide::CancelArgs),
+    /// Read a binding's lists whole now, instead of when their time comes
+    Backfill(decide::BackfillArgs),
     /// Say what becomes of a webhook delivery that was given up (DeadLettered)
     #[command(subcommand)]
     Delivery(decide::DeliveryCommand),
@@ -71,6 +75,8 @@ pub(crate) fn run(command: Command, output: Output) -> Result<Answer, Error> {
         Command::Resolve(args) => decide::resolve(&args, output),
         Command::Approve(args) => decide::approve(&args, output),
         Command::Deny(args) => decide::deny(&args, output),
+        Command::Cancel(args) => decide::cancel(&args, output),
+        Command::Backfill(args) => decide::backfill(&args, output),
         Command::Delivery(command) => decide::delivery(&command, output),
     };
     match answered {

@@ -1,14 +1,17 @@
-//! What persons decide: how a conflict ends (S27, S29), whether a write may go out (S32, R59), and what becomes of a delivery that was given up (R37).
+//! What persons decide: how a conflict ends (S27, S29), whether a write may go out (S32, R59), what becomes of a delivery that was given up or a write
+//! that wasn't sent (R37), and that lists are read now (S26).
 
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use axum::{Extension, Json};
-use krate_model::kinds::external::{Disposition, DispositionAct, ExternalSyncConflict, Resolution, SeenVersions};
+use krate_model::kinds::external::{
+    Disposition, DispositionAct, ExternalSyncConflict, IntentCancel, Resolution, SeenVersions,
+};
 use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalDecision, ApprovalVerdict};
 use krate_model::kinds::sets::ResolutionStrategy;
 use krate_model::kinds::shared::{MAX_VALUE_BYTES, Value as FieldText};
-use krate_model::{ClosedSet, Digest, Kind, Resource};
+use krate_model::{BACKFILL_REQUESTED, ClosedSet, Digest, Kind, Resource};
 use krate_policy::admission::Change;
 use krate_sync::driver::DriverError;
 use krate_sync::records::{self, Loaded};
@@ -104,16 +107,68 @@ pub(super) async fn dispose(
         let accepted = DispositionAct::ACCEPTED.join(", ");
         return Err(ApiError::invalid(format!("act: {} is not one of {accepted}", asked.act)));
     }
-    if asked.reason.trim().is_empty() || asked.reason.chars().count() > MAX_REASON_CHARS {
-        return Err(ApiError::invalid(format!("reason: has to have 1 to {MAX_REASON_CHARS} characters")));
-    }
-    // Who commands what when: no two commands have the same id (R37).
-    let id = format!("{}-{}", caller.actor().name, now().timestamp_millis());
+    reasoned(&asked.reason)?;
+    let id = command_id(&caller);
     body["id"] = id.as_str().into();
     let new = with(&old, "disposition", body);
     may_write(&app, &caller, kind, Change::Update { old: &old, new: &new }).await?;
     app.driver.dispose(&namespace, &name, Disposition { id, act: asked.act, reason: asked.reason }).await?;
     Ok(Json(load(&app, kind, &namespace, &name).await?))
+}
+
+/// A command that a write isn't sent.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Cancel {
+    reason: String,
+}
+
+/// `POST /api/v1/intents/{namespace}/{name}/cancel`.
+pub(super) async fn cancel(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path((namespace, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    let mut body = body_of(request).await?;
+    let kind = Kind::ExternalWriteIntent;
+    let old = load_for(&app, &caller, kind, &namespace, &name).await?;
+    let asked: Cancel = read_as(body.clone())?;
+    reasoned(&asked.reason)?;
+    let id = command_id(&caller);
+    body["id"] = id.as_str().into();
+    let new = with(&old, "cancel", body);
+    may_write(&app, &caller, kind, Change::Update { old: &old, new: &new }).await?;
+    app.driver.cancel(&namespace, &name, IntentCancel { id, reason: Some(asked.reason) }).await?;
+    Ok(Json(load(&app, kind, &namespace, &name).await?))
+}
+
+/// `POST /api/v1/bindings/{namespace}/{name}/backfill`.
+pub(super) async fn backfill(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let kind = Kind::ExternalBackendBinding;
+    let old = load_for(&app, &caller, kind, &namespace, &name).await?;
+    let id = command_id(&caller);
+    let mut new = old.clone();
+    new["metadata"]["annotations"][BACKFILL_REQUESTED] = id.as_str().into();
+    may_write(&app, &caller, kind, Change::Update { old: &old, new: &new }).await?;
+    app.driver.command_backfill(&namespace, &name, &id).await?;
+    Ok(Json(load(&app, kind, &namespace, &name).await?))
+}
+
+/// Who commands when: no two commands have the same id (R37).
+fn command_id(caller: &Caller) -> String {
+    format!("{}-{}", caller.actor().name, now().timestamp_millis())
+}
+
+fn reasoned(reason: &str) -> Result<(), ApiError> {
+    if reason.trim().is_empty() || reason.chars().count() > MAX_REASON_CHARS {
+        return Err(ApiError::invalid(format!("reason: has to have 1 to {MAX_REASON_CHARS} characters")));
+    }
+    Ok(())
 }
 
 async fn resolution(app: &App, namespace: &str, name: &str, asked: Resolve) -> Result<Resolution, ApiError> {

@@ -34,6 +34,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/conflicts/{namespace}/{name}/resolve", post(decisions::resolve))
         .route("/approvals/{namespace}/{name}/decide", post(decisions::decide))
         .route("/deliveries/{namespace}/{name}/dispose", post(decisions::dispose))
+        .route("/intents/{namespace}/{name}/cancel", post(decisions::cancel))
+        .route("/bindings/{namespace}/{name}/backfill", post(decisions::backfill))
         .route("/why/{kind}/{namespace}/{name}", get(why::why))
         .route("/verify/{binding}", get(why::verify))
         .route("/forecast/{binding}", get(why::forecast))
@@ -273,7 +275,9 @@ impl From<DriverError> for ApiError {
             DriverError::Plan(error) => Self::invalid(error.to_string()),
             DriverError::NoReason { .. } => Self::invalid(error.to_string()),
             DriverError::Refused(refused) => Self::conflict(refused.to_string()),
-            DriverError::Replaced { .. } | DriverError::NotDeadLettered { .. } => Self::conflict(error.to_string()),
+            DriverError::Replaced { .. } | DriverError::NotDeadLettered { .. } | DriverError::NotUnsent { .. } => {
+                Self::conflict(error.to_string())
+            }
             other => {
                 tracing::error!("{other}");
                 Self::unavailable(other.to_string())
