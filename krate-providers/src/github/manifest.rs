@@ -277,7 +277,8 @@ fn operation((operation, behaviour, permission, scope, confirmed_by): &Row) -> M
         point_cost: if write { 5 } else { 1 },
         confirmed_by: texts(confirmed_by),
         response_confirms: write,
-        conditional: matches!(behaviour, List | Log | Get),
+        // GitHub honours them for any read. What is read before a write, and a log, is asked for whole: nobody waits for the same answer.
+        conditional: matches!(behaviour, List),
         paging: match behaviour {
             List => Paging::Page,
             Log => Paging::Cursor,
