@@ -6,7 +6,6 @@ use krate_model::kinds::external::{
 use krate_model::kinds::work::Issue;
 use krate_model::{BACKFILL_REQUESTED, Resource};
 use krate_providers::simulator::{Faults, NewIssue};
-use krate_sync::records::{Changes, Loaded, get};
 use krate_tests::world::{NAMESPACE, REPOSITORY, World, block_on, start};
 
 fn quiet() -> World {

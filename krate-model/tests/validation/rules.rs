@@ -84,7 +84,7 @@ fn r22_an_object_has_a_largest_size_by_its_class() {
     );
 }
 
-fn envelope(fields: Value) -> Value {
+fn envelope(fields: &Value) -> Value {
     json!({"providerRef": "gh", "bindingRef": "gh-krate", "interface": "issueTracking", "nativeKind": "issue",
         "nativeId": "1", "version": {}, "extensions": {"providerType": "github", "schemaVersion": "1", "fields": fields}})
 }
@@ -93,7 +93,7 @@ fn envelope(fields: Value) -> Value {
 fn r68_open_content_is_bounded_before_it_is_walked() {
     let nested = |depth: usize| (1..depth).fold(json!({}), |inner, _| json!({"x": inner}));
     let told_of = |fields: Value| {
-        failures("Issue/first", &[("status.phase", "Open".into()), ("status.external", envelope(fields))])
+        failures("Issue/first", &[("status.phase", "Open".into()), ("status.external", envelope(&fields))])
     };
     let at = "status.external.extensions.fields R68";
     assert_eq!(told_of(nested(64)), [""; 0]);
@@ -487,7 +487,7 @@ fn r20_each_part_is_written_alone() {
 #[test]
 fn r47_a_projection_keeps_its_identity_and_has_one_envelope() {
     let of = |changes: &[(&str, Value)]| {
-        let envelope = envelope(json!({}));
+        let envelope = envelope(&json!({}));
         with(
             stored("Issue/first"),
             &[&[("status.phase", "Open".into()), ("status.external", envelope)], changes].concat(),

@@ -88,7 +88,7 @@ impl Driver {
                     // What a provider has of it goes there, and not because of this.
                     Some(link) if !is_nobodys(&link.object) => continue,
                     Some(link) => {
-                        changes.delete(key_of::<ExternalObjectLink>(namespace, link.object.name()), link.expect())
+                        changes.delete(key_of::<ExternalObjectLink>(namespace, link.object.name()), link.expect());
                     }
                     None => {}
                 }
