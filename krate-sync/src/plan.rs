@@ -380,25 +380,34 @@ fn writable(scope: &Scope, path: &str, mode: &Mode, writes: bool) -> Result<(), 
     }
 }
 
-/// Refuses what was planned and isn't allowed any more: by the policy, or by the mode of what it writes (R52).
-pub(crate) fn still_allowed(scope: &Scope, intent: &ExternalWriteIntent) -> Result<(), PlanError> {
+/// What policy and mode say now about a write that was planned before: whether a person has to look first (S39), by the same rules as when it was planned.
+///
+/// # Errors
+/// [`PlanError`] when it isn't allowed any more (R52).
+pub(crate) fn asks_now(scope: &Scope, intent: &ExternalWriteIntent) -> Result<bool, PlanError> {
     let spec = &intent.spec;
     place::permitted(scope, &spec.payload)?;
-    let Some(kind) = Kind::lookup(&spec.target.kind) else { return Ok(()) };
+    let Some(kind) = Kind::lookup(&spec.target.kind) else { return Ok(true) };
     let rules = scope.rules(&spec.interface, kind);
     let carried = rules.iter().filter(|rule| carries(&spec.payload, &rule.path));
     let whole = scope.mode(&spec.interface, kind, "").map(|mode| ("metadata.name", mode));
     let is_whole = spec.native_target.native_id.is_none() || deletes(&spec.payload);
-    let modes = carried.map(|rule| (rule.path.as_ref(), rule.mode.clone()));
-    match modes.chain(whole.filter(|_| is_whole)).find(|(_, mode)| !mode.writes()) {
-        Some((path, mode)) => Err(PlanError::ReadOnly { path: path.to_owned(), mode }),
-        None => Ok(()),
+    let modes: Vec<(&str, Mode)> =
+        carried.map(|rule| (rule.path.as_ref(), rule.mode.clone())).chain(whole.filter(|_| is_whole)).collect();
+    if let Some((path, mode)) = modes.iter().find(|(_, mode)| !mode.writes()) {
+        return Err(PlanError::ReadOnly { path: (*path).to_owned(), mode: mode.clone() });
     }
+    let is_reviewed = modes.iter().any(|(_, mode)| is_reviewed(mode));
+    Ok(is_reviewed || place::is_agents(scope, &spec.source.actor, &spec.operation))
 }
 
 /// Section 2: which modes let a person look first, whoever asked.
 fn needs_approval(mode: &Mode, wish: &Wish) -> bool {
-    wish.review || matches!(mode, Mode::ExternalOwned | Mode::ReviewedWrite)
+    wish.review || is_reviewed(mode)
+}
+
+fn is_reviewed(mode: &Mode) -> bool {
+    matches!(mode, Mode::ExternalOwned | Mode::ReviewedWrite)
 }
 
 fn native_target(scope: &Scope, kind: &str, id: Option<&str>, number: Option<i64>) -> NativeTarget {

@@ -1,11 +1,12 @@
 //! What persons decide, on the simulated forge: approvals, resolutions, and edits of what is gone.
 
 use krate_model::kinds::external::{
-    ExternalBackendProvider, ExternalBackendSyncPolicy, ExternalSyncConflict, ExternalWebhookDelivery,
-    ExternalWriteIntent, ExternalWriteIntentPhase, IntentCancel, LossyWrites, Resolution, SeenVersions, WarningCode,
+    ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy, ExternalSyncConflict,
+    ExternalWebhookDelivery, ExternalWriteIntent, ExternalWriteIntentPhase, IntentCancel, LossyWrites, Resolution,
+    SeenVersions, WarningCode,
 };
 use krate_model::kinds::policy::{AgentApproval, ApprovalDecision, ApprovalVerdict};
-use krate_model::kinds::sets::{ActorKind, ConflictReason, Operation, ResolutionStrategy};
+use krate_model::kinds::sets::{ActorKind, ConflictReason, Mode, Operation, ResolutionStrategy};
 use krate_model::kinds::shared::{Actor, Body, ObjectRef};
 use krate_model::kinds::work::{Comment, CommentSpec, Issue, IssueSpec};
 use krate_model::store::{Query, Store};
@@ -264,6 +265,37 @@ fn s6_a_write_that_cannot_carry_all_says_so_or_is_refused_as_the_policy_has_it()
     let here = world.all::<Issue>().into_iter().find(|issue| issue.spec.title == "Ours").expect("there");
     assert_eq!(here.spec.assignees.len(), 1, "what isn't carried stays here");
     assert!(world.all::<ExternalWriteIntent>().iter().all(|intent| intent.phase() == "Succeeded"));
+}
+
+#[test]
+fn s39_what_waits_is_asked_about_once_policy_or_mode_let_a_person_look_first() {
+    let agent = Actor::new(ActorKind::Agent, "fixer");
+    for is_agents in [true, false] {
+        let world = world("bidirectional");
+        let by = if is_agents { agent.clone() } else { person() };
+        world.change(|policy: &mut ExternalBackendSyncPolicy| {
+            let trusted = serde_json::json!([{"agent": "fixer", "operations": ["updateIssue"]}]);
+            policy.spec.write_policy.trusted_agents = serde_json::from_value(trusted).expect("entries");
+        });
+        edit_by(&world, &by, |spec| spec.title = "Ours".to_owned()).expect("accepted");
+        assert_eq!(only::<ExternalWriteIntent>(&world).phase(), "ReadyToSend");
+        if is_agents {
+            world.change(|policy: &mut ExternalBackendSyncPolicy| policy.spec.write_policy.trusted_agents.clear());
+        } else {
+            world.change(|binding: &mut ExternalBackendBinding| {
+                for interface in &mut binding.spec.interfaces {
+                    interface.mode = Mode::ReviewedWrite;
+                }
+            });
+        }
+        world.settle().expect("quiet");
+        assert_eq!(title_there(&world), "Crash", "nobody has looked at it");
+        let waits = only::<ExternalWriteIntent>(&world);
+        assert_eq!((waits.phase(), waits.spec.approval_policy.required), ("PendingApproval", true));
+        approve_what_waits(&world);
+        world.settle().expect("quiet");
+        assert_eq!(title_there(&world), "Ours");
+    }
 }
 
 #[test]

@@ -201,8 +201,15 @@ impl Driver {
 }
 
 /// The same wish as another request, sent by who sends for the scope now (S32).
-pub(super) fn reissued(scope: &Scope, spec: &ExternalWriteIntentSpec, generation: i64) -> Result<Event, PlanError> {
-    Ok(Event::Reissued { request: Box::new(Reissue::of(spec, generation, scope.credential())?) })
+/// `asks` says why a person has to look first, where nobody was to be asked before.
+pub(super) fn reissued(
+    scope: &Scope,
+    spec: &ExternalWriteIntentSpec,
+    generation: i64,
+    asks: Option<String>,
+) -> Result<Event, PlanError> {
+    let request = Reissue { asks, ..Reissue::of(spec, generation, scope.credential())? };
+    Ok(Event::Reissued { request: Box::new(request) })
 }
 
 pub(super) fn phase_of(intent: &ExternalWriteIntent) -> ExternalWriteIntentPhase {

@@ -198,7 +198,7 @@ impl Driver {
             let event = match strategy {
                 ResolutionStrategy::PreferKrate => {
                     let spec = &loaded.object.spec;
-                    reissued(scope, spec, spec.desired_generation.saturating_add(1))?
+                    reissued(scope, spec, spec.desired_generation.saturating_add(1), None)?
                 }
                 other => intent::Event::Withdrawn { reason: other.to_string() },
             };

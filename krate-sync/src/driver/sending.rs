@@ -18,7 +18,7 @@ use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, is_final, is_open};
 use crate::observe::Shows;
 use crate::order::Origin;
-use crate::plan::{Standing, carries, deletes, share_a_field, standing, still_allowed};
+use crate::plan::{Standing, asks_now, carries, deletes, share_a_field, standing};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -27,6 +27,9 @@ const HELD_PAUSE: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
 
 /// After how many failures a look counts as having failed: a write that is still to be sent keeps no count of its looks.
 const LOOK_BACKOFF: i64 = 3;
+
+/// Why a person is asked about a write for which nobody was when it was planned.
+const TIGHTENED: &str = "policy or mode let a person look first since it was planned";
 
 /// Why a write that was approved isn't sent again.
 const OTHER_SENDER: &str = "the provider's credential isn't the one that it was approved for";
@@ -97,18 +100,22 @@ impl Driver {
             return self.step_intent(scope, intent, Event::Postponed { until }).await.map(|_| ());
         }
         let is_same_sender = intent.object.spec.credential.as_ref() == Some(&scope.credential());
-        if !is_same_sender && phase_of(&intent.object) == ExternalWriteIntentPhase::ReadyToSend {
-            let spec = &intent.object.spec;
-            let event = reissued(scope, spec, spec.desired_generation)?;
-            return self.step_intent(scope, intent, event).await.map(|_| ());
-        }
-        // A policy or mode that was tightened since holds for what waited.
-        if phase_of(&intent.object) == ExternalWriteIntentPhase::ReadyToSend
-            && let Err(denied) = still_allowed(scope, &intent.object)
-        {
-            let intent = self.step_intent(scope, intent, Event::Dispatched { gate: Gate::Open }).await?;
-            let error = info(ErrorClass::Permission, &denied.to_string(), self.clock.now());
-            return self.step_intent(scope, intent, Event::PermanentFailure { error }).await.map(|_| ());
+        if phase_of(&intent.object) == ExternalWriteIntentPhase::ReadyToSend {
+            // A policy or mode that was tightened since holds for what waited.
+            let asks = match asks_now(scope, &intent.object) {
+                Ok(asks) => asks && !intent.object.spec.approval_policy.required,
+                Err(denied) => {
+                    let intent = self.step_intent(scope, intent, Event::Dispatched { gate: Gate::Open }).await?;
+                    let error = info(ErrorClass::Permission, &denied.to_string(), self.clock.now());
+                    return self.step_intent(scope, intent, Event::PermanentFailure { error }).await.map(|_| ());
+                }
+            };
+            if !is_same_sender || asks {
+                let spec = &intent.object.spec;
+                let asks = asks.then(|| TIGHTENED.to_owned());
+                let event = reissued(scope, spec, spec.desired_generation, asks)?;
+                return self.step_intent(scope, intent, event).await.map(|_| ());
+            }
         }
         let name = intent.object.name().to_owned();
         let exists = intent.object.spec.native_target.native_id.is_some();

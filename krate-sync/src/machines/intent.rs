@@ -147,6 +147,8 @@ pub struct Reissue {
     pub credential: IntentCredential,
     /// Its digest, for which an approval is asked again (S32).
     pub request_digest: Digest,
+    /// Why a person has to look first, where nobody was to be asked before.
+    pub asks: Option<String>,
 }
 
 impl Reissue {
@@ -169,6 +171,7 @@ impl Reissue {
             idempotency_key: spec.idempotency_key,
             credential,
             request_digest: digest,
+            asks: None,
         })
     }
 }
@@ -437,6 +440,7 @@ pub fn step(intent: &ExternalWriteIntent, event: Event, ctx: &Ctx<'_>) -> Result
             mark(&mut status.conditions, "Sent", false, "Exhausted");
         }
         Event::Reissued { request } => {
+            let approval_required = approval_required || request.asks.is_some();
             let answer_until = approval_required.then(|| answer_by(intent, ctx.now));
             // Nobody may edit an intent (R6). A resolution is another request in the same place: all that was said about the old one is void.
             status.approval = None;
@@ -453,6 +457,10 @@ pub fn step(intent: &ExternalWriteIntent, event: Event, ctx: &Ctx<'_>) -> Result
             mark(&mut status.conditions, "Sent", false, "Reissued");
             mark(&mut status.conditions, "Confirmed", false, "Reissued");
             let request = *request;
+            if request.asks.is_some() {
+                next.spec.approval_policy.required = true;
+                next.spec.approval_policy.reason = request.asks;
+            }
             next.spec.payload = request.payload;
             next.spec.precondition = request.precondition;
             next.spec.desired_generation = request.desired_generation;

@@ -210,6 +210,7 @@ fn intent_event(kind: intent::EventKind) -> intent::Event {
                 idempotency_key: digest("other key"),
                 credential: IntentCredential { mode: AuthMode::PersonalAccessToken, account: Some("other".into()) },
                 request_digest: digest("other request"),
+                asks: None,
             }),
         },
         EventKind::Withdrawn => Event::Withdrawn { reason: "preferExternal".into() },

@@ -7,8 +7,8 @@ use krate_model::kinds::policy::{
     AgentApproval, AgentApprovalPhase, AgentApprovalSpec, ApprovalAction, ApprovalClass, ApprovalSubject,
     ApprovalSubjectKind, ApprovalTerms,
 };
-use krate_model::kinds::sets::{ActorKind, Interface};
-use krate_model::kinds::shared::{ApprovalRule, NativeTarget, Time};
+use krate_model::kinds::sets::{ActorKind, Interface, Operation};
+use krate_model::kinds::shared::{Actor, ApprovalRule, NativeTarget, Time};
 use krate_model::{NotCanonical, Resource, derived_name, named_by_digest};
 
 use super::on_the_way::is_unsent;
@@ -99,14 +99,7 @@ pub(super) fn place(
         }
         let credential = scope.credential();
         let digest = request_digest(&RequestInput { key, precondition: None, credential: Some(&credential) })?;
-        let agent = wish.actor.kind == ActorKind::Agent;
-        let trusted = agent
-            && policy
-                .trusted_agents
-                .iter()
-                .any(|entry| entry.agent == wish.actor.name && entry.operations.contains(&operation));
-        // S39: an agent's write is a person's to approve unless the policy trusts that agent for that operation by name.
-        let required = approve || (agent && policy.agent_write_requires_approval && !trusted);
+        let required = approve || is_agents(scope, &wish.actor, &operation);
         let name = named_by_digest(&format!("wi-{operation}"), &idempotency_key);
         if let Some(same) = state.intents.iter().find(|intent| intent.object.name() == name) {
             previous = Some(same.object.name().to_owned());
@@ -131,7 +124,7 @@ pub(super) fn place(
             approval_policy: IntentApprovalPolicy {
                 required,
                 rules: policy.approvals.clone(),
-                reason: required.then(|| reason(agent, wish).to_owned()),
+                reason: required.then(|| reason(wish).to_owned()),
             },
             depends_on: on_the_way.iter().cloned().chain(previous.take()).collect(),
             artifact_ref: None,
@@ -158,8 +151,17 @@ pub(super) fn place(
     Ok(())
 }
 
-fn reason(agent: bool, wish: &Wish) -> &'static str {
-    match (agent, wish.review) {
+/// S39: an agent's write is a person's to approve unless the policy trusts that agent for that operation by name.
+pub(super) fn is_agents(scope: &Scope, actor: &Actor, operation: &Operation) -> bool {
+    let policy = &scope.policy.write_policy;
+    let mut trusted = policy.trusted_agents.iter().filter(|entry| entry.agent == actor.name);
+    actor.kind == ActorKind::Agent
+        && policy.agent_write_requires_approval
+        && !trusted.any(|entry| entry.operations.contains(operation))
+}
+
+fn reason(wish: &Wish) -> &'static str {
+    match (wish.actor.kind == ActorKind::Agent, wish.review) {
         (true, _) => "an agent asks for it",
         (false, true) => "the conflict is resolved by a reviewed write",
         (false, false) => "the binding's mode lets a person look first",
