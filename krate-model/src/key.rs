@@ -112,7 +112,9 @@ fn exact(json: &Json, path: &mut String) -> Result<(), KeyError> {
     match json {
         Json::Number(number) => {
             let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-            if size.is_some_and(|size| size > MAX_EXACT) {
+            // What is larger than any machine integer is read as the nearest number that there is.
+            let is_far = || number.as_f64().is_some_and(|far| far.abs() > MAX_EXACT as f64);
+            if size.map_or_else(is_far, |size| size > MAX_EXACT) {
                 return Err(KeyError::Inexact { path: path.clone() });
             }
         }
@@ -400,6 +402,14 @@ mod tests {
             "$.payload.ids[1]: an integer beyond 9007199254740991 is not exact in JSON; a text is expected"
         );
         assert!(key_of_json(&input(json!({"ids": [9_007_199_254_740_991_i64, -9_007_199_254_740_991_i64]}))).is_ok());
+        // Beyond every machine integer, where neighbours are read as the same number.
+        for far in ["18446744073709551616", "18446744073709551617", "-18446744073709551616", "1e30"] {
+            let payload: Json = serde_json::from_str(&format!("{{\"id\":{far}}}")).unwrap();
+            assert!(
+                matches!(key_of_json(&input(payload)), Err(KeyError::Inexact { path }) if path == "$.payload.id"),
+                "{far}"
+            );
+        }
     }
 
     #[test]

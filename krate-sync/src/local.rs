@@ -15,7 +15,7 @@ use krate_model::kinds::work::{
     Comment, Issue, IssueState, IssueStateReason, PullRequest, PullRequestState, Review, Verdict,
 };
 use krate_model::observation::ResourceKind;
-use krate_model::{Digest, Kind, Resource};
+use krate_model::{ClosedSet, Digest, Kind, Resource};
 use serde_json::json;
 
 use crate::merge::{FieldValue, MergeableField, mergeable_fields};
@@ -203,6 +203,9 @@ impl Local {
                     "spec.milestone" => FieldValue::optional(spec.milestone.as_deref()),
                     "spec.issueType" => FieldValue::optional(spec.issue_type.as_deref()),
                     "spec.locked" => FieldValue::Bool(spec.locked),
+                    "spec.priority" => FieldValue::optional(spec.priority.as_deref()),
+                    "spec.workflowState" => FieldValue::optional(spec.workflow_state.as_deref()),
+                    "spec.project" => FieldValue::optional(spec.project.as_deref()),
                     _ => FieldValue::Absent,
                 }
             }
@@ -218,6 +221,7 @@ impl Local {
                     "spec.assignees" => FieldValue::list(&spec.assignees),
                     "spec.requestedReviewers" => FieldValue::list(&spec.requested_reviewers),
                     "spec.milestone" => FieldValue::optional(spec.milestone.as_deref()),
+                    "spec.autoMerge" => FieldValue::from_owned(json!(spec.auto_merge)),
                     _ => FieldValue::Absent,
                 }
             }
@@ -243,6 +247,36 @@ impl Local {
         }
     }
 
+    /// Whether a field can hold a value: it has the field's shape, and its words are known ones (S1). What [`Local::set`] makes of any other isn't what was meant.
+    pub fn can_hold(&self, path: &str, value: &FieldValue<'_>) -> bool {
+        let mut tried = self.clone();
+        tried.set(path, value, &SourceFormat::Markdown);
+        let is_known = match &tried {
+            Self::Issue(issue) => {
+                let reason = issue.spec.state_reason.as_ref();
+                issue.spec.state.is_known() && reason.is_none_or(ClosedSet::is_known)
+            }
+            Self::PullRequest(pull) => {
+                let method = pull.spec.auto_merge.as_ref().and_then(|merge| merge.method.as_ref());
+                pull.spec.state.is_known() && method.is_none_or(ClosedSet::is_known)
+            }
+            Self::Review(review) => review.spec.verdict.is_known(),
+            Self::Repository(repository) => repository.spec.visibility.is_known(),
+            Self::Comment(_) | Self::Pipeline(_) | Self::Job(_) => true,
+        };
+        let is_held = match (tried.get(path), value) {
+            (FieldValue::List(held), FieldValue::List(meant)) => {
+                held.iter().collect::<BTreeSet<_>>() == meant.iter().collect::<BTreeSet<_>>()
+            }
+            (FieldValue::List(held), FieldValue::Absent) => held.is_empty(),
+            (FieldValue::Text(title), _) if path == "spec.title" && title.is_empty() => false,
+            // An empty body and none are one thing.
+            (FieldValue::Absent, FieldValue::Text(text)) => text.is_empty(),
+            (held, meant) => held == *meant,
+        };
+        is_known && is_held
+    }
+
     /// Sets a mergeable field; a value of another shape than the field's takes the field away. An unknown path changes nothing.
     pub fn set(&mut self, path: &str, value: &FieldValue<'_>, format: &SourceFormat) {
         match self {
@@ -261,6 +295,9 @@ impl Local {
                     "spec.milestone" => spec.milestone = text_of(value),
                     "spec.issueType" => spec.issue_type = text_of(value),
                     "spec.locked" => spec.locked = *value == FieldValue::Bool(true),
+                    "spec.priority" => spec.priority = text_of(value),
+                    "spec.workflowState" => spec.workflow_state = text_of(value),
+                    "spec.project" => spec.project = text_of(value),
                     _ => {}
                 }
             }
@@ -279,6 +316,9 @@ impl Local {
                     "spec.assignees" => spec.assignees = set_of(value),
                     "spec.requestedReviewers" => spec.requested_reviewers = set_of(value),
                     "spec.milestone" => spec.milestone = text_of(value),
+                    "spec.autoMerge" => {
+                        spec.auto_merge = value.to_json().and_then(|json| serde_json::from_value(json).ok());
+                    }
                     _ => {}
                 }
             }

@@ -320,8 +320,7 @@ pub fn take_status(local: &mut Local, normalized: &Normalized<'_>, provider: &st
             }
             if let Some(phase) = &seen.phase {
                 status.phase = phase.clone();
-                // A run that was started again has not ended.
-                if matches!(status.phase, RunPhase::Queued | RunPhase::Waiting | RunPhase::Running) {
+                if is_running(phase) {
                     status.conclusion = None;
                     status.completed_at = None;
                 }
@@ -354,11 +353,20 @@ pub fn take_status(local: &mut Local, normalized: &Normalized<'_>, provider: &st
             }
             if let Some(phase) = &seen.phase {
                 status.phase = phase.clone();
+                if is_running(phase) {
+                    status.conclusion = None;
+                    status.completed_at = None;
+                }
             }
         }
         // An object never changes its kind: its link says which.
         _ => {}
     }
+}
+
+/// Whether a run, or a job of one, is under way: one that was started again has not ended.
+fn is_running(phase: &RunPhase) -> bool {
+    matches!(phase, RunPhase::Queued | RunPhase::Waiting | RunPhase::Running)
 }
 
 /// Marks the object as gone at the provider.
@@ -378,7 +386,7 @@ pub fn mark_deleted(local: &mut Local) {
 mod tests {
     use krate_model::kinds::ci::Conclusion;
     use krate_model::kinds::shared::Time;
-    use krate_model::observation::{PipelineObserved, PullRequestObserved};
+    use krate_model::observation::{JobObserved, PipelineObserved, PullRequestObserved};
 
     use super::*;
 
@@ -387,6 +395,7 @@ mod tests {
         let head = PullRequestHead { r#ref: "fix".to_owned(), native_repository_id: None };
         let mut pull = Local::PullRequest(PullRequest::at("n", "p", PullRequestSpec::new("o", "r", "t", head, "main")));
         let mut run = Local::Pipeline(Pipeline::at("n", "r", PipelineSpec::new("o", "r", "main")));
+        let mut job = Local::Job(Job::at("n", "j", JobSpec::new("o", "r", "build")));
         let end = Some(Time::UNIX_EPOCH);
         for (state, phase, closed_at) in
             [(PullRequestState::Closed, RunPhase::Failed, end), (PullRequestState::Open, RunPhase::Running, None)]
@@ -395,11 +404,21 @@ mod tests {
             let seen = PullRequestObserved { state: Some(state), closed_at, ..PullRequestObserved::default() };
             take_status(&mut pull, &Normalized::PullRequest(seen), "gh");
             let seen = PipelineObserved {
-                phase: Some(phase),
+                phase: Some(phase.clone()),
                 completed_at: closed_at,
                 conclusion: conclusion.clone(),
                 ..PipelineObserved::default()
             };
+            let again = JobObserved {
+                phase: Some(phase),
+                completed_at: closed_at,
+                conclusion: conclusion.clone(),
+                ..JobObserved::default()
+            };
+            take_status(&mut job, &Normalized::Job(again), "gh");
+            let Local::Job(job) = &job else { panic!("its kind stays") };
+            let shown = job.status.as_ref().map(|status| (status.completed_at, status.conclusion.clone()));
+            assert_eq!(shown, Some((closed_at, conclusion.clone())));
             take_status(&mut run, &Normalized::Pipeline(seen), "gh");
             let (Local::PullRequest(pull), Local::Pipeline(run)) = (&pull, &run) else { panic!("their kinds stay") };
             assert_eq!(pull.status.as_ref().and_then(|status| status.closed_at), closed_at);

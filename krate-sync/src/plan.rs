@@ -57,6 +57,12 @@ pub enum PlanError {
         /// Name of the policy.
         policy: String,
     },
+    /// A value that the field can't hold: of another shape, or a word that isn't one of its own (S1).
+    #[error("{path}: this is no value that the field can have")]
+    NoSuchValue {
+        /// The field.
+        path: String,
+    },
     /// No operation of the provider carries the field (S6).
     #[error("{path}: {provider} has no operation that writes it")]
     Unrepresentable {

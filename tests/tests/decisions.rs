@@ -14,6 +14,7 @@ use krate_model::{Kind, Resource};
 use krate_providers::simulator::{Faults, IssueEdit, NewIssue};
 use krate_sync::driver::{Clock, DriverError};
 use krate_sync::local::Local;
+use krate_sync::merge::FieldValue;
 use krate_sync::records;
 use krate_tests::world::{Crash, NAMESPACE, REPOSITORY, World, block_on, start};
 
@@ -328,6 +329,49 @@ fn r37_a_write_that_is_cancelled_is_never_sent_and_its_fields_are_as_they_were()
         let refused = cancel(&world, sent.name()).expect_err("it was sent");
         assert!(matches!(refused, DriverError::NotUnsent { .. }), "{refused}");
     }
+}
+
+#[test]
+fn s29_a_value_that_its_field_cannot_hold_decides_nothing() {
+    let world = world("bidirectional");
+    let conflict = two_titles(&world);
+    for value in [serde_json::json!(5), serde_json::json!(["a"]), serde_json::json!(""), serde_json::Value::Null] {
+        let resolution = Resolution {
+            strategy: ResolutionStrategy::Manual,
+            value: Some(krate_model::kinds::shared::Value::of(Some(&value), 1024).expect("JSON")),
+            seen_versions: conflict.spec.versions.clone(),
+            comment: None,
+        };
+        let refused = block_on(world.driver.resolve(NAMESPACE, conflict.name(), resolution, &person()));
+        let refused = refused.expect_err("no title").to_string();
+        assert_eq!(refused, "spec.title: this is no value that the field can have", "{value}");
+    }
+    world.settle().expect("quiet");
+    assert_eq!((issue(&world).spec.title.as_str(), title_there(&world).as_str()), ("Ours", "Theirs"));
+}
+
+#[test]
+fn s6_every_field_that_merges_can_be_read_and_set_so_that_no_edit_of_it_is_dropped() {
+    let world = world("bidirectional");
+    for (change, path) in [
+        ((|spec| spec.priority = Some("high".to_owned())) as fn(&mut IssueSpec), "spec.priority"),
+        (|spec| spec.workflow_state = Some("doing".to_owned()), "spec.workflowState"),
+        (|spec| spec.project = Some("q3".to_owned()), "spec.project"),
+        (|spec| spec.milestone = Some("v1".to_owned()), "spec.milestone"),
+        (|spec| spec.locked = true, "spec.locked"),
+    ] {
+        let refused = edit(&world, change).expect_err("GitHub's adapter writes none of them").to_string();
+        assert_eq!(refused, format!("{path}: gh has no operation that writes it"));
+    }
+    let words = serde_json::json!({"state": "closed", "stateReason": "completed"});
+    let local = Local::Issue(issue(&world));
+    let holds = |path: &str, value: serde_json::Value| local.can_hold(path, &FieldValue::from_owned(value));
+    assert!(holds("spec.state", words) && holds("spec.state", "open".into()));
+    assert!(!holds("spec.state", "shut".into()) && !holds("spec.state", 1.into()));
+    assert!(holds("spec.labels", serde_json::json!(["b", "a"])) && holds("spec.labels", serde_json::json!([])));
+    assert!(!holds("spec.labels", "bug".into()) && !holds("spec.labels", serde_json::json!([1])));
+    assert!(holds("spec.body.markdown", serde_json::Value::Null) && holds("spec.body.markdown", "".into()));
+    assert!(!holds("spec.body.markdown", 5.into()) && !holds("spec.locked", "yes".into()));
 }
 
 #[test]

@@ -9,8 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::duration::{Dur, MAX_DURATION_HOURS, NotADuration};
+use super::policy::ApprovalClass;
 use super::sets::{ActorKind, ErrorClass, Interface, SourceFormat};
-use crate::{Digest, NotCanonical, canonical_json};
+use crate::{ClosedSet, Digest, NotCanonical, canonical_json};
 
 /// A point in time: RFC 3339 with offset in JSON, compared as an instant (S17).
 pub type Time = DateTime<Utc>;
@@ -498,19 +499,21 @@ pub struct Approvers {
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalRule {
     /// Approval class (permission-review.md section 6).
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), extend("enum" = ApprovalClass::ACCEPTED))]
     pub class: String,
     /// Who may approve.
     #[serde(default)]
     pub approvers: Approvers,
     /// How many must approve, 1 to 10.
     #[serde(default = "ApprovalRule::one")]
+    #[schemars(range(min = 1, max = 10))]
     pub quorum: i64,
     /// How long an approval can be used.
     #[serde(default = "ApprovalRule::a_day")]
     pub expires_in: Dur,
     /// How often it can be used, 1 to 100.
     #[serde(default = "ApprovalRule::one")]
+    #[schemars(range(min = 1, max = 100))]
     pub uses: i64,
     /// Whether the requester may not approve.
     #[serde(default = "ApprovalRule::yes")]

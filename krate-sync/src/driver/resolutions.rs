@@ -19,7 +19,7 @@ use crate::merge::FieldValue;
 use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, controller, full_value};
 use crate::observe::is_lost_edit;
-use crate::plan::{Wish, asked_again, before, payload_value, plan};
+use crate::plan::{PlanError, Wish, asked_again, before, payload_value, plan};
 use crate::records::{self, Changes, Loaded, bump_generation};
 use crate::scope::Scope;
 
@@ -158,6 +158,9 @@ impl Driver {
             _ => None,
         };
         if let (Some(value), Some(local)) = (mine, &mut state.local) {
+            if resolution.strategy == ResolutionStrategy::Manual && !local.object.can_hold(&path, &value) {
+                return Err(PlanError::NoSuchValue { path }.into());
+            }
             local.dirty = true;
             local.object.set(&path, &value, scope.body_format());
         }
@@ -226,6 +229,19 @@ impl Driver {
         Ok(self.step_conflict(scope, state, found.name(), Event::Applied { intent: Some(name) }, changes)?)
     }
 
+    /// Refuses a value that its field can't hold.
+    async fn judge_value(&self, conflict: &ExternalSyncConflict, state: &ObjectState) -> Result<(), DriverError> {
+        let path = &conflict.spec.field_path;
+        let given = conflict.spec.resolution.as_ref().and_then(|resolution| resolution.value.as_ref());
+        let (Some(value), Some(local)) = (given, &state.local) else { return Ok(()) };
+        let json = full_value(self.store(), conflict.namespace(), value).await?;
+        let value = FieldValue::from_owned(json.unwrap_or(serde_json::Value::Null));
+        if local.object.can_hold(path, &value) {
+            return Ok(());
+        }
+        Err(PlanError::NoSuchValue { path: path.clone() }.into())
+    }
+
     /// Writes a person's decision about a conflict; it is put in force in the next pass.
     ///
     /// # Errors
@@ -257,6 +273,7 @@ impl Driver {
         let policy = Policy::of(&scope.policy);
         let ctx = Ctx { now: self.clock.now(), actor, policy: &policy, seed: self.seed };
         conflict::step(&found.object, decided(&found.object, actor.clone(), &state), &ctx)?;
+        self.judge_value(&found.object, &state).await?;
         found.object.status_mut().resolved_by = Some(actor.clone());
         let mut changes = Changes::at(self.clock.now());
         changes.put(&found)?;
