@@ -84,7 +84,7 @@ pub fn configure(store: &dyn Store, at: Time) {
 /// When they aren't there.
 pub fn scope(store: &dyn Store, at: Time) -> Scope {
     let config = block_on(Config::load(store, at)).expect("the store can be read");
-    config.scope(BINDING).expect("the binding").clone()
+    config.scope(NAMESPACE, BINDING).expect("the binding").clone()
 }
 
 /// Payloads about pull requests of one repository.

@@ -11,8 +11,8 @@ mod removal;
 
 use krate_model::key::KeyError;
 use krate_model::kinds::external::{
-    BodyText, Changes as FieldChanges, ExternalWriteIntent, IntentSourceKind, IntentWarning, Labels, LossyWrites,
-    NewIssue, Payload, WarningCode,
+    BodyText, Changes as FieldChanges, ExternalWriteIntent, ExternalWriteIntentPhase, IntentSourceKind, IntentWarning,
+    Labels, LossyWrites, NewIssue, Payload, WarningCode,
 };
 use krate_model::kinds::sets::{ActorKind, Interface, Mode, Operation};
 use krate_model::kinds::shared::{Actor, NativeTarget, ObjectRef, Time};
@@ -56,6 +56,14 @@ pub enum PlanError {
         path: String,
         /// Name of the policy.
         policy: String,
+    },
+    /// The binding doesn't sync the interface any more.
+    #[error("{interface}: binding {binding} doesn't sync it; nothing of it is written")]
+    InterfaceOff {
+        /// The interface.
+        interface: Interface,
+        /// The binding.
+        binding: String,
     },
     /// A value that the field can't hold: of another shape, or a word that isn't one of its own (S1).
     #[error("{path}: this is no value that the field can have")]
@@ -367,7 +375,7 @@ fn wanted(
         }
         // What a person was asked about is asked again in whatever takes its place (S39).
         let asked = |intent: &Loaded<ExternalWriteIntent>| {
-            asks(&intent.object) && carries(&intent.object.spec.payload, &rule.path)
+            is_asked_about(intent) && carries(&intent.object.spec.payload, &rule.path)
         };
         approve |= needs_approval(&rule.mode, wish) || state.intents.iter().any(asked);
         let desired = desired.into_owned();
@@ -394,6 +402,10 @@ pub(crate) fn asks_now(scope: &Scope, intent: &ExternalWriteIntent) -> Result<bo
     let spec = &intent.spec;
     place::permitted(scope, &spec.payload)?;
     let Some(kind) = Kind::lookup(&spec.target.kind) else { return Ok(true) };
+    if scope.interface(&spec.interface).is_none() {
+        let binding = scope.binding_name().to_owned();
+        return Err(PlanError::InterfaceOff { interface: spec.interface.clone(), binding });
+    }
     let rules = scope.rules(&spec.interface, kind);
     let carried = rules.iter().filter(|rule| carries(&spec.payload, &rule.path));
     let whole = scope.mode(&spec.interface, kind, "").map(|mode| ("metadata.name", mode));
@@ -405,6 +417,13 @@ pub(crate) fn asks_now(scope: &Scope, intent: &ExternalWriteIntent) -> Result<bo
     }
     let is_reviewed = modes.iter().any(|(_, mode)| is_reviewed(mode));
     Ok(is_reviewed || place::is_agents(scope, &spec.source.actor, &spec.operation))
+}
+
+/// Whether a person is asked about the write, or was until something else took its place just now: nobody has said yes to it.
+pub(crate) fn is_asked_about(intent: &Loaded<ExternalWriteIntent>) -> bool {
+    let phase = intent.object.status.as_ref().map(|status| &status.phase);
+    let was_ended_here = intent.dirty && phase == Some(&ExternalWriteIntentPhase::Rejected);
+    asks(&intent.object) || (was_ended_here && intent.object.spec.approval_policy.required)
 }
 
 /// Section 2: which modes let a person look first, whoever asked.

@@ -71,7 +71,7 @@ impl Story {
     /// Runs every list once more: how many pages were shown, and how many hadn't changed.
     fn run(&self, mode: BackfillMode) -> (usize, usize) {
         self.noting.lists.lock().expect("nobody panicked").clear();
-        block_on(self.driver.request_backfill("site", mode)).expect("accepted");
+        block_on(self.driver.request_backfill(NAMESPACE, "site", mode)).expect("accepted");
         self.run_all();
         let lists = self.noting.lists.lock().expect("nobody panicked");
         let count = |status| lists.iter().filter(|answered| **answered == status).count();

@@ -332,6 +332,73 @@ fn r37_a_write_that_is_cancelled_is_never_sent_and_its_fields_are_as_they_were()
 }
 
 #[test]
+fn s39_p33_what_was_denied_or_nobody_answered_is_not_sent_along_with_the_next_edit() {
+    let agent = Actor::new(ActorKind::Agent, "fixer");
+    for is_denied in [true, false] {
+        let world = world("bidirectional");
+        edit_by(&world, &agent, |spec| spec.title = "By an agent".to_owned()).expect("accepted");
+        if is_denied {
+            decide(&world, ApprovalVerdict::Denied).expect("denied");
+        } else {
+            world.pass_time(24 * 3_600 + 1);
+        }
+        world.settle().expect("quiet");
+        assert_eq!(only::<ExternalWriteIntent>(&world).phase(), "Rejected");
+        assert_eq!(issue(&world).spec.title, "Crash", "its fields are as they were");
+        edit(&world, |spec| spec.body = Some(Body::markdown("By a person"))).expect("accepted");
+        world.settle().expect("quiet");
+        let there = world.forge().forge.issue(REPOSITORY, 1).expect("there").clone();
+        assert_eq!((there.title.as_str(), there.body.as_deref()), ("Crash", Some("By a person")));
+    }
+}
+
+#[test]
+fn s39_p30_what_a_conflict_takes_out_of_a_question_is_asked_again_in_the_same_name() {
+    for by in [Actor::new(ActorKind::Agent, "fixer"), person()] {
+        let mode = if by == person() { "reviewed-write" } else { "bidirectional" };
+        let world = world(mode);
+        edit_by(&world, &by, |spec| {
+            spec.title = "Ours".to_owned();
+            spec.body = Some(Body::markdown("Ours"));
+        })
+        .expect("accepted");
+        retitle_there(&world, "Theirs");
+        world.settle().expect("quiet");
+        let there = world.forge().forge.issue(REPOSITORY, 1).expect("there").clone();
+        assert_eq!((there.title.as_str(), there.body.as_deref()), ("Theirs", None), "{by:?}: nobody has approved");
+        let waits: Vec<AgentApproval> =
+            world.all::<AgentApproval>().into_iter().filter(|it| it.phase() == "Pending").collect();
+        assert_eq!(waits.len(), 1, "the rest is asked about anew");
+        assert_eq!(waits[0].spec.requested_by, by, "and it is still the wish of who made it");
+        let own = decide_named(&world, waits[0].name(), person(), ApprovalVerdict::Approved);
+        assert_eq!(own.is_err(), by == person(), "nobody approves their own");
+        if own.is_err() {
+            approve_what_waits(&world);
+        }
+        world.settle().expect("quiet");
+        let there = world.forge().forge.issue(REPOSITORY, 1).expect("there").clone();
+        assert_eq!((there.title.as_str(), there.body.as_deref()), ("Theirs", Some("Ours")));
+    }
+}
+
+#[test]
+fn r37_cancelling_a_newer_wish_leaves_an_older_one_that_was_sent() {
+    let world = world("bidirectional");
+    edit(&world, |spec| spec.title = "First".to_owned()).expect("accepted");
+    world.change(|intent: &mut ExternalWriteIntent| {
+        let status = intent.status_mut();
+        status.phase = ExternalWriteIntentPhase::Retrying;
+        (status.attempts, status.verify_first) = (1, true);
+    });
+    edit(&world, |spec| spec.title = "Second".to_owned()).expect("accepted");
+    let newer = world.all::<ExternalWriteIntent>().into_iter().find(|it| it.phase() == "ReadyToSend").expect("there");
+    let command = IntentCancel { id: "alice-1".to_owned(), reason: None };
+    block_on(world.driver.cancel(NAMESPACE, newer.name(), command)).expect("accepted");
+    world.settle().expect("quiet");
+    assert_eq!((issue(&world).spec.title.as_str(), title_there(&world).as_str()), ("First", "First"));
+}
+
+#[test]
 fn s29_a_value_that_its_field_cannot_hold_decides_nothing() {
     let world = world("bidirectional");
     let conflict = two_titles(&world);

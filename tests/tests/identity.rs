@@ -58,7 +58,7 @@ fn arrive(world: &World) {
 }
 
 fn read_all(world: &World) {
-    block_on(world.driver.request_backfill("site", BackfillMode::Complete)).expect("the binding is there");
+    block_on(world.driver.request_backfill(NAMESPACE, "site", BackfillMode::Complete)).expect("the binding is there");
     world.settle().expect("quiet");
 }
 

@@ -108,7 +108,7 @@ fn s43_a_backfill_leaves_the_reserve_and_writes_and_webhooks_go_on() {
 #[test]
 fn s43_the_forecast_says_how_many_calls_and_until_when() {
     let world = world(ISSUES, 40);
-    let forecast = || block_on(world.driver.forecast("site")).expect("the binding is there");
+    let forecast = || block_on(world.driver.forecast(NAMESPACE, "site")).expect("the binding is there");
     assert!(forecast().lists.is_empty(), "nothing was asked for yet");
     work(&world, 11);
     let list = forecast().lists.into_iter().find(|list| list.kind.as_str() == "Issue").expect("it is read");
@@ -126,7 +126,7 @@ fn s43_the_forecast_says_how_many_calls_and_until_when() {
     let list = forecast().lists.into_iter().find(|list| list.kind.as_str() == "Issue").expect("it was read");
     assert_eq!((list.running, list.by), (false, Basis::LastRun));
     assert!(list.calls.is_some_and(|calls| (60..=121).contains(&calls)), "{list:?}");
-    let missing = block_on(world.driver.forecast("nowhere")).expect_err("there is no such binding");
+    let missing = block_on(world.driver.forecast(NAMESPACE, "nowhere")).expect_err("there is no such binding");
     assert_eq!(missing.to_string(), "binding nowhere isn't there");
 }
 

@@ -343,13 +343,26 @@ fn r66_consent_goes_by_its_times_and_never_by_the_phase_that_is_stored() {
 }
 
 #[test]
+fn s3_a_bindings_name_leads_to_no_other_organizations_binding() {
+    let world = world();
+    assert_admitted(&world);
+    let config = block_on(Config::load(world.store.as_ref(), world.clock.now())).expect("it can be read");
+    assert!(config.scope(NAMESPACE, "site").is_some());
+    assert!(config.scope(LENDER, "site").is_none(), "it is another one's");
+    assert!(
+        block_on(world.driver.verify(LENDER, "site")).is_err()
+            && block_on(world.driver.forecast(LENDER, "site")).is_err()
+    );
+}
+
+#[test]
 fn s3_a_name_that_is_taken_leads_to_no_other_organizations_provider() {
     let world = world();
     provider(&world, LENDER, "gh", "forge", "lent");
     let config = block_on(Config::load(world.store.as_ref(), start())).expect("it can be read");
     // Without a creation time it counts as the older one.
     assert_eq!(config.backend("gh").expect("one of them").object.namespace(), LENDER);
-    assert!(config.scope("site").is_none());
+    assert!(config.scope(NAMESPACE, "site").is_none());
     assert_refused(&world, "NotFound", "spec.providerRef: provider gh");
 }
 

@@ -128,6 +128,22 @@ fn r45_the_mode_that_a_policy_proposes_changes_no_binding() {
 }
 
 #[test]
+fn r52_what_waits_is_not_sent_once_its_interface_is_off() {
+    let world = world();
+    edit(&world, |spec| "Ours".clone_into(&mut spec.title)).expect("accepted");
+    world.change(|binding: &mut ExternalBackendBinding| {
+        for interface in &mut binding.spec.interfaces {
+            interface.enabled = interface.name != Interface::IssueTracking;
+        }
+    });
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Crash");
+    let intent = world.all::<ExternalWriteIntent>().remove(0);
+    let error = intent.status.as_ref().and_then(|status| status.error.as_ref()).expect("it says why");
+    assert_eq!(error.message, "issueTracking: binding site doesn't sync it; nothing of it is written");
+}
+
+#[test]
 fn r52_what_waits_is_not_sent_once_its_binding_only_reads() {
     let world = world();
     edit(&world, |spec| "Ours".clone_into(&mut spec.title)).expect("accepted");

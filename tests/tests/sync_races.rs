@@ -113,7 +113,7 @@ fn s18_a_late_word_about_what_a_backfill_missed_does_not_revive_it() {
     // The webhook about the deletion is lost; a complete backfill doesn't meet the comment.
     told(&world);
     world.pass_time(3_600);
-    block_on(world.driver.request_backfill("site", BackfillMode::Complete)).expect("accepted");
+    block_on(world.driver.request_backfill(NAMESPACE, "site", BackfillMode::Complete)).expect("accepted");
     world.settle().expect("quiet");
     assert_eq!(world.all::<Comment>()[0].phase(), "Deleted");
     deliver(&world, &late);

@@ -33,7 +33,7 @@ fn world(issues: usize) -> World {
 /// Verifies, and shows that nothing was changed by it.
 fn verify(world: &World) -> Verification {
     let before = (block_on(world.store.revision()).expect("a store"), world.written().len());
-    let found = block_on(world.driver.verify("site")).expect("verified");
+    let found = block_on(world.driver.verify(NAMESPACE, "site")).expect("verified");
     assert_eq!((block_on(world.store.revision()).expect("a store"), world.written().len()), before);
     found
 }
@@ -45,7 +45,7 @@ fn issue(world: &World, title: &str) -> Issue {
 #[test]
 fn what_is_the_same_on_both_sides_is_verified_by_its_tags() {
     let world = world(6);
-    block_on(world.driver.request_backfill("site", BackfillMode::Complete)).expect("accepted");
+    block_on(world.driver.request_backfill(NAMESPACE, "site", BackfillMode::Complete)).expect("accepted");
     world.settle().expect("quiet");
     let found = verify(&world);
     assert_eq!(found.differences, []);
@@ -79,7 +79,7 @@ fn what_was_changed_made_and_deleted_unseen_is_told_with_its_age() {
     assert_eq!(found.differences[0].since, Some(at));
     assert_eq!(found.differences[0].owner.as_ref().map(krate_model::kinds::sets::Mode::as_str), Some("bidirectional"));
     // The next complete run repairs all of it.
-    block_on(world.driver.request_backfill("site", BackfillMode::Complete)).expect("accepted");
+    block_on(world.driver.request_backfill(NAMESPACE, "site", BackfillMode::Complete)).expect("accepted");
     world.settle().expect("quiet");
     assert_eq!(verify(&world).differences, []);
 }

@@ -28,7 +28,7 @@ impl Driver {
         let Some(intent) = records::get::<ExternalWriteIntent>(self.store(), &namespace, &target).await? else {
             return Err(DriverError::NotFound { what: "intent", name: target });
         };
-        let Some(scope) = config.scope(&intent.object.spec.binding_ref) else {
+        let Some(scope) = config.scope(&namespace, &intent.object.spec.binding_ref) else {
             return Err(DriverError::NotFound { what: "binding", name: intent.object.spec.binding_ref.clone() });
         };
         let spec = approval.object.spec.clone();
@@ -57,6 +57,9 @@ impl Driver {
         };
         status.uses = i64::from(phase == AgentApprovalPhase::Used);
         status.phase = phase;
-        self.step_intent_with(scope, intent, event, Some(approval), false).await.map(|_| ())
+        if matches!(event, Event::Approved { .. }) {
+            return self.step_intent_with(scope, intent, event, Some(approval), false).await.map(|_| ());
+        }
+        self.end_unsent(scope, intent, event, Some(approval)).await
     }
 }

@@ -64,12 +64,18 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriverError`] when the binding isn't there, or a list is running already.
-    pub async fn request_backfill(&self, binding: &str, mode: BackfillMode) -> Result<(), DriverError> {
+    pub async fn request_backfill(
+        &self,
+        namespace: &str,
+        binding: &str,
+        mode: BackfillMode,
+    ) -> Result<(), DriverError> {
         let now = self.clock.now();
         let config = self.config().await?;
         Box::pin(self.ensure_states(&config, now)).await?;
-        let scope =
-            config.scope(binding).ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;
+        let scope = config
+            .scope(namespace, binding)
+            .ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;
         for state in self.states_of(scope).await? {
             if !backfill::is_running(&state.object) {
                 self.step_state(scope, state, Event::Requested { mode: mode.clone(), at: now }).await?;
@@ -129,7 +135,8 @@ impl Driver {
     pub(super) async fn advance_backfill(&self, stored: &Stored, config: &Config) -> Result<(), DriverError> {
         let state = records::parse::<ExternalSyncState>(stored)?;
         // R21: the lists of a binding that is deleted are about to go.
-        let scope = config.scope(&state.object.spec.binding_ref).filter(|scope| !scope.is_going());
+        let scope =
+            config.scope(state.object.namespace(), &state.object.spec.binding_ref).filter(|scope| !scope.is_going());
         let Some(scope) = scope else { return Ok(()) };
         let now = self.clock.now();
         match backfill::due(&state.object, now) {

@@ -38,9 +38,9 @@ impl Driver {
         let key = |scope: &Scope| records::key_of::<ExternalBackendBinding>(scope.namespace(), scope.binding_name());
         let due = config.all_scopes().map(|scope| (key(scope), scope));
         let turns = due.filter(|(key, _)| !running.busy.has(key)).map(|(key, scope)| {
-            let (driver, config, name) = (self.clone(), Arc::clone(config), scope.binding_name().to_owned());
+            let (driver, config, at) = (self.clone(), Arc::clone(config), key.clone());
             let work = Box::pin(async move {
-                match config.scope(&name) {
+                match config.scope(&at.namespace, &at.name) {
                     Some(scope) => driver.advance_binding(scope, now).await,
                     None => Ok(()),
                 }

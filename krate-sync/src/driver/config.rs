@@ -160,9 +160,9 @@ impl Config {
         self.backends.values()
     }
 
-    /// The binding of that name.
-    pub fn scope(&self, binding: &str) -> Option<&Scope> {
-        self.scopes.get(binding)
+    /// The binding of that name in that namespace: who has the same name elsewhere is another organization's (S3).
+    pub fn scope(&self, namespace: &str, binding: &str) -> Option<&Scope> {
+        self.scopes.get(binding).filter(|scope| scope.namespace() == namespace)
     }
 
     /// All bindings that aren't failed or deleted.

@@ -51,7 +51,7 @@ impl Driver {
         each!(&mut local.object, object => bump_generation(object));
         local.dirty = true;
         let scope = match &state.link {
-            Some(link) => config.scope(&link.object.spec.binding_ref),
+            Some(link) => config.scope(namespace, &link.object.spec.binding_ref),
             None => None,
         };
         if let Some(scope) = scope {
@@ -90,7 +90,7 @@ impl Driver {
                 return Err(PlanError::SubjectDeleted { name: comment.spec.subject.name.clone() }.into());
             }
             if let Some(link) = &about.link {
-                scope = config.scope(&link.object.spec.binding_ref);
+                scope = config.scope(&namespace, &link.object.spec.binding_ref);
                 subject = scope.and_then(|scope| target_of(&about, scope));
             }
         }

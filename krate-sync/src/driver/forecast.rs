@@ -66,11 +66,12 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriverError::NotFound`] without such a binding.
-    pub async fn forecast(&self, binding: &str) -> Result<Forecast, DriverError> {
+    pub async fn forecast(&self, namespace: &str, binding: &str) -> Result<Forecast, DriverError> {
         let now = self.clock.now();
         let config = self.config().await?;
-        let scope =
-            config.scope(binding).ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;
+        let scope = config
+            .scope(namespace, binding)
+            .ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;
         let provider = &scope.backend.object;
         let ledger = self.with_ledger(provider.name(), |ledger| {
             ledger.recall(provider.status.as_ref().map_or(&[], |status| &status.rate_limits));

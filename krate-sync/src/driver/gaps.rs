@@ -103,9 +103,9 @@ impl Driver {
         let due = due.map(|scope| (key(scope), scope)).filter(|(key, _)| !running.busy.has(key));
         let turns = due.map(|(key, scope)| {
             let (driver, config) = (self.spending(Purpose::Repair), Arc::clone(config));
-            let (name, provider) = (scope.binding_name().to_owned(), scope.backend.object.name().into());
+            let (at, provider) = (key.clone(), scope.backend.object.name().into());
             let work = Box::pin(async move {
-                match config.scope(&name) {
+                match config.scope(&at.namespace, &at.name) {
                     Some(scope) => driver.look_at_log(&config, scope).await,
                     None => Ok(()),
                 }

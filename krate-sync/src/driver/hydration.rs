@@ -21,7 +21,7 @@ impl Driver {
     /// S16: reads a link's object again; the answer decides.
     pub(super) async fn hydrate_link(&self, stored: &Stored, config: &Config) -> Result<(), DriverError> {
         let link = records::parse::<ExternalObjectLink>(stored)?;
-        let Some(scope) = config.scope(&link.object.spec.binding_ref) else { return Ok(()) };
+        let Some(scope) = config.scope(link.object.namespace(), &link.object.spec.binding_ref) else { return Ok(()) };
         if scope.is_paused() {
             return self.postpone_link(link, scope, None).await;
         }

@@ -44,19 +44,23 @@ impl Driver {
 
     pub(super) async fn advance_intent(&self, stored: &Stored, config: &Config) -> Result<(), DriverError> {
         let intent = records::parse::<ExternalWriteIntent>(stored)?;
-        let Some(scope) = config.scope(&intent.object.spec.binding_ref) else {
+        let Some(scope) = config.scope(intent.object.namespace(), &intent.object.spec.binding_ref) else {
             return Err(DriverError::NotFound { what: "binding", name: intent.object.spec.binding_ref.clone() });
         };
         let now = self.clock.now();
         let policy = Policy::of(&scope.policy);
         match intent::due(&intent.object, &policy, now) {
-            Due::Now(Effect::Cancel) => self.carry_out_cancel(scope, intent).await,
+            Due::Now(Effect::Cancel) => {
+                let reason = intent.object.spec.cancel.as_ref().and_then(|command| command.reason.clone());
+                let event = Event::Cancelled { reason: reason.unwrap_or_else(|| "cancelled".to_owned()) };
+                self.end_unsent(scope, intent, event, None).await
+            }
             Due::Now(Effect::Recover) => {
                 let error = info(ErrorClass::Timeout, "whoever was sending it is gone", now);
                 let event = Self::unknown(scope, &intent.object, error)?;
                 self.step_intent(scope, intent, event).await.map(|_| ())
             }
-            Due::Now(Effect::Expire) => self.step_intent(scope, intent, Event::Expired).await.map(|_| ()),
+            Due::Now(Effect::Expire) => self.end_unsent(scope, intent, Event::Expired, None).await,
             Due::Now(Effect::GiveUp) => self.step_intent(scope, intent, Event::Exhausted).await.map(|_| ()),
             Due::Now(Effect::Send) => self.send(scope, intent, false).await,
             Due::Now(Effect::VerifyThenSend) => self.send(scope, intent, true).await,
@@ -84,15 +88,17 @@ impl Driver {
         Ok(())
     }
 
-    async fn carry_out_cancel(
+    /// Ends a write that wasn't sent, by `event`, and takes back what it wished for: left as it is, the next edit of somebody else would send it along, without the
+    /// approval that it didn't get (S39). `approval` says so in the same commit.
+    pub(super) async fn end_unsent(
         &self,
         scope: &Scope,
         mut intent: Loaded<ExternalWriteIntent>,
+        event: Event,
+        approval: Option<Loaded<AgentApproval>>,
     ) -> Result<(), DriverError> {
         let (now, actor, policy) = (self.clock.now(), controller(), Policy::of(&scope.policy));
         let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
-        let reason = intent.object.spec.cancel.as_ref().and_then(|command| command.reason.clone());
-        let event = Event::Cancelled { reason: reason.unwrap_or_else(|| "cancelled".to_owned()) };
         let step = intent::step(&intent.object, event, &ctx)?;
         let mut changes = Changes::at(now);
         changes.audit_all(crate::moves::take(&mut intent, step));
@@ -100,6 +106,10 @@ impl Driver {
         let mut state = ObjectState::load_of_local(self.store(), scope.namespace(), &spec.target).await?;
         state.intents.retain(|known| known.object.name() != intent.object.name());
         state.intents.push(intent);
+        if let Some(approval) = approval {
+            state.approvals.retain(|known| known.object.name() != approval.object.name());
+            state.approvals.push(approval);
+        }
         take_back(&mut state, scope, &spec.payload, &spec.interface).map_err(PlanError::from)?;
         state.write(&mut changes)?;
         changes.commit(self.store()).await?;

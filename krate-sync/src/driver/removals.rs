@@ -61,7 +61,8 @@ impl Driver {
             return Ok(Removal::Removed);
         };
         let binding = link.object.spec.binding_ref.clone();
-        let scope = config.scope(&binding).ok_or(DriverError::NotFound { what: "binding", name: binding })?;
+        let scope =
+            config.scope(namespace, &binding).ok_or(DriverError::NotFound { what: "binding", name: binding })?;
         each!(&mut local.object, object => bump_generation(object));
         let removal = plan_removal(&mut state, scope, &Wish::of(actor.clone(), now))?;
         if removal != Removal::Gone {

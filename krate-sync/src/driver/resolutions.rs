@@ -26,7 +26,7 @@ use crate::scope::Scope;
 impl Driver {
     pub(super) async fn settle_conflict(&self, stored: &Stored, config: &Config) -> Result<(), DriverError> {
         let found = records::parse::<ExternalSyncConflict>(stored)?;
-        let Some(scope) = config.scope(&found.object.spec.binding_ref) else { return Ok(()) };
+        let Some(scope) = config.scope(found.object.namespace(), &found.object.spec.binding_ref) else { return Ok(()) };
         match conflict::due(&found.object) {
             Due::Now(effect) => self.settle(scope, &found.object, effect).await,
             Due::At(_) | Due::Idle => Ok(()),
@@ -266,7 +266,9 @@ impl Driver {
         }
         let config = self.config().await?;
         let binding = found.object.spec.binding_ref.clone();
-        let scope = config.scope(&binding).ok_or(DriverError::NotFound { what: "binding", name: binding.clone() })?;
+        let scope = config
+            .scope(namespace, &binding)
+            .ok_or(DriverError::NotFound { what: "binding", name: binding.clone() })?;
         let state = self.state_of_conflict(namespace, &found.object).await?;
         found.change().spec.resolution = Some(resolution);
         // The next pass would refuse it: whoever decides hears of it while they look.
@@ -304,7 +306,7 @@ pub(super) fn take_back(
     let Some(kind) = state.local.as_ref().map(|local| local.object.kind()) else { return Ok(()) };
     let mut is_changed = false;
     for rule in scope.rules(interface, kind) {
-        let known = before(state, payload, &rule.path);
+        let known = before(state, payload, &rule);
         let wished = payload_value(payload, &rule.path);
         let Some(local) = &mut state.local else { return Ok(()) };
         let newer = wished.as_ref().is_some_and(|wished| local.object.get(&rule.path) != *wished);

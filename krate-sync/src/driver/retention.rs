@@ -131,7 +131,7 @@ impl Driver {
         let namespace = &stored.key.namespace;
         let gone = ChangeSet::new().delete(stored.key.clone(), Expect::At(stored.revision));
         let policy = |binding: Option<&str>| {
-            binding.and_then(|name| config.scope(name)).map_or_else(unnamed, |scope| (*scope.policy).clone())
+            binding.and_then(|name| config.scope(namespace, name)).map_or_else(unnamed, |scope| (*scope.policy).clone())
         };
         let changes = match kind {
             Kind::ExternalSyncEvent => {

@@ -156,7 +156,8 @@ impl Driver {
             let Some(again) = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), &name).await? else {
                 return Ok(());
             };
-            if phase_of(&again.object) != ExternalWriteIntentPhase::ReadyToSend {
+            // Whoever cancelled it meanwhile has been told that it isn't sent.
+            if phase_of(&again.object) != ExternalWriteIntentPhase::ReadyToSend || again.object.spec.cancel.is_some() {
                 return Ok(());
             }
             match self.standing(scope, &again.object).await? {

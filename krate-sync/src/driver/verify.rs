@@ -102,10 +102,11 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriverError::NotFound`] without such a binding; the provider's error where a list can't be read: then nothing is said about any of it.
-    pub async fn verify(&self, binding: &str) -> Result<Verification, DriverError> {
+    pub async fn verify(&self, namespace: &str, binding: &str) -> Result<Verification, DriverError> {
         let config = self.config().await?;
-        let scope =
-            config.scope(binding).ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;
+        let scope = config
+            .scope(namespace, binding)
+            .ok_or_else(|| DriverError::NotFound { what: "binding", name: binding.to_owned() })?;
         let mut found = Verification::default();
         let driver = self.spending(Purpose::Backfill);
         for state in self.states_of(scope).await? {

@@ -210,7 +210,7 @@ impl Driver {
         let around = Box::pin(self.around(kind, namespace, name)).await?;
         let object = ObjectRef::new(kind.as_str(), name);
         let events = self.newest_events(namespace, &object, &around).await?;
-        let scope = around.bindings().into_iter().find_map(|binding| config.scope(&binding));
+        let scope = around.bindings().into_iter().find_map(|binding| config.scope(namespace, &binding));
         let budgets = scope.map(|scope| self.with_ledger(scope.backend.object.name(), |ledger| ledger.shown()));
         let next = Box::pin(self.next_of(&around, &config, now)).await?;
         let mut causes: Vec<Cause> = around.causes.iter().map(|event| cause(&event.object)).collect();
@@ -329,11 +329,15 @@ impl Driver {
             next.extend(next_of_conflict(&conflict.object));
         }
         for intent in &around.intents {
-            next.extend(self.next_of_intent(&intent.object, config.scope(&intent.object.spec.binding_ref), now));
+            next.extend(self.next_of_intent(
+                &intent.object,
+                config.scope(intent.object.namespace(), &intent.object.spec.binding_ref),
+                now,
+            ));
         }
         for link in &around.links {
             let status = link.object.status.as_ref();
-            let Some(scope) = config.scope(&link.object.spec.binding_ref) else { continue };
+            let Some(scope) = config.scope(link.object.namespace(), &link.object.spec.binding_ref) else { continue };
             if status.is_some_and(|status| status.needs_hydration) {
                 let at = status.and_then(|status| status.not_before).filter(|at| *at > now);
                 let waits_for = self.waits_for_budget(scope, None, Purpose::Hydration, now);
@@ -506,7 +510,7 @@ fn cause(event: &ExternalSyncEvent) -> Cause {
 
 fn disagreement(conflict: &ExternalSyncConflict, config: &Config) -> Disagreement {
     let spec = &conflict.spec;
-    let mode = config.scope(&spec.binding_ref).and_then(|scope| {
+    let mode = config.scope(conflict.namespace(), &spec.binding_ref).and_then(|scope| {
         let kind = spec.resource.kind.parse().ok()?;
         scope.mode(&spec.interface, kind, &spec.field_path)
     });

@@ -343,6 +343,7 @@ pub fn step(intent: &ExternalWriteIntent, event: Event, ctx: &Ctx<'_>) -> Result
         Event::Postponed { until } => status.not_before = Some(until),
         Event::Dispatched { gate } => {
             this.require(gate == Gate::Open, || Why::Held(gate.clone()))?;
+            this.require(this.from != Phase::ReadyToSend || intent.spec.cancel.is_none(), || Why::Cancelled)?;
             // A phase is not proof that somebody approved: what is sent is what was approved (S32).
             let approved = status.approval.as_ref().map(|approval| approval.digest);
             if approval_required && approved != Some(requested) {

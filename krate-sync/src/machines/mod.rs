@@ -293,6 +293,9 @@ pub enum Why {
     /// Provider, binding, budget or an earlier write holds it back.
     #[error("it is held back: {}", Held(.0))]
     Held(Gate),
+    /// Somebody has cancelled it (R37).
+    #[error("it is cancelled (R37)")]
+    Cancelled,
     /// Its time hasn't come.
     #[error("it waits until {until}")]
     NotDue {

@@ -52,23 +52,32 @@ pub(super) fn is_held(state: &ObjectState, path: &str) -> bool {
     })
 }
 
-/// The value of a field as it was before what `payload` wished for it; nothing where the payload doesn't write it, or nobody knows.
-pub(crate) fn before(state: &ObjectState, payload: &Payload, path: &str) -> Option<FieldValue<'static>> {
+/// The value of a field as it was before what `payload` wished for it: what is on its way there already, else what both sides agreed on last. Nothing where the
+/// payload doesn't write it, or nobody knows.
+pub(crate) fn before(state: &ObjectState, payload: &Payload, rule: &FieldRule<'_>) -> Option<FieldValue<'static>> {
+    let path = rule.path.as_ref();
     if !carries(payload, path) {
         return None;
     }
-    let base = known_base(state, path)?;
     if path != "spec.labels" {
-        return Some(base);
+        let sent = state.intents.iter().rev().filter(|intent| is_to_come(&intent.object));
+        let mut values = sent.filter_map(|intent| payload_value(&intent.object.spec.payload, path));
+        return values.next().or_else(|| known_base(state, path));
     }
-    // Labels are taken back one by one: what else was wished for stays.
+    // Labels are taken back one by one: what else was wished for stays. Where nobody kept what was there, what was to be added wasn't, and what was to go was.
     let mut labels = texts(&state.local.as_ref()?.object.get(path));
-    let had = |label: &str| texts(&base).iter().any(|known| known.eq_ignore_ascii_case(label));
+    let stood = labels_on_the_way(state, rule).or_else(|| known_base(state, path)).map(|stood| texts(&stood));
+    let had = |label: &str, unknown: bool| {
+        let held = |stood: &Vec<String>| stood.iter().any(|known| known.eq_ignore_ascii_case(label));
+        stood.as_ref().map_or(unknown, held)
+    };
     match payload {
         Payload::AddLabels(added) => {
-            labels.retain(|label| had(label) || !added.labels.iter().any(|new| new.eq_ignore_ascii_case(label)));
+            labels.retain(|label| had(label, false) || !added.labels.iter().any(|new| new.eq_ignore_ascii_case(label)));
         }
-        Payload::RemoveLabels(removed) => labels.extend(removed.labels.iter().filter(|label| had(label)).cloned()),
+        Payload::RemoveLabels(removed) => {
+            labels.extend(removed.labels.iter().filter(|label| had(label, true)).cloned());
+        }
         _ => {}
     }
     Some(FieldValue::List(labels.into_iter().map(Into::into).collect()))

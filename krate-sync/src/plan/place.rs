@@ -1,7 +1,8 @@
 //! Intents from payloads: keyed, taking the place of what was not sent yet, with the approval that they wait for.
 
 use krate_model::kinds::external::{
-    ExternalWriteIntent, ExternalWriteIntentSpec, IntentApprovalPolicy, IntentSource, IntentWarning, Payload,
+    ExternalWriteIntent, ExternalWriteIntentSpec, IntentApprovalPolicy, IntentSource, IntentSourceKind, IntentWarning,
+    Payload,
 };
 use krate_model::kinds::policy::{
     AgentApproval, AgentApprovalPhase, AgentApprovalSpec, ApprovalAction, ApprovalClass, ApprovalSubject,
@@ -12,8 +13,8 @@ use krate_model::kinds::shared::{Actor, ApprovalRule, NativeTarget, Time};
 use krate_model::{NotCanonical, Resource, derived_name, named_by_digest};
 
 use super::on_the_way::is_unsent;
-use super::payload::secret_in;
-use super::{PlanError, Wish};
+use super::payload::{secret_in, share_a_field};
+use super::{PlanError, Wish, is_asked_about};
 use crate::machines::intent::write_back;
 use crate::machines::{Ctx, Policy, intent};
 use crate::mistakes::{Mistake, made};
@@ -97,9 +98,19 @@ pub(super) fn place(
         if made(Mistake::KeyWithoutPayload) {
             idempotency_key = krate_model::canonical_digest(&(&operation, &target, key.target, generation.min(1)))?;
         }
+        // What krate plans anew for somebody is still their wish, and nobody else's to ask for (P30).
+        let asked = state
+            .intents
+            .iter()
+            .rev()
+            .find(|intent| is_asked_about(intent) && share_a_field(&intent.object.spec.payload, &payload));
+        let source = match asked.filter(|_| wish.kind == IntentSourceKind::Reconcile) {
+            Some(asked) => asked.object.spec.source.clone(),
+            None => IntentSource { kind: wish.kind.clone(), actor: wish.actor.clone(), cause: wish.cause.clone() },
+        };
         let credential = scope.credential();
         let digest = request_digest(&RequestInput { key, precondition: None, credential: Some(&credential) })?;
-        let required = approve || is_agents(scope, &wish.actor, &operation);
+        let required = approve || is_agents(scope, &source.actor, &operation);
         let name = named_by_digest(&format!("wi-{operation}"), &idempotency_key);
         if let Some(same) = state.intents.iter().find(|intent| intent.object.name() == name) {
             previous = Some(same.object.name().to_owned());
@@ -112,7 +123,7 @@ pub(super) fn place(
             binding_ref: scope.binding_name().to_owned(),
             interface: interface.clone(),
             operation: operation.clone(),
-            source: IntentSource { kind: wish.kind.clone(), actor: wish.actor.clone(), cause: wish.cause.clone() },
+            source: source.clone(),
             target: target_ref.clone(),
             native_target: target,
             payload,
@@ -124,7 +135,7 @@ pub(super) fn place(
             approval_policy: IntentApprovalPolicy {
                 required,
                 rules: policy.approvals.clone(),
-                reason: required.then(|| reason(wish).to_owned()),
+                reason: required.then(|| reason(&source.actor, wish).to_owned()),
             },
             depends_on: on_the_way.iter().cloned().chain(previous.take()).collect(),
             artifact_ref: None,
@@ -137,7 +148,7 @@ pub(super) fn place(
         let step = intent::admit(&intent.object, &ctx);
         state.audit.extend(moves::take(&mut intent, step));
         if required {
-            state.approvals.push(approval(scope, &intent.object, wish, name.clone()));
+            state.approvals.push(approval(scope, &intent.object, wish.now, name.clone()));
         }
         previous = Some(name);
         fresh.push(intent);
@@ -160,8 +171,8 @@ pub(super) fn is_agents(scope: &Scope, actor: &Actor, operation: &Operation) -> 
         && !trusted.any(|entry| entry.operations.contains(operation))
 }
 
-fn reason(wish: &Wish) -> &'static str {
-    match (wish.actor.kind == ActorKind::Agent, wish.review) {
+fn reason(actor: &Actor, wish: &Wish) -> &'static str {
+    match (actor.kind == ActorKind::Agent, wish.review) {
         (true, _) => "an agent asks for it",
         (false, true) => "the conflict is resolved by a reviewed write",
         (false, false) => "the binding's mode lets a person look first",
@@ -182,16 +193,14 @@ pub(crate) fn asked_again(
     intent: &ExternalWriteIntent,
     now: Time,
 ) -> Result<Loaded<AgentApproval>, NotCanonical> {
-    let source = &intent.spec.source;
-    let wish = Wish { kind: source.kind.clone(), ..Wish::of(source.actor.clone(), now) };
     // The same request may be asked about again, where a credential goes and comes back.
     let name = derived_name("approval", &(intent.name(), &intent.spec.request_digest, now))?;
-    Ok(approval(scope, intent, &wish, name))
+    Ok(approval(scope, intent, now, name))
 }
 
 /// The question that a person answers. It holds the digest of the request, and no other request can use the answer (S32): a request that takes the place
 /// of another in the same intent is another question.
-fn approval(scope: &Scope, intent: &ExternalWriteIntent, wish: &Wish, name: String) -> Loaded<AgentApproval> {
+fn approval(scope: &Scope, intent: &ExternalWriteIntent, now: Time, name: String) -> Loaded<AgentApproval> {
     let spec = AgentApprovalSpec {
         organization_ref: scope.organization().to_owned(),
         subject: ApprovalSubject { kind: ApprovalSubjectKind::WriteIntent, name: intent.name().to_owned() },
@@ -200,10 +209,10 @@ fn approval(scope: &Scope, intent: &ExternalWriteIntent, wish: &Wish, name: Stri
             summary: format!("{} on {} {}", intent.spec.operation, intent.spec.target.kind, intent.spec.target.name),
             target: Some(intent.spec.target.clone()),
         },
-        requested_by: wish.actor.clone(),
+        requested_by: intent.spec.source.actor.clone(),
         digest: intent.spec.request_digest,
         // Both end at once: the intent says until when an answer may come.
-        expires_at: intent.status.as_ref().and_then(|status| status.not_before).unwrap_or(wish.now),
+        expires_at: intent.status.as_ref().and_then(|status| status.not_before).unwrap_or(now),
         policy: terms(&intent.spec.approval_policy.rules),
         policy_reasons: intent.spec.approval_policy.reason.iter().cloned().collect(),
         artifact_refs: Vec::new(),

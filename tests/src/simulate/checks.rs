@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::journal::{Edit, Journal};
 use super::people::text_of;
 use super::play::History;
-use crate::world::{World, block_on, bound_repository, lock};
+use crate::world::{NAMESPACE, World, block_on, bound_repository, lock};
 
 /// Checks everything, and returns what doesn't hold, each with the invariant's number first.
 pub fn check(history: &History) -> Vec<String> {
@@ -53,7 +53,7 @@ pub fn check(history: &History) -> Vec<String> {
     let before = world.written().len();
     world.pass_time(3_600);
     world.deliver();
-    let again = block_on(world.driver.request_backfill("site", BackfillMode::Complete)).is_ok();
+    let again = block_on(world.driver.request_backfill(NAMESPACE, "site", BackfillMode::Complete)).is_ok();
     if let Err(error) = world.settle() {
         wrong.push(error);
     }

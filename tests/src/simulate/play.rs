@@ -319,7 +319,7 @@ impl History {
                 self.outages.push((soon, Outage::Pause));
             }
             Fault::RunAsked => {
-                if block_on(self.world.driver.request_backfill("site", BackfillMode::Complete)).is_ok() {
+                if block_on(self.world.driver.request_backfill(NAMESPACE, "site", BackfillMode::Complete)).is_ok() {
                     self.struck(fault);
                 }
             }
@@ -584,7 +584,7 @@ impl History {
         self.wrong.extend(stuck(&self.world));
         self.wrong.extend(shown_by_lists(self));
         self.tell(|| "a complete run of all lists".to_owned());
-        block_on(self.world.driver.request_backfill("site", BackfillMode::Complete))
+        block_on(self.world.driver.request_backfill(NAMESPACE, "site", BackfillMode::Complete))
             .map_err(|error| format!("the backfill was refused: {error}"))?;
         self.world.settle()
     }

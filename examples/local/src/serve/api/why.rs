@@ -42,10 +42,16 @@ fn is_open(conflict: &ExternalSyncConflict) -> bool {
     matches!(phase, None | Some(ExternalSyncConflictPhase::Open | ExternalSyncConflictPhase::Resolving))
 }
 
-/// Lets in who may read the binding.
-async fn of_binding(app: &App, caller: &Caller, binding: &str) -> Result<(), ApiError> {
-    let Some(judge) = caller.judge(app).await? else { return Ok(()) };
-    load_for(app, caller, Kind::ExternalBackendBinding, judge.namespace(), binding).await.map(|_| ())
+/// The namespace of the binding, for who may read it. Where nobody is told apart, names are looked up without their namespace.
+async fn of_binding(app: &App, caller: &Caller, binding: &str) -> Result<String, ApiError> {
+    if let Some(judge) = caller.judge(app).await? {
+        load_for(app, caller, Kind::ExternalBackendBinding, judge.namespace(), binding).await?;
+        return Ok(judge.namespace().to_owned());
+    }
+    let config = app.driver.config().await?;
+    let found = config.scopes().find(|scope| scope.binding_name() == binding);
+    let missing = || ApiError::missing(format!("ExternalBackendBinding {binding} isn't there, or may not be used"));
+    found.map(|scope| scope.namespace().to_owned()).ok_or_else(missing)
 }
 
 /// `GET /api/v1/verify/{binding}`: what the binding's projections and its provider differ in. Asks the provider, and changes nothing.
@@ -54,8 +60,8 @@ pub(super) async fn verify(
     Extension(caller): Extension<Caller>,
     Path(binding): Path<String>,
 ) -> Result<Json<Verification>, ApiError> {
-    of_binding(&app, &caller, &binding).await?;
-    Ok(Json(Box::pin(app.driver.verify(&binding)).await?))
+    let namespace = of_binding(&app, &caller, &binding).await?;
+    Ok(Json(Box::pin(app.driver.verify(&namespace, &binding)).await?))
 }
 
 /// `GET /api/v1/forecast/{binding}`: what reading the binding's lists will cost, and when it is done.
@@ -64,8 +70,8 @@ pub(super) async fn forecast(
     Extension(caller): Extension<Caller>,
     Path(binding): Path<String>,
 ) -> Result<Json<Forecast>, ApiError> {
-    of_binding(&app, &caller, &binding).await?;
-    Ok(Json(Box::pin(app.driver.forecast(&binding)).await?))
+    let namespace = of_binding(&app, &caller, &binding).await?;
+    Ok(Json(Box::pin(app.driver.forecast(&namespace, &binding)).await?))
 }
 
 /// `GET /api/v1/why/{kind}/{namespace}/{name}`: what led to it, and what happens next.
