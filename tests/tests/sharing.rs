@@ -7,11 +7,14 @@ use std::task::Poll;
 use krate_model::condition::{condition, from_kube_time};
 use krate_model::kinds::external::{ExternalBackendBinding, ExternalObjectLink};
 use krate_model::kinds::identity::{OrgSharingPolicy, OrgSharingPolicyPhase};
-use krate_model::kinds::work::Issue;
+use krate_model::kinds::sets::ActorKind;
+use krate_model::kinds::shared::{Actor, ObjectRef};
+use krate_model::kinds::work::{Issue, IssueSpec};
 use krate_model::store::{Expect, IndexEntry, Key, Query, Store};
 use krate_model::{Kind, Resource};
 use krate_providers::simulator::{Faults, NewIssue};
-use krate_sync::driver::{Clock, Config};
+use krate_sync::driver::{Clock, Config, DriverError};
+use krate_sync::local::Local;
 use krate_sync::records::{Changes, list};
 use krate_tests::world::{NAMESPACE, REPOSITORY, World, block_on, start};
 use serde_json::{Value, json};
@@ -340,6 +343,43 @@ fn r66_consent_goes_by_its_times_and_never_by_the_phase_that_is_stored() {
     over.pass().expect("a pass");
     assert_eq!(ready(&over).1, "CrossOrgDenied");
     assert_admitted(&said(OrgSharingPolicyPhase::Expired, "2027-05-28T20:36:40Z"));
+}
+
+#[test]
+fn s37_nothing_is_changed_under_a_binding_that_may_not_be_used() {
+    let world = world();
+    agree(&world, &json!({"expiresAt": "2026-05-28T20:36:40Z"}), &json!({}));
+    bind_to_lent(&world, false);
+    assert_admitted(&world);
+    let alice = Actor::new(ActorKind::User, "alice");
+    let issue = world.all::<Issue>().remove(0);
+    let edit = || {
+        let change = |local: &mut Local| {
+            if let Local::Issue(issue) = local {
+                "Ours".clone_into(&mut issue.spec.title);
+            }
+        };
+        let object = ObjectRef::new(Kind::Issue.as_str(), issue.name());
+        block_on(world.driver.edit(NAMESPACE, &object, &alice, &change))
+    };
+    let make = || {
+        let mut spec = IssueSpec::new("acme", "Made here");
+        spec.repository = Some("site".to_owned());
+        block_on(world.driver.create(Local::Issue(Issue::at(NAMESPACE, "made", spec)), &alice))
+    };
+    world.pass_time(24 * 3600);
+    world.pass().expect("a pass");
+    for refused in [edit(), make()] {
+        let refused = refused.expect_err("it would never be sent");
+        assert!(matches!(&refused, DriverError::Unusable { why, .. } if why.contains("OrgSharingPolicy")), "{refused}");
+    }
+    agree(&world, &json!({"expiresAt": "2027-05-28T20:36:40Z"}), &json!({}));
+    edit().expect("accepted");
+    make().expect("accepted");
+    world.settle().expect("it comes to rest");
+    let titles: Vec<String> =
+        (1..=2).map(|number| world.forge().forge.issue(REPOSITORY, number).expect("there").title.clone()).collect();
+    assert_eq!(titles, ["Ours", "Made here"]);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use krate_model::kinds::external::{
-    ExternalBackendBinding, ExternalBackendBindingPhase, ExternalBackendProvider, ExternalBackendSyncPolicy,
-    ExternalBackendSyncPolicySpec,
+    BindingTargetKind, ExternalBackendBinding, ExternalBackendBindingPhase, ExternalBackendProvider,
+    ExternalBackendSyncPolicy, ExternalBackendSyncPolicySpec,
 };
 use krate_model::kinds::identity::Organization;
 use krate_model::kinds::sets::Interface;
@@ -221,7 +221,30 @@ impl Config {
     /// The binding that syncs an interface of a local repository: each interface may have another one (S52).
     pub fn scope_of_repository(&self, namespace: &str, repository: &str, interface: &Interface) -> Option<&Scope> {
         let is_there = |scope: &&Scope| scope.namespace() == namespace && scope.repository() == Some(repository);
-        self.scopes().filter(is_there).find(|scope| scope.interface(interface).is_some())
+        let usable = self.all_scopes().filter(|scope| !scope.is_going());
+        usable.filter(is_there).find(|scope| scope.interface(interface).is_some())
+    }
+
+    /// Why the binding of that name in that namespace may not be used now, where it may not.
+    pub(crate) fn why_refused(&self, namespace: &str, binding: &str) -> Option<&Refusal> {
+        let mut refused = self.refused.iter();
+        refused.find(|(it, _)| it.namespace() == namespace && it.name() == binding).map(|(_, why)| why)
+    }
+
+    /// The binding that would sync an interface of a local repository, and may not be used now.
+    pub(crate) fn refused_of_repository(
+        &self,
+        namespace: &str,
+        repository: &str,
+        interface: &Interface,
+    ) -> Option<&str> {
+        let syncs = |binding: &ExternalBackendBinding| {
+            let target = &binding.spec.target_ref;
+            let is_target = target.kind == BindingTargetKind::Repository && target.name == repository;
+            let mut enabled = binding.spec.interfaces.iter().filter(|it| it.enabled);
+            binding.namespace() == namespace && is_target && enabled.any(|it| it.name == *interface)
+        };
+        self.refused.iter().map(|(binding, _)| binding.as_ref()).find(|binding| syncs(binding)).map(Resource::name)
     }
 }
 

@@ -4,9 +4,9 @@ use krate_model::Kind;
 use krate_model::kinds::sets::Interface;
 use krate_model::kinds::shared::{Actor, ObjectRef};
 
-use super::{Driver, DriverError, MAX_RACES};
+use super::{Config, Driver, DriverError, MAX_RACES};
 use crate::local::{Local, each};
-use crate::object::ObjectState;
+use crate::object::{ObjectState, is_nobodys};
 use crate::plan::{PlanError, Wish, is_deleted, plan, plan_create, target_of};
 use crate::records::{Changes, Loaded, bump_generation};
 use crate::scope::Scope;
@@ -51,8 +51,9 @@ impl Driver {
         each!(&mut local.object, object => bump_generation(object));
         local.dirty = true;
         let scope = match &state.link {
-            Some(link) => config.scope(namespace, &link.object.spec.binding_ref),
-            None => None,
+            // An object whose binding is gone is local.
+            Some(link) if !is_nobodys(&link.object) => Some(usable(&config, namespace, &link.object.spec.binding_ref)?),
+            _ => None,
         };
         if let Some(scope) = scope {
             plan(&mut state, scope, &Wish::of(actor.clone(), now))?;
@@ -94,7 +95,12 @@ impl Driver {
                 subject = scope.and_then(|scope| target_of(&about, scope));
             }
         }
-        scope = scope.or_else(|| config.scope_of_repository(&namespace, &repository?, &interface_of(&local)?));
+        if let (None, Some(repository), Some(interface)) = (scope, &repository, interface_of(&local)) {
+            scope = config.scope_of_repository(&namespace, repository, &interface);
+            if let (None, Some(refused)) = (scope, config.refused_of_repository(&namespace, repository, &interface)) {
+                scope = Some(usable(&config, &namespace, refused)?);
+            }
+        }
         if let Some(owner) = owner {
             local.set_owner(&owner);
         }
@@ -113,6 +119,14 @@ impl Driver {
         changes.commit(self.store()).await?;
         state.local.map(|local| local.object).ok_or(DriverError::NotFound { what: "object", name: String::new() })
     }
+}
+
+/// The binding, where it may be used: what is changed under another one would never be sent, and nobody would know (S37).
+fn usable<'c>(config: &'c Config, namespace: &str, binding: &str) -> Result<&'c Scope, DriverError> {
+    config.scope(namespace, binding).ok_or_else(|| match config.why_refused(namespace, binding) {
+        Some(why) => DriverError::Unusable { binding: binding.to_owned(), why: why.to_string() },
+        None => DriverError::NotFound { what: "binding", name: binding.to_owned() },
+    })
 }
 
 /// The interface that a new object of a repository belongs to.

@@ -124,6 +124,14 @@ pub enum DriverError {
         /// Its phase.
         phase: String,
     },
+    /// The object's binding may not be used now: nothing that is changed would be sent.
+    #[error("binding {binding} may not be used now, so that nothing can be changed under it: {why}")]
+    Unusable {
+        /// The binding.
+        binding: String,
+        /// Why.
+        why: String,
+    },
     /// Only a write that wasn't sent is cancelled.
     #[error("write {name} is {phase}: only one that is PendingApproval or ReadyToSend can be cancelled")]
     NotUnsent {

@@ -275,9 +275,10 @@ impl From<DriverError> for ApiError {
             DriverError::Plan(error) => Self::invalid(error.to_string()),
             DriverError::NoReason { .. } => Self::invalid(error.to_string()),
             DriverError::Refused(refused) => Self::conflict(refused.to_string()),
-            DriverError::Replaced { .. } | DriverError::NotDeadLettered { .. } | DriverError::NotUnsent { .. } => {
-                Self::conflict(error.to_string())
-            }
+            DriverError::Replaced { .. }
+            | DriverError::NotDeadLettered { .. }
+            | DriverError::NotUnsent { .. }
+            | DriverError::Unusable { .. } => Self::conflict(error.to_string()),
             other => {
                 tracing::error!("{other}");
                 Self::unavailable(other.to_string())
