@@ -66,6 +66,7 @@ async fn s27_a_conflict_is_seen_explained_and_resolved_by_command() {
     let told = Told::new(&["Flaky test", "Slow search"]).await;
     let list = told.krate(&["get", "issues"]).await.ends(0);
     says(&list, &["NAME", "Flaky test", "Slow search"]);
+    says(&told.krate(&["get", "issues", "--limit", "1"]).await.ends(0), &["these are the first 1 of more; --limit N"]);
     assert_eq!(told.json(&["get", "issues"], 0).await.as_array().map(Vec::len), Some(2));
     let calm = told.issue("Slow search").await;
     says(&told.krate(&["diff", "issue", &calm]).await.ends(0), &["no field differs"]);
@@ -165,6 +166,14 @@ async fn r59_a_write_waits_for_its_approval_and_goes_by_the_answer() {
         &told.krate(&["cancel", &waits, "--reason", " "]).await.ends(1),
         &["reason: has to have 1 to 1024 characters"],
     );
+    // S47: what people write stays in records and the audit.
+    let token = format!("see ghp_{}", "a1B2".repeat(9));
+    for args in [["cancel", &waits, "--reason", &token], ["deny", &wanted, "--reason", &token]] {
+        let args: Vec<&str> = args.into_iter().chain(["--as", "bob"]).collect();
+        let refused = told.krate(&args).await.ends(1);
+        says(&refused, &["reason: holds something shaped like a credential"]);
+        assert!(!refused.err.contains(&token), "{refused:?}");
+    }
     says(
         &told.krate(&["cancel", &sent, "--reason", "late"]).await.ends(1),
         &["is Succeeded: only one that is PendingApproval"],

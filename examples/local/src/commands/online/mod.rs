@@ -216,7 +216,7 @@ impl Api {
     fn namespaces(&self) -> Result<Vec<String>, Failed> {
         let mut all = Vec::new();
         for kind in [Kind::ExternalBackendBinding, Kind::ExternalBackendProvider, Kind::Organization] {
-            for object in self.all(kind, &[], usize::MAX)? {
+            for object in self.all(kind, &[], usize::MAX)?.0 {
                 all.push(text(&object, "/metadata/namespace"));
             }
         }
@@ -225,8 +225,8 @@ impl Api {
         Ok(all)
     }
 
-    /// The objects of a list, page by page, at most `limit`.
-    fn all(&self, kind: Kind, filter: &[(&str, &str)], limit: usize) -> Result<Vec<Value>, Failed> {
+    /// The objects of a list, page by page, at most `limit`; and whether there are more.
+    fn all(&self, kind: Kind, filter: &[(&str, &str)], limit: usize) -> Result<(Vec<Value>, bool), Failed> {
         let mut all = Vec::new();
         let mut next: Option<String> = None;
         loop {
@@ -242,7 +242,7 @@ impl Api {
             }
             next = page.pointer("/metadata/continue").and_then(Value::as_str).map(str::to_owned);
             if next.is_none() || all.len() >= limit {
-                return Ok(all);
+                return Ok((all, next.is_some()));
             }
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Api, Failed, Server, text};
 use crate::commands::explain::kind_named;
 use crate::error::Answer;
-use crate::output::{Format, Output, columns, table, yaml};
+use crate::output::{Format, Output, columns, note, table, yaml};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct GetArgs {
@@ -70,7 +70,10 @@ pub(super) fn get(args: &GetArgs, output: Output) -> Result<Answer, Failed> {
     filter.extend(api.namespace.as_deref().map(|namespace| ("namespace", namespace)));
     filter.extend(args.phase.as_deref().map(|phase| ("phase", phase)));
     filter.extend(args.index.as_deref().map(|index| ("index", index)));
-    let items = api.all(kind, &filter, args.limit)?;
+    let (items, is_cut) = api.all(kind, &filter, args.limit)?;
+    if is_cut {
+        note(&format!("these are the first {} of more; --limit N shows more", items.len()));
+    }
     output.print(Format::Table, &items, |items| objects_table(kind, items))?;
     Ok(Answer::Yes)
 }
@@ -220,6 +223,7 @@ impl BindingArgs {
             Some(binding) => vec![binding.clone()],
             None => api
                 .all(Kind::ExternalBackendBinding, &[], usize::MAX)?
+                .0
                 .iter()
                 .map(|binding| text(binding, "/metadata/name"))
                 .collect(),

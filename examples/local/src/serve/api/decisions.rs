@@ -11,6 +11,7 @@ use krate_model::kinds::external::{
 use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalDecision, ApprovalVerdict};
 use krate_model::kinds::sets::ResolutionStrategy;
 use krate_model::kinds::shared::{MAX_VALUE_BYTES, Value as FieldText};
+use krate_model::validate::credential_in;
 use krate_model::{BACKFILL_REQUESTED, ClosedSet, Digest, Kind, Resource};
 use krate_policy::admission::Change;
 use krate_sync::driver::DriverError;
@@ -60,6 +61,7 @@ pub(super) async fn resolve(
     let asked: Resolve = read_as(body.clone())?;
     let new = with(&old, "resolution", body);
     may_write(&app, &caller, kind, Change::Update { old: &old, new: &new }).await?;
+    plain("comment", asked.comment.as_deref().unwrap_or_default())?;
     let resolution = resolution(&app, &namespace, &name, asked).await?;
     match app.driver.resolve(&namespace, &name, resolution, &caller.actor()).await {
         Err(DriverError::Replaced { conflict, by }) => {
@@ -165,10 +167,24 @@ fn command_id(caller: &Caller) -> String {
 }
 
 fn reasoned(reason: &str) -> Result<(), ApiError> {
-    if reason.trim().is_empty() || reason.chars().count() > MAX_REASON_CHARS {
+    if reason.trim().is_empty() {
         return Err(ApiError::invalid(format!("reason: has to have 1 to {MAX_REASON_CHARS} characters")));
     }
-    Ok(())
+    plain("reason", reason)
+}
+
+/// Refuses what no text of a person may hold: it is kept in records and the audit (R9, S47).
+fn plain(field: &str, text: &str) -> Result<(), ApiError> {
+    if text.chars().count() > MAX_REASON_CHARS {
+        return Err(ApiError::invalid(format!("{field}: has to have 1 to {MAX_REASON_CHARS} characters")));
+    }
+    if text.chars().any(|char| char.is_control() && !matches!(char, '\n' | '\t')) {
+        return Err(ApiError::invalid(format!("{field}: holds a control character")));
+    }
+    match credential_in(text) {
+        Some(_) => Err(ApiError::invalid(format!("{field}: holds something shaped like a credential"))),
+        None => Ok(()),
+    }
 }
 
 async fn resolution(app: &App, namespace: &str, name: &str, asked: Resolve) -> Result<Resolution, ApiError> {
@@ -216,6 +232,7 @@ pub(super) async fn decide(
     let body = body_of(request).await?;
     let old = load_for(&app, &caller, Kind::AgentApproval, &namespace, &name).await?;
     let asked: Decide = read_as(body.clone())?;
+    plain("reason", asked.reason.as_deref().unwrap_or_default())?;
     let mut answer = body;
     // One answer of one person needs no id of its own here.
     answer["id"] = "api".into();
