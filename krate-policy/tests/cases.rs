@@ -65,6 +65,26 @@ fn p62_no_attack_of_the_corpus_is_a_yes() {
     }
 }
 
+/// How many situations each row of the specification's table has, from row 1 on: they are named `12a`, `12b` and so on, or `12` where there is one only.
+const SITUATIONS: [u8; 71] = [
+    1, 2, 2, 4, 5, 1, 6, 3, 2, 5, 1, 5, 1, 1, 4, 3, 1, 1, 2, 1, 1, 1, 2, 1, 2, 3, 3, 2, 1, 1, 1, 1, 1, 2, 3, 1, 2, 7,
+    2, 4, 1, 1, 1, 6, 1, 2, 1, 2, 1, 1, 2, 3, 1, 1, 2, 2, 1, 2, 2, 2, 1, 1, 2, 1, 4, 2, 4, 3, 2, 2, 3,
+];
+
+#[test]
+fn p1_every_situation_of_the_specifications_table_is_a_case_by_its_number() {
+    let files = ["specification", "agents", "rest", "writes"];
+    let results: Vec<CaseResult> = files.iter().flat_map(|file| run(&format!("{file}.cases.yaml"))).collect();
+    let names: Vec<&str> = results.iter().filter_map(|result| result.name.split(' ').next()).collect();
+    for (row, situations) in (1..).zip(SITUATIONS) {
+        for at in 0..situations {
+            let letter = char::from(b'a' + at);
+            let is_it = |name: &&&str| **name == format!("{row}{letter}") || (at == 0 && **name == row.to_string());
+            assert!(names.iter().any(|name| is_it(&name)), "no case is called {row}{letter}");
+        }
+    }
+}
+
 #[test]
 fn a_case_that_does_not_hold_says_so_and_a_file_that_cannot_be_run_says_why() {
     let mut document = yaml("specification.cases.yaml").pop().expect("one document");
