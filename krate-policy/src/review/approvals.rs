@@ -84,6 +84,8 @@ pub(super) fn step(review: &mut Review<'_>) {
         }
     }
     asking.dedup();
+    let classes: Vec<ApprovalClass> = asking.iter().map(|(class, ..)| class.clone()).collect();
+    not_presented(review, &classes);
     for (class, field, by) in asking {
         let rule = rule_for(review, &class);
         review.decision.required_approvals.push(RequiredApproval {
@@ -113,6 +115,21 @@ fn denied_before(review: &mut Review<'_>, asked: &[ApprovalClass]) {
             let known = crate::grant::version(Kind::AgentApproval, &approval.metadata);
             let text = "it was denied for exactly this, and nobody took that back";
             review.say(Reason::new(Code::ApprovalDenied, "approvals", text).by(known.name.clone()));
+        }
+    }
+}
+
+/// P54: who presents none and needs one is told which of the run's don't count, and why.
+fn not_presented(review: &mut Review<'_>, asked: &[ApprovalClass]) {
+    let (request, snapshot, namespace) = (review.request, review.snapshot, review.namespace);
+    let Some(run) = request.run.as_deref().filter(|_| request.approvals.is_empty()) else { return };
+    for approval in snapshot.approvals_of_run(namespace, run).filter(|it| asked.contains(&it.spec.class)) {
+        // A denial of exactly this was told as that (P33).
+        if let Err((code, text)) = worth(review, approval, Moment::Review)
+            && code != Code::ApprovalDenied
+        {
+            let known = crate::grant::version(Kind::AgentApproval, &approval.metadata);
+            review.say(Reason::new(code, "approvals", text).warning().by(known.name.clone()));
         }
     }
 }

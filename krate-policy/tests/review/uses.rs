@@ -71,6 +71,33 @@ fn p33_a_no_is_final_for_its_digest_also_where_nobody_presents_it() {
 }
 
 #[test]
+fn p54_who_presents_none_is_told_which_of_the_runs_do_not_count_and_why() {
+    let old = |change: fn(&mut Value, &mut Value)| {
+        let world = asking().with(
+            9,
+            [answer("old", &asking(), |spec, status| {
+                spec["digest"] = json!(format!("sha256:{}", "1".repeat(64)));
+                change(spec, status);
+            })],
+        );
+        let decision = asked(&world, |document| document["run"] = json!("run"));
+        let told: Vec<String> =
+            decision.reasons.iter().map(|it| format!("{:?} {} {}", it.severity, it.code, it.name)).collect();
+        (format!("{:?}", decision.outcome), told.join(", "))
+    };
+    let asks = "Approval ApprovalRequired AgentSecretGrant/model";
+    let stale = format!("{asks}, Warning ApprovalStale AgentApproval/old");
+    assert_eq!(old(|_, _| ()), ("RequiresApproval".to_owned(), stale));
+    assert_eq!(old(|spec, _| spec["class"] = json!("merge")).1, asks, "of another class than what is asked for");
+    assert_eq!(old(|spec, _| spec["subject"]["name"] = json!("another")).1, asks, "another run's");
+    let presented = asked(&asking().with(9, [answer("yes", &asking(), |_, _| ())]), |document| {
+        document["approvals"] = json!(["yes"]);
+        document["run"] = json!("run");
+    });
+    assert_eq!(codes(&presented), ["ApprovalStale", "ApprovalRequired"], "one that is presented is a no");
+}
+
+#[test]
 fn p31_p32_an_approval_counts_still_when_what_it_approves_is_done() {
     let world = asking().with(9, [answer("yes", &asking(), |_, _| ())]);
     let asked = presenting();
