@@ -61,7 +61,8 @@ impl Permit {
         let namespace = self.stands(request, now, snapshot)?;
         let mut all = Vec::new();
         for reserved in &self.decision.reservations {
-            let stale = || Reason::new(Code::StaleDecision, "reservations", "it isn't there any more");
+            let stale =
+                || Reason::new(Code::StaleDecision, "reservations", "it isn't there any more, or has no status");
             let found = find(snapshot, namespace, &reserved.grant).filter(|held| held.version.uid == reserved.uid);
             let item = &found.ok_or_else(|| stale().by(reserved.grant.clone()))?.item;
             let (most, code, last) = match item {
@@ -72,15 +73,17 @@ impl Permit {
             };
             let mut document = item.document();
             let uses = document.pointer("/status/uses").and_then(Value::as_i64).unwrap_or(0);
-            let next = uses.checked_add(1).filter(|next| most.is_some_and(|most| *next <= most));
+            // One whose number was taken off since is counted all the same.
+            let next = uses.checked_add(1).filter(|next| most.is_none_or(|most| *next <= most));
             let Some(next) = next else {
                 return Err(Reason::new(code, "reservations", "no use of it is left").by(reserved.grant.clone()));
             };
-            if let Some(status) = document.get_mut("status").and_then(Value::as_object_mut) {
-                status.insert("uses".to_owned(), next.into());
-                if most == Some(next) {
-                    status.insert("phase".to_owned(), last.into());
-                }
+            let Some(status) = document.get_mut("status").and_then(Value::as_object_mut) else {
+                return Err(stale().by(reserved.grant.clone()));
+            };
+            status.insert("uses".to_owned(), next.into());
+            if most == Some(next) {
+                status.insert("phase".to_owned(), last.into());
             }
             all.push(document);
         }

@@ -17,21 +17,6 @@ use crate::request::{
 use crate::review::review;
 use crate::snapshot::{Item, Key, Snapshot};
 
-/// The places that the lists of a grant's spec come to: both kinds have the same lists, under types of their own.
-macro_rules! lists {
-    ($place:expr, $spec:expr) => {{
-        let names = |list: &BTreeSet<String>| list.iter().map(|name| name.as_str().into()).collect();
-        let spec = &$spec;
-        let lists = [
-            names(&spec.allowed_repositories),
-            examples(spec.allowed_refs.as_ref()),
-            names(&spec.allowed_environments),
-            names(&spec.allowed_trigger_sources),
-        ];
-        each($place, lists)
-    }};
-}
-
 /// Where a question is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -205,8 +190,16 @@ const MAX_PLACES: usize = 64;
 fn starts(snapshot: &Snapshot, place: &Place, key: &Key) -> Vec<Place> {
     let Some(namespace) = snapshot.organizations.get(&place.organization) else { return Vec::new() };
     let places = match snapshot.item(key.kind, &key.namespace, &key.name) {
-        Some(Item::AgentSecretGrant(grant)) => lists!(place, grant.spec),
-        Some(Item::AgentConfigGrant(grant)) => lists!(place, grant.spec),
+        Some(Item::AgentSecretGrant(grant)) => {
+            let spec = &grant.spec;
+            let names = [&spec.allowed_repositories, &spec.allowed_environments, &spec.allowed_trigger_sources];
+            each(place, names, spec.allowed_refs.as_ref())
+        }
+        Some(Item::AgentConfigGrant(grant)) => {
+            let spec = &grant.spec;
+            let names = [&spec.allowed_repositories, &spec.allowed_environments, &spec.allowed_trigger_sources];
+            each(place, names, spec.allowed_refs.as_ref())
+        }
         _ => vec![place.clone()],
     };
     let stacks: BTreeSet<&Key> = snapshot
@@ -221,8 +214,8 @@ fn starts(snapshot: &Snapshot, place: &Place, key: &Key) -> Vec<Place> {
     stacks.into_iter().flat_map(through).collect()
 }
 
-/// One place for each choice of what a grant lists; what the question itself says of the place stays.
-fn each(place: &Place, [repositories, refs, environments, sources]: [Vec<Box<str>>; 4]) -> Vec<Place> {
+/// One place for each choice of what a grant lists: repositories, environments, trigger sources and refs. What the question itself says of the place stays.
+fn each(place: &Place, names: [&BTreeSet<String>; 3], refs: Option<&RefFilter>) -> Vec<Place> {
     // A grant without a list fits only what has none; a start has a trigger source always.
     let choices = |asked: &Option<Box<str>>, listed: Vec<Box<str>>| -> Vec<Option<Box<str>>> {
         match asked {
@@ -231,13 +224,19 @@ fn each(place: &Place, [repositories, refs, environments, sources]: [Vec<Box<str
             None => listed.into_iter().map(Some).collect(),
         }
     };
+    let [repositories, environments, sources] =
+        names.map(|list| list.iter().map(|name| name.as_str().into()).collect::<Vec<Box<str>>>());
     let mut all = Vec::new();
-    let (refs, sources) = (choices(&place.git_ref, refs), choices(&place.trigger_source, sources));
+    let (refs, sources) = (choices(&place.git_ref, examples(refs)), choices(&place.trigger_source, sources));
     let environments = choices(&place.environment, environments);
     for repository in choices(&place.repository, repositories) {
         for git_ref in &refs {
             for environment in &environments {
                 for trigger_source in &sources {
+                    // Lists of 256 each would be more places than anybody waits for.
+                    if all.len() >= MAX_PLACES {
+                        return all;
+                    }
                     all.push(Place {
                         repository: repository.clone(),
                         git_ref: git_ref.clone(),
@@ -249,7 +248,6 @@ fn each(place: &Place, [repositories, refs, environments, sources]: [Vec<Box<str
             }
         }
     }
-    all.truncate(MAX_PLACES);
     all
 }
 

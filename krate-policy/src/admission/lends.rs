@@ -12,7 +12,7 @@ use krate_model::kinds::labels::AgentContextLabel;
 use krate_model::kinds::members::{Permission, RepositoryPermission, Team, User, UserState};
 use krate_model::kinds::sets::{Operation, TrustTier};
 use krate_model::kinds::shared::{ConfigMapKeyRef, SecretKeyRef};
-use krate_model::kinds::tools::{AgentMcpServer, AgentSkill};
+use krate_model::kinds::tools::{AgentMcpServer, AgentMcpServerSpec, AgentSkill};
 use krate_model::kinds::triggers::{AgentTriggerRule, LifecycleState};
 use krate_model::{ClosedSet, Kind};
 use serde::de::DeserializeOwned;
@@ -343,7 +343,11 @@ impl<'a> Look<'a> {
     fn server(&mut self) {
         let Some(new) = self.wanted::<AgentMcpServer>() else { return };
         let old = self.stored::<AgentMcpServer>();
-        self.uses("spec", Kind::AgentMcpServer, old.as_ref().is_none_or(|old| old.spec != new.spec));
+        // To suspend it lends nothing.
+        let is_more =
+            |old: &AgentMcpServer| AgentMcpServerSpec { suspend: new.spec.suspend, ..old.spec.clone() } != new.spec;
+        let starts = |old: &AgentMcpServer| old.spec.suspend && !new.spec.suspend;
+        self.uses("spec", Kind::AgentMcpServer, old.as_ref().is_none_or(|old| is_more(old) || starts(old)));
         let before = old.as_ref().map(secrets_of).unwrap_or_default();
         self.names("spec.secretRefs", Target::Secret, &before, &secrets_of(&new));
         let before = old.as_ref().map(configs_of).unwrap_or_default();

@@ -55,7 +55,7 @@ fn gone(review: &mut Review<'_>) {
             );
         }
         (Some(_), None) if starts => {
-            let text = "isn't told, so that nobody knows whether the head is still the one that the cause saw";
+            let text = "isn't told: say which head is there now, for nobody knows whether it is still the one that the cause saw";
             review.deny(Code::CauseGone, "preconditions.headSha", text);
         }
         _ => {}
@@ -67,7 +67,8 @@ fn gone(review: &mut Review<'_>) {
         Some(Some(true)) => {}
         None if !(starts && starter.is_some_and(can_go)) => {}
         None => {
-            let text = "isn't told, so that nobody knows whether the label or comment that started it is still there";
+            let text =
+                "isn't told: say true once you have seen that the label or comment that started it is still there";
             review.deny(Code::CauseGone, "preconditions.causePresent", text);
         }
         Some(_) => {

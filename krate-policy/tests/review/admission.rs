@@ -794,6 +794,9 @@ fn p61_what_agents_work_with_is_given_by_who_may_use_it() {
     }
     let fewer = with(&subagent, "/spec/skillRefs", json!(["triage"]));
     assert_eq!(codes(&update("cyd", &fewer, &subagent, &world)), [""; 0]);
+    let suspended = with(&server, "/spec/suspend", json!(true));
+    assert_eq!(codes(&update("cyd", &server, &suspended, &world)), [""; 0]);
+    assert_eq!(codes(&update("cyd", &suspended, &server, &world)), ["EscalationDenied"], "taking it up again lends it");
     let shared = with(&workspaces, "/spec/caches", json!("repository"));
     assert_eq!(codes(&update("cyd", &shared, &workspaces, &world)), [""; 0]);
 }
