@@ -19,7 +19,9 @@
 
 use std::collections::BTreeMap;
 
-use krate_model::kinds::policy::{AgentApprovalSpec, ApprovalDecision, ApprovalVerdict};
+use krate_model::kinds::policy::{
+    AgentApproval, AgentApprovalPhase, AgentApprovalSpec, ApprovalDecision, ApprovalVerdict,
+};
 use krate_model::kinds::sets::ActorKind;
 use krate_model::kinds::shared::{Actor, Time};
 use thiserror::Error;
@@ -141,6 +143,19 @@ pub fn tally(approval: &AgentApprovalSpec, answers: &[ApprovalDecision], now: Ti
         return Tally::Waiting { have: yes.len(), need };
     }
     Tally::Approved { by: yes.into_values().cloned().collect() }
+}
+
+/// Whether somebody who may answer it said no, and it wasn't taken back since: that is final for its digest (P33).
+pub(crate) fn is_denied(approval: &AgentApproval) -> bool {
+    let Some(status) = &approval.status else { return false };
+    let says_no = |answer: &ApprovalDecision| {
+        answer.verdict == ApprovalVerdict::Denied && may_answer(&approval.spec, &answer.by, &answer.verdict).is_ok()
+    };
+    match status.phase {
+        AgentApprovalPhase::Withdrawn => false,
+        AgentApprovalPhase::Denied => true,
+        _ => status.decisions.iter().any(says_no),
+    }
 }
 
 /// Whether `by` is the actor, or one of those for whom it acts.

@@ -35,15 +35,20 @@ use krate_model::validate::{Part, View};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::admission::{Change, Write, admit};
+use crate::admission::{Change, Write, admit, failed};
 use crate::decision::{Decision, Outcome};
 use crate::explain::explain;
-use crate::permit::{Handle, Permit};
+use crate::permit::Permit;
 use crate::reason::{Code, Reason};
-use crate::request::Request;
+use crate::request::{Need, Request};
 use crate::review::{read, review};
 use crate::roles::Controller;
 use crate::snapshot::{Item, Key, Snapshot};
+
+/// The most characters of a text, or lists within each other, that a case makes up.
+const MAX_MADE_UP: usize = 16 * 1024 * 1024;
+/// What stands for a value that is put in as text.
+const MADE_UP: &str = "a value that is made up";
 
 /// The most cases of a file.
 pub const MAX_CASES: usize = 10_000;
@@ -96,6 +101,15 @@ struct Case {
     /// Fields of the request that change after it was approved.
     #[serde(default)]
     then: BTreeMap<String, Value>,
+    /// What has changed in the resources since it was approved.
+    #[serde(default)]
+    since: Since,
+    /// Texts of the request that are so many characters long, by JSON pointer.
+    #[serde(default)]
+    long: BTreeMap<String, usize>,
+    /// Values of the request that are so many lists within each other, by JSON pointer.
+    #[serde(default)]
+    deep: BTreeMap<String, usize>,
     /// Whether Kubernetes is asked, too.
     #[serde(default)]
     native: bool,
@@ -104,6 +118,16 @@ struct Case {
     /// What has changed when the yes is acted on.
     later: Option<Later>,
     expect: Expect,
+}
+
+/// Resources that are others by now.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Since {
+    /// Fields that have changed.
+    change: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Those that are gone.
+    without: Vec<String>,
 }
 
 /// A write: exactly one of its first three.
@@ -119,6 +143,9 @@ struct Written {
     /// Whether it is the status that is written.
     #[serde(default)]
     status: bool,
+    /// Whether the decision about it itself fails, as in a panic (P42).
+    #[serde(default)]
+    fails: bool,
 }
 
 /// A change of a document.
@@ -143,6 +170,8 @@ struct Later {
     without: Vec<String>,
     /// Fields of the request that is presented with it.
     set: BTreeMap<String, Value>,
+    /// Whether nobody counted the uses that the yes takes.
+    uncounted: bool,
     /// A key of a grant that is used then, in place of the yes itself.
     handle: Option<Used>,
 }
@@ -294,10 +323,14 @@ impl Cases {
             }
             set(&mut document, "/approvals", json!([PRESENTED]));
         }
+        snapshot = match changed(snapshot, &case.since.change, &case.since.without) {
+            Ok(snapshot) => snapshot,
+            Err(what) => return wrong(String::new(), what, String::new()),
+        };
         for (pointer, value) in &case.then {
             set(&mut document, pointer, value.clone());
         }
-        let (outcome, codes, names, trust, explanation) = match read(document.to_string().as_bytes()) {
+        let (outcome, codes, names, trust, explanation) = match read(case.sized(&mut document).as_bytes()) {
             // What is no request is denied before anything looks at it.
             Err(reason) => {
                 let explanation = format!("It is no request: {}\n", reason.text);
@@ -321,7 +354,7 @@ impl Cases {
                 let trust = decision.trust.as_ref().map(|trust| trust.steering.as_str());
                 let (named, explanation) = (names(&decision), explain(&request, &decision));
                 if let (Some(later), Outcome::Allowed) = (&case.later, outcome) {
-                    match self.acted_on(case, later, &request, decision.clone(), &document) {
+                    match Self::acted_on(&snapshot, later, &request, decision.clone(), &document) {
                         Ok(Ok(())) => {}
                         Ok(Err(reason)) => {
                             outcome = Outcome::Denied;
@@ -353,19 +386,15 @@ impl Cases {
         CaseResult { name: case.name.clone(), found, wrong: None, explanation }
     }
 
-    /// What becomes of a yes when it is acted on.
+    /// What becomes of a yes by that snapshot when it is acted on.
     fn acted_on(
-        &self,
-        case: &Case,
+        snapshot: &Snapshot,
         later: &Later,
         request: &Request,
         decision: Decision,
         document: &Value,
     ) -> Result<Result<(), Reason>, String> {
-        let mut changed = case.clone();
-        changed.change.extend(later.change.clone());
-        changed.without.extend(later.without.clone());
-        let mut snapshot = self.snapshot_of(&changed).map_err(|error| error.to_string())?;
+        let mut snapshot = changed(snapshot.clone(), &later.change, &later.without)?;
         for name in later.change.keys() {
             // What was changed has another version.
             let key = key(&snapshot, name)?;
@@ -376,14 +405,26 @@ impl Cases {
             snapshot = with(&snapshot, &document)?;
         }
         let now = later.now.unwrap_or(request.now);
+        let mut permit = Permit::new(request, decision).map_err(|error| error.to_string())?;
         if let Some(used) = &later.handle {
-            let versions = decision.versions.iter().find(|version| *version.name == *used.grant);
-            let grant = versions.cloned().ok_or_else(|| format!("{} gave nothing", used.grant))?;
-            let namespace = snapshot.organizations.get(&request.organization).map_or("", |namespace| &**namespace);
-            let handle = Handle::new(grant, [namespace, &used.target], used.key.as_str(), "attempt", used.token);
-            return Ok(handle.check(&request.organization, used.current, now, &snapshot));
+            let is_it = |need: &Need| match need {
+                Need::Secret { name, key, .. } | Need::Config { name, key, .. } => {
+                    **name == *used.target && **key == *used.key
+                }
+                _ => false,
+            };
+            let given = permit
+                .decision()
+                .per_need
+                .iter()
+                .find(|given| given.by.as_deref() == Some(used.grant.as_str()) && is_it(&given.need));
+            let handle = given.and_then(|given| permit.handle(&given.need, "attempt", used.token));
+            let handle = handle.ok_or_else(|| format!("{} gave no such key", used.grant))?;
+            return Ok(handle.check(request, used.current, now, &snapshot));
         }
-        let permit = Permit::new(request, decision).map_err(|error| error.to_string())?;
+        if !later.uncounted {
+            permit.note_counted();
+        }
         let mut presented = document.clone();
         for (pointer, value) in &later.set {
             set(&mut presented, pointer, value.clone());
@@ -398,19 +439,52 @@ impl Cases {
         for document in &case.policy {
             snapshot = with(&snapshot, document).map_err(failed)?;
         }
-        for (name, changes) in &case.change {
-            let key = key(&snapshot, name).map_err(failed)?;
-            let item = snapshot.item(key.kind, &key.namespace, &key.name);
-            let mut document = item.ok_or_else(|| failed(format!("{name} isn't there"))).map(Item::document)?;
-            for (pointer, value) in changes {
-                set(&mut document, pointer, value.clone());
-            }
-            snapshot = with(&snapshot, &document).map_err(failed)?;
+        changed(snapshot, &case.change, &case.without).map_err(failed)
+    }
+}
+
+/// The snapshot with fields of resources changed, and others gone.
+fn changed(
+    mut snapshot: Snapshot,
+    change: &BTreeMap<String, BTreeMap<String, Value>>,
+    without: &[String],
+) -> Result<Snapshot, String> {
+    for (name, changes) in change {
+        let key = key(&snapshot, name)?;
+        let item = snapshot.item(key.kind, &key.namespace, &key.name);
+        let mut document = item.ok_or_else(|| format!("{name} isn't there")).map(Item::document)?;
+        for (pointer, value) in changes {
+            set(&mut document, pointer, value.clone());
         }
-        for name in &case.without {
-            snapshot = snapshot.without(snapshot.version(), &key(&snapshot, name).map_err(failed)?);
+        snapshot = with(&snapshot, &document)?;
+    }
+    for name in without {
+        snapshot = snapshot.without(snapshot.version(), &key(&snapshot, name)?);
+    }
+    Ok(snapshot)
+}
+
+impl Case {
+    /// The request as JSON, with what is too long or too deep to be written into a file put in.
+    fn sized(&self, document: &mut Value) -> String {
+        let sizes = |sizes: &BTreeMap<String, usize>| -> Vec<(String, usize)> {
+            sizes.iter().map(|(pointer, size)| (pointer.clone(), (*size).min(MAX_MADE_UP))).collect()
+        };
+        for (pointer, size) in sizes(&self.long) {
+            set(document, &pointer, "x".repeat(size).into());
         }
-        Ok(snapshot)
+        let deep = sizes(&self.deep);
+        // A value that deep is never built: whoever reads it should refuse it before it is one.
+        let mark = |at: usize| format!("{MADE_UP} {at}");
+        for (at, (pointer, _)) in deep.iter().enumerate() {
+            set(document, pointer, mark(at).into());
+        }
+        let mut text = document.to_string();
+        for (at, (_, size)) in deep.iter().enumerate() {
+            let value = "[".repeat(*size) + &"]".repeat(*size);
+            text = text.replace(&Value::from(mark(at)).to_string(), &value);
+        }
+        text
     }
 }
 
@@ -431,7 +505,8 @@ fn admitted(write: &Written, by: &Request, snapshot: &Snapshot) -> Result<(Decis
     };
     let part = if write.status { Part::Status } else { Part::Main };
     let view = View::partial(snapshot.all().map(|(_, item)| item.document()));
-    let answer = admit(&Write { by, change, part }, &view, snapshot);
+    let asked = Write { by, change, part };
+    let answer = if write.fails { failed(&asked, snapshot) } else { admit(&asked, &view, snapshot) };
     let decision = answer.decision.ok_or_else(|| "it is of no kind of krate's".to_owned())?;
     Ok((decision, answer.report.is_valid()))
 }

@@ -33,6 +33,9 @@ pub struct NeedOutcome {
     /// The grant or rule that gave it, as `Kind/name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Arc<str>>,
+    /// The approval without which it were none, as `Kind/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Arc<str>>,
 }
 
 /// A need that no grant fits, with the least one that would.
@@ -88,12 +91,12 @@ fn level<S: Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error>
     serializer.serialize_str(level.as_str())
 }
 
-/// A use to be counted before it happens (P22).
+/// A use to be counted before it happens, of a grant (P22) or of an approval (P32): [`Permit::uses`](crate::permit::Permit::uses) says what is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Reservation {
-    /// The grant, as `Kind/name`.
+    /// The grant or approval, as `Kind/name`.
     pub grant: Arc<str>,
     /// Its uid.
     pub uid: Arc<str>,
@@ -168,7 +171,7 @@ pub struct Decision {
     /// Each need with its own outcome.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub per_need: Vec<NeedOutcome>,
-    /// The account in the cluster that it runs as: of an agent's stack.
+    /// The account in the cluster that it runs as: of an agent's stack; none for a cause that isn't trusted (P24).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_identity: Option<Arc<str>>,
     /// What an agent may use by it, once it is a yes; absent where no stack is named.
@@ -226,7 +229,7 @@ impl Decision {
         };
         let grants: Vec<_> = self.versions.iter().filter(is_grant).map(|version| &version.uid).collect();
         let trust = self.trust.as_ref().map(|trust| (trust.gate.as_str(), trust.steering.as_str(), trust.fork));
-        let head = request.cause_chain.iter().find_map(|cause| cause.head.as_ref()).map(|head| &head.sha);
+        let head = request.head().map(|head| &head.sha);
         let stack = request.agent_stack.as_ref().map(|stack| (&stack.uid, stack.snapshot_digest));
         let effective: Vec<_> = self.per_need.iter().map(|need| &need.need).collect();
         canonical_digest(&serde_json::json!({

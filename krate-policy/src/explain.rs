@@ -50,12 +50,35 @@ pub fn explain(request: &Request, decision: &Decision) -> String {
             text.extend(["- ", by, " gives what is needed\n"]);
         }
     }
+    trust(&mut text, decision);
     steps(&mut text, decision);
+    looked_at(&mut text, decision);
     changes(&mut text, decision);
     for missing in &decision.missing_grants {
         let _ = writeln!(text, "This grant would help, and gives no more than is asked:\n{}", missing.suggested);
     }
     text
+}
+
+/// How far the causes are trusted, and what brought them down to that.
+fn trust(text: &mut String, decision: &Decision) {
+    let Some(trust) = &decision.trust else { return };
+    let fork = if trust.fork { ", from a fork" } else { "" };
+    text.extend(["Trust: ", trust.gate.as_str(), " started it, ", trust.steering.as_str(), " steers it", fork]);
+    for (at, because) in trust.because.iter().enumerate() {
+        let _ = write!(text, "{}{because}", if at == 0 { ": " } else { ", " });
+    }
+    text.push_str(".\n");
+}
+
+/// The rules that were looked at: all that decided, by name.
+fn looked_at(text: &mut String, decision: &Decision) {
+    for (at, version) in decision.versions.iter().enumerate() {
+        text.extend([if at == 0 { "Looked at: " } else { ", " }, &version.name]);
+    }
+    if !decision.versions.is_empty() {
+        text.push_str(".\n");
+    }
 }
 
 /// What each step came to, in one line.

@@ -36,7 +36,7 @@ pub(crate) struct Grant {
     repository_uids: BTreeSet<String>,
     /// Those of which no uid is known yet.
     unbound: BTreeSet<String>,
-    /// `None` when the lists can't be read: they fit nothing then.
+    /// `None` when the lists are absent, include nothing or can't be read: they fit no ref then.
     refs: Option<Filter>,
     has_refs: bool,
     environments: BTreeSet<String>,
@@ -68,6 +68,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) now: Time,
     pub(crate) is_fork: bool,
     pub(crate) is_untrusted: bool,
+    /// Whether the use that is asked about was counted already (P22), so that the last one is no hindrance.
+    pub(crate) is_counted: bool,
 }
 
 /// What a grant says of a need.
@@ -96,8 +98,10 @@ impl Grant {
                     _ => Phase::Pending,
                 };
                 let refs = match &spec.allowed_refs {
-                    Some(RefFilter { include, exclude }) => Filter::new(Some(include), exclude, Domain::Ref).ok(),
-                    None => None,
+                    Some(RefFilter { include, exclude }) if !include.is_empty() => {
+                        Filter::new(Some(include), exclude, Domain::Ref).ok()
+                    }
+                    _ => None,
                 };
                 let kind = kind_of(&**$grant);
                 let uids = status.repository_uids;
@@ -142,6 +146,11 @@ impl Grant {
             Item::AgentConfigGrant(grant) => read!(grant, &grant.spec.config_map_ref, AgentConfigGrantPhase, true),
             _ => None,
         }
+    }
+
+    /// Whether there is anything that the lists fit at all; a grant of which there is nothing is no candidate (P15, P19). Absent refs fit a request without a ref.
+    pub(crate) fn can_fit(&self) -> bool {
+        !self.keys.is_empty() && !self.repositories.is_empty() && (self.refs.is_some() || !self.has_refs)
     }
 
     /// What the grant says of the need, each check in the order of P19.
@@ -190,10 +199,12 @@ impl Grant {
         if !is_bound {
             return miss(7, Code::GrantNotReady, "status.repositoryUids");
         }
-        if let Err((at, code, field)) = self.stands(wanted.now) {
+        if let Err((at, code, field)) = self.stands(wanted.now)
+            && !(wanted.is_counted && code == Code::GrantExhausted)
+        {
             return miss(at, code, field);
         }
-        if self.max_uses.is_some_and(|most| self.uses >= most) {
+        if !wanted.is_counted && self.max_uses.is_some_and(|most| self.uses >= most) {
             return miss(10, Code::GrantExhausted, "maxUses");
         }
         if wanted.is_fork && !self.allow_forks {
@@ -244,9 +255,9 @@ impl Grant {
         self.expires_at
     }
 
-    /// Whether uses are counted (P22).
-    pub(crate) const fn is_counted(&self) -> bool {
-        self.max_uses.is_some()
+    /// How often it may be used, where that is counted (P22).
+    pub(crate) const fn max_uses(&self) -> Option<i64> {
+        self.max_uses
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod admission;
 pub mod approval;
+pub mod audit;
 pub mod cases;
 pub mod command;
 pub mod decision;

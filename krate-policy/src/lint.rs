@@ -6,7 +6,9 @@ use std::fmt;
 use krate_model::Kind;
 use krate_model::kinds::agents::AgentStack;
 use krate_model::kinds::enforcement::{Engine, PolicyBinding, PolicyExceptionRequest};
-use krate_model::kinds::grants::{AgentRoleBinding, GrantTarget};
+use krate_model::kinds::grants::{
+    AgentRoleBinding, ConfigPurpose, GrantSubject, GrantSubjectKind, GrantTarget, SecretPurpose,
+};
 use krate_model::kinds::members::UserState;
 use krate_model::kinds::shared::{RefFilter, Time};
 use krate_model::kinds::tools::{AgentToolProfile, NetworkDefault};
@@ -16,7 +18,16 @@ use serde::Serialize;
 use crate::command::Command;
 use crate::host::HostPattern;
 use crate::pattern::{Domain, Filter, Pattern};
+use crate::request::{Need, User};
+use crate::review::keys_of;
 use crate::snapshot::{Item, Key, Metadata, Snapshot};
+
+/// Patterns that leave nothing out of what they are about, and what that is.
+const EVERYTHING: [(&str, &str); 3] = [
+    ("refs/heads/**", "every branch, of whoever may push one"),
+    ("refs/tags/**", "every tag, of whoever may push one"),
+    ("refs/pull/**", "every pull request, of whoever opens one"),
+];
 
 /// What a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -34,7 +45,7 @@ pub enum Rule {
     TooWide,
     /// It names something that isn't there, or is another by now.
     Dangling,
-    /// Another one gives the same and more.
+    /// Nothing needs it, or another one gives the same and more.
     Unused,
 }
 
@@ -69,6 +80,9 @@ pub fn lint(snapshot: &Snapshot, now: Time) -> Vec<Finding> {
         macro_rules! lists {
             ($grant:ident, $target:ident, $known:expr) => {
                 Lists {
+                    kind: key.kind,
+                    subject: &$grant.spec.subject,
+                    purpose: $grant.spec.purpose.as_str(),
                     refs: $grant.spec.allowed_refs.as_ref(),
                     repositories: &$grant.spec.allowed_repositories,
                     repository_uids: $grant.status.as_ref().map(|status| &status.repository_uids),
@@ -114,6 +128,9 @@ fn place<'a>(key: &'a Key, target: &'a GrantTarget) -> [&'a str; 2] {
 
 /// What a grant lists.
 struct Lists<'a> {
+    kind: Kind,
+    subject: &'a GrantSubject,
+    purpose: &'a str,
     refs: Option<&'a RefFilter>,
     repositories: &'a BTreeSet<String>,
     repository_uids: Option<&'a BTreeMap<String, String>>,
@@ -164,6 +181,7 @@ impl Look<'_> {
             self.repository(key, "spec.allowedRepositories", name, lists.repository_uids);
         }
         self.refs(key, "spec.allowedRefs", lists.refs);
+        self.needed(key, lists);
         let target = &lists.target.name;
         match lists.metadata {
             None => self.say(key, "spec", Rule::Dangling, format!("{target} isn't there")),
@@ -181,6 +199,61 @@ impl Look<'_> {
                     self.say(key, "spec", Rule::MatchesNothing, format!("{target} has no key {name}"));
                 }
             }
+        }
+    }
+
+    /// Whether the grant's subject is there, and some stack needs a key of it. Of purposes that a stack's own resources don't tell, such as those of tools, nobody knows
+    /// before they are asked for.
+    fn needed(&mut self, key: &Key, lists: &Lists<'_>) {
+        let subject = lists.subject;
+        let kind = match subject.kind {
+            GrantSubjectKind::AgentStack => Kind::AgentStack,
+            GrantSubjectKind::Subagent => Kind::AgentSubagent,
+            GrantSubjectKind::McpServer => Kind::AgentMcpServer,
+            GrantSubjectKind::Skill => Kind::AgentSkill,
+            GrantSubjectKind::Runner => Kind::RunnerPool,
+            GrantSubjectKind::ServiceAccount => Kind::AgentServiceAccount,
+            // A tool is its profile's, and no resource.
+            _ => return,
+        };
+        if self.snapshot.item(kind, &key.namespace, &subject.name).is_none() {
+            let text = format!("there is no {} {}", subject.kind, subject.name);
+            return self.say(key, "spec.subject", Rule::Dangling, text);
+        }
+        let told = [
+            SecretPurpose::ModelProviderToken.as_str(),
+            SecretPurpose::McpServer.as_str(),
+            SecretPurpose::Skill.as_str(),
+            ConfigPurpose::McpConfig.as_str(),
+            ConfigPurpose::SkillConfig.as_str(),
+        ];
+        if !told.contains(&lists.purpose) {
+            return;
+        }
+        let gives = |user: &User, name: &str, wanted: &str, purpose: &str, stack: &str| {
+            let of_user = user.kind == subject.kind && *user.name == *subject.name;
+            // R16: what is granted to a stack is its parts', too.
+            let of_stack = subject.kind == GrantSubjectKind::AgentStack && stack == subject.name;
+            (of_user || of_stack)
+                && name == lists.target.name
+                && lists.target.keys.contains(wanted)
+                && purpose == lists.purpose
+        };
+        let is_needed = self.stacks(&key.namespace).into_iter().any(|stack| {
+            let name = stack.metadata.name.as_deref().unwrap_or_default();
+            keys_of(self.snapshot, &key.namespace, stack).iter().any(|need| match need {
+                Need::Secret { user, name: of, key, purpose, .. } if lists.kind == Kind::AgentSecretGrant => {
+                    gives(user, of, key, purpose.as_str(), name)
+                }
+                Need::Config { user, name: of, key, purpose, .. } if lists.kind == Kind::AgentConfigGrant => {
+                    gives(user, of, key, purpose.as_str(), name)
+                }
+                _ => false,
+            })
+        });
+        if !is_needed {
+            let text = format!("nothing that a stack names needs a key of {} for {}", lists.target.name, lists.purpose);
+            self.say(key, "spec.subject", Rule::Unused, text);
         }
     }
 
@@ -234,11 +307,11 @@ impl Look<'_> {
                 let text = format!("{} does nothing: {} excludes all of that", pattern.as_str(), wider.as_str());
                 self.say(key, field, Rule::Unreachable, text);
             }
-            if matches!(pattern.as_str(), "refs/**" | "refs/heads/**" | "refs/pull/**") && exclude.is_empty() {
-                let text = format!(
-                    "{} fits every branch, of whoever may push one: name them, or exclude the protected ones",
-                    pattern.as_str()
-                );
+            let wide = EVERYTHING
+                .iter()
+                .find(|(every, _)| Pattern::parse(every, Domain::Ref).is_ok_and(|every| pattern.covers(&every)));
+            if let Some((_, what)) = wide.filter(|_| exclude.is_empty()) {
+                let text = format!("{} fits {what}: name them, or exclude the protected ones", pattern.as_str());
                 self.say(key, field, Rule::TooWide, text);
             }
         }
@@ -394,6 +467,11 @@ impl Look<'_> {
             self.repository(key, "spec.match.repositories", name, None);
         }
         self.refs(key, "spec.match.refs", rule.spec.matches.refs.as_ref());
+        let paths = rule.spec.write_back_policy.allowed_paths.as_ref();
+        if paths.is_some_and(|paths| paths.exclude.is_empty() && paths.include.iter().any(|it| it == "**")) {
+            let text = "** fits every file: name the folders, or exclude what nobody may write";
+            self.say(key, "spec.writeBackPolicy.allowedPaths", Rule::TooWide, text);
+        }
     }
 
     fn exception(&mut self, key: &Key, exception: &PolicyExceptionRequest) {

@@ -236,14 +236,15 @@ pub fn question(request: &Request, snapshot: &Snapshot) -> Option<NativeQuestion
     })
 }
 
-/// Whether the subject may read that Secret; granting one is reading it (section 8).
-pub(crate) fn reads_secret(
+/// Whether the subject may read that Secret or ConfigMap (`secrets`, `configmaps`); granting one is reading it (section 8).
+pub(crate) fn reads(
     request: &Request,
     snapshot: &Snapshot,
+    resource: &str,
     namespace: &str,
     name: &str,
 ) -> Option<NativeQuestion> {
-    about(request, snapshot, [Verb::Get.as_str(), "", "secrets"], namespace, name)
+    about(request, snapshot, [Verb::Get.as_str(), "", resource], namespace, name)
 }
 
 /// Whether the subject may bind that role of Kubernetes in a namespace: what Kubernetes asks itself when a RoleBinding is made there.

@@ -482,6 +482,11 @@ pub struct UsedToday {
 }
 
 impl Request {
+    /// The newest head that a cause is about: what approvals are bound to (P55), and what a gate holds for (P57).
+    pub(crate) fn head(&self) -> Option<&HeadRef> {
+        self.cause_chain.iter().find_map(|cause| cause.head.as_ref())
+    }
+
     /// The digest that a decision is for: all but `now`, `snapshotVersion`, `native` and `usage` (P55).
     ///
     /// # Errors

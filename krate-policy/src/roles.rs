@@ -181,7 +181,28 @@ impl Template {
     }
 }
 
-/// The right that a person needs to do themselves what an operation does.
+/// The operations that a verb on a kind may come to at a provider (P58); none for what no provider holds. Which of several it is, what is written says: whether
+/// an issue is closed by it, whether a comment is on a pull request.
+pub(crate) const fn operations(verb: &Verb, kind: Kind) -> &'static [Operation] {
+    match (kind, verb) {
+        (Kind::Issue, Verb::Create) => &[Operation::CreateIssue],
+        (Kind::Issue, Verb::Update | Verb::Patch) => &[Operation::UpdateIssue, Operation::CloseIssue],
+        (Kind::Issue, Verb::Delete) => &[Operation::CloseIssue],
+        (Kind::PullRequest, Verb::Create) => &[Operation::CreatePullRequest],
+        (Kind::PullRequest, Verb::Update | Verb::Patch | Verb::Delete) => &[Operation::UpdatePullRequest],
+        (Kind::PullRequest, Verb::Merge) => &[Operation::MergePullRequest],
+        (Kind::Review, Verb::Create) => &[Operation::CreateReview],
+        (Kind::Review, Verb::Update | Verb::Patch | Verb::Delete) => &[Operation::DismissReview],
+        (Kind::Comment, Verb::Create) => &[Operation::CreateComment, Operation::CreatePullRequestComment],
+        (Kind::Comment, Verb::Update | Verb::Patch) => &[Operation::UpdateComment, Operation::UpdatePullRequestComment],
+        (Kind::Comment, Verb::Delete) => &[Operation::DeleteComment, Operation::DeletePullRequestComment],
+        (Kind::Pipeline, Verb::Cancel) => &[Operation::CancelPipeline],
+        (Kind::Pipeline, Verb::Dispatch) => &[Operation::RerunPipeline],
+        _ => &[],
+    }
+}
+
+/// The right that a person needs to do themselves what an operation does; none for what only reads, and for what nobody knows.
 pub(crate) fn right_of(operation: &Operation) -> Option<(Verb, Kind)> {
     Some(match operation {
         Operation::CreateIssue => (Verb::Create, Kind::Issue),
@@ -196,13 +217,23 @@ pub(crate) fn right_of(operation: &Operation) -> Option<(Verb, Kind)> {
         | Operation::DeleteComment
         | Operation::UpdatePullRequestComment
         | Operation::DeletePullRequestComment => (Verb::Update, Kind::Comment),
-        Operation::CreatePullRequest | Operation::CreateRef | Operation::UpdateRef => (Verb::Create, Kind::PullRequest),
+        Operation::CreatePullRequest | Operation::CreateRef | Operation::UpdateRef | Operation::DeleteRef => {
+            (Verb::Create, Kind::PullRequest)
+        }
         Operation::UpdatePullRequest | Operation::CreateReview | Operation::DismissReview => {
             (Verb::Update, Kind::PullRequest)
         }
+        Operation::MergePullRequest | Operation::CreateRelease | Operation::UpdateRelease => {
+            (Verb::Merge, Kind::PullRequest)
+        }
         Operation::RerunPipeline | Operation::CreateCheck | Operation::UpdateCheck => (Verb::Dispatch, Kind::Pipeline),
         Operation::CancelPipeline => (Verb::Cancel, Kind::Pipeline),
-        Operation::CreateRelease | Operation::UpdateRelease => (Verb::Merge, Kind::PullRequest),
+        Operation::CreateRepository => (Verb::Create, Kind::Repository),
+        Operation::UpdateRepository => (Verb::Update, Kind::Repository),
+        Operation::RegisterRunner => (Verb::Create, Kind::RunnerPool),
+        Operation::SyncDeployKeys => (Verb::Update, Kind::SSHKey),
+        Operation::SyncCollaborators => (Verb::Update, Kind::RepositoryPermission),
+        Operation::SyncBranchProtection => (Verb::Update, Kind::BranchProtection),
         _ => return None,
     })
 }

@@ -26,7 +26,7 @@ use krate_model::kinds::grants::{AgentConfigGrant, AgentRoleBinding, AgentSecret
 use krate_model::kinds::identity::{OrgNamespaceBinding, OrgSharingPolicy, Organization};
 use krate_model::kinds::labels::AgentContextLabel;
 use krate_model::kinds::members::{IdentityMapping, IdentityMappingPhase, RepositoryPermission, Team, User};
-use krate_model::kinds::policy::AgentApproval;
+use krate_model::kinds::policy::{AgentApproval, ApprovalSubjectKind};
 use krate_model::kinds::pools::RunnerPool;
 use krate_model::kinds::shared::Time;
 use krate_model::kinds::tools::{AgentMcpServer, AgentMemorySource, AgentSkill, AgentToolProfile};
@@ -34,6 +34,7 @@ use krate_model::kinds::triggers::AgentTriggerRule;
 use krate_model::validate::{self, Code, DEFAULT_SECRET_NAMESPACE, Failure, View, Writer};
 use krate_model::{Kind, Resource};
 
+use crate::approval;
 use crate::decision::Version;
 use crate::grant::Grant;
 use crate::guard::Guard;
@@ -484,6 +485,22 @@ impl Snapshot {
             }
             Item::PolicyExceptionRequest(exception) => {
                 self.stands_for(Kind::PolicyBinding, &key.namespace, &exception.spec.policy_ref, key, held, insert);
+                if let Some(asked) = exception.spec.requested_by.as_ref().filter(|_| exception.spec.break_glass) {
+                    let kind = Kind::PolicyExceptionRequest;
+                    self.stands_for(kind, &key.namespace, &asked.name, key, held, insert);
+                }
+            }
+            Item::AgentApproval(approval) => {
+                let subject = &approval.spec.subject;
+                if subject.kind == ApprovalSubjectKind::DispatchRun {
+                    self.stands_for(Kind::AgentDispatchRun, &key.namespace, &subject.name, key, held, insert);
+                }
+                // Where somebody said no: who asks again doesn't name it (P33).
+                if approval::is_denied(approval) {
+                    let digest = approval.spec.digest.to_string();
+                    self.stands_for(Kind::AgentApproval, &key.namespace, &digest, key, held, insert);
+                    self.stands_for(Kind::AgentApproval, &key.namespace, "", key, held, insert);
+                }
             }
             Item::ExternalBackendBinding(binding) => {
                 let target = &binding.spec.target_ref;
@@ -515,7 +532,7 @@ impl Snapshot {
             | Item::ExternalBackendProvider(_)
             | Item::ExternalBackendSyncPolicy(_) => {}
             Item::User(_) => self.stands_for(Kind::User, &key.namespace, "", key, held, insert),
-            Item::Repository(_) | Item::AgentApproval(_) => {}
+            Item::Repository(_) => {}
         }
     }
 
@@ -563,6 +580,21 @@ impl Snapshot {
             Item::PolicyExceptionRequest(exception) => Some(exception.as_ref()),
             _ => None,
         })
+    }
+
+    /// The broken glass of a person.
+    pub(crate) fn broken_glass(&self, namespace: &str, person: &str) -> impl Iterator<Item = &PolicyExceptionRequest> {
+        self.standing_for(Kind::PolicyExceptionRequest, namespace, person).filter_map(PolicyExceptionRequest::of)
+    }
+
+    /// The approvals of a namespace that somebody denied: those of a digest, or of the empty text all of them.
+    pub(crate) fn denied(&self, namespace: &str, digest: &str) -> impl Iterator<Item = &AgentApproval> {
+        self.standing_for(Kind::AgentApproval, namespace, digest).filter_map(AgentApproval::of)
+    }
+
+    /// The approvals that were asked for a run.
+    pub(crate) fn approvals_of_run(&self, namespace: &str, run: &str) -> impl Iterator<Item = &AgentApproval> {
+        self.standing_for(Kind::AgentDispatchRun, namespace, run).filter_map(AgentApproval::of)
     }
 
     /// The bindings of a repository.

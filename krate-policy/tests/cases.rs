@@ -56,12 +56,66 @@ fn p41_every_case_of_the_specification_about_writes_holds() {
 #[test]
 fn p62_no_attack_of_the_corpus_is_a_yes() {
     let results = run("attacks.cases.yaml");
-    assert!(results.len() >= 150, "{}", results.len());
+    assert!(results.len() >= 300, "{}", results.len());
     all_hold(&results);
     for attack in &results {
         let is_honest = attack.name.ends_with("the honest one is a yes");
         assert_eq!(attack.found.starts_with("Allowed"), is_honest, "{}: {}", attack.name, attack.found);
         assert!(!attack.explanation.is_empty(), "{}", attack.name);
+    }
+}
+
+/// How many situations each row of the specification's table has, from row 1 on: they are named `12a`, `12b` and so on, or `12` where there is one only.
+const SITUATIONS: [u8; 71] = [
+    1, 2, 2, 4, 5, 1, 6, 3, 2, 5, 1, 5, 1, 1, 4, 3, 1, 1, 2, 1, 1, 1, 2, 1, 2, 3, 3, 2, 1, 1, 1, 1, 1, 2, 3, 1, 2, 7,
+    2, 4, 1, 1, 1, 6, 1, 2, 1, 2, 1, 1, 2, 3, 1, 1, 2, 2, 1, 2, 2, 2, 1, 1, 2, 1, 4, 2, 4, 3, 2, 2, 3,
+];
+
+#[test]
+fn p1_every_situation_of_the_specifications_table_is_a_case_by_its_number() {
+    let files = ["specification", "agents", "rest", "writes"];
+    let results: Vec<CaseResult> = files.iter().flat_map(|file| run(&format!("{file}.cases.yaml"))).collect();
+    let names: Vec<&str> = results.iter().filter_map(|result| result.name.split(' ').next()).collect();
+    for (row, situations) in (1..).zip(SITUATIONS) {
+        for at in 0..situations {
+            let letter = char::from(b'a' + at);
+            let is_it = |name: &&&str| **name == format!("{row}{letter}") || (at == 0 && **name == row.to_string());
+            assert!(names.iter().any(|name| is_it(&name)), "no case is called {row}{letter}");
+        }
+    }
+}
+
+/// Where the tests of a file that the table of rules names are.
+fn tests_of(file: &str) -> String {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = match file.split_once('/') {
+        None => crates.join("tests/review").join(file),
+        Some(("krate-model", rest)) => crates.join("../krate-model").join(rest),
+        Some(_) => crates.join(file),
+    };
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+#[test]
+fn the_table_of_rules_has_all_of_them_with_tests_that_are_there() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/permissions.md"));
+    let page = page.expect("the page");
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| P"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    let numbers: Vec<String> = rows.iter().map(|row| row[1].to_owned()).collect();
+    assert_eq!(numbers, (1..=70).map(|number| format!("P{number}")).collect::<Vec<_>>());
+    for row in &rows {
+        let number = row[1].to_lowercase();
+        for file in row[4].split(", ").map(|file| file.trim_matches('`')) {
+            let is_shown = tests_of(file).lines().any(|line| {
+                let name = line.trim().strip_prefix("fn ").or_else(|| line.trim().strip_prefix("async fn "));
+                name.is_some_and(|name| name.split(['_', '(']).any(|word| word == number))
+            });
+            assert!(is_shown, "no test of {number} is in {file}");
+        }
     }
 }
 

@@ -144,9 +144,15 @@ pub fn permission(data: &[u8]) {
     match decision.outcome {
         krate_policy::decision::Outcome::Allowed => {
             assert!(decision.by.is_some(), "P5: an allow has a name");
-            let permit = Permit::new(&request, decision).expect("what was reviewed has a digest");
-            let at_once = permit.check(&request, request.now, &snapshot);
+            let mut permit = Permit::new(&request, decision).expect("what was reviewed has a digest");
             let is_over = permit.decision().expires_at <= request.now;
+            assert_eq!(
+                permit.uses(&request, request.now, &snapshot).is_ok(),
+                !is_over,
+                "P22: what is reserved is there"
+            );
+            permit.note_counted();
+            let at_once = permit.check(&request, request.now, &snapshot);
             assert_eq!(at_once.is_ok(), !is_over, "P4: {at_once:?}");
         }
         _ => assert!(!decision.reasons.is_empty(), "a no has a reason"),

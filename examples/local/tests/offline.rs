@@ -419,7 +419,9 @@ fn p46_a_folder_of_cases_is_run_and_a_wrong_one_is_explained() {
 fn p70_a_folder_is_linted_as_of_a_time() {
     let policy = format!("{CASES}/policy");
     let at = |time: &str| krate(["policy", "lint", &policy, "--at", time]);
-    assert_eq!(at("2026-06-01T00:00:00Z").ends(0).out, "nothing found\n");
+    let now = at("2026-06-01T00:00:00Z").ends(1);
+    assert!(now.out.contains("Unused") && now.out.contains("AgentSecretGrant/model"), "no stack names it: {now:?}");
+    assert!(!now.out.contains("Ended"), "{now:?}");
     let late = at("2027-01-01T00:00:00Z").ends(1);
     assert!(late.out.contains("AgentSecretGrant/model") && late.out.contains("Ended"), "{late:?}");
     assert!(at("tomorrow").ends(2).err.contains("--at"));
@@ -438,6 +440,9 @@ fn p47_who_can_tells_persons_actions_and_what_would_change() {
     assert_eq!(who[0]["by"], "RepositoryPermission/ada-krate");
     assert_eq!(ask(&["break-glass", "Issue"]).ends(1).json(), json!([]), "nobody: the answer is no");
     assert_eq!(ask(&["dispatch", "AgentStack", "--as", "dan"]).ends(1).json(), json!([]), "dan may not know");
+    let through = ask(&["update", "Issue", "--stack", "repair"]).ends(0).json();
+    assert_eq!((&through[0]["person"], &through[0]["outcome"]), (&json!("ada"), &json!("RequiresApproval")));
+    assert_eq!(ask(&["create", "AgentStack", "--stack", "repair"]).ends(1).json(), json!([]), "no agent makes agents");
     let what = ask(&["--subject", "cyd"]).ends(0).json();
     assert!(what.as_array().expect("a list").iter().all(|it| it["verb"] != "dispatch"));
     let changes = ask(&["--without", "RepositoryPermission/ada-krate"]).ends(1).json();

@@ -549,7 +549,7 @@ pub struct PolicyExceptionRequestSpec {
     /// For which object.
     #[schemars(extend("x-krate-immutable" = true))]
     pub resource_ref: ObjectRef,
-    /// For whom; absent: everybody.
+    /// For whom; absent: who asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-krate-immutable" = true))]
     pub subject: Option<ObjectRef>,

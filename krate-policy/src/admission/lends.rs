@@ -3,12 +3,16 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use krate_model::kinds::agents::AgentStack;
+use krate_model::kinds::agents::{
+    AgentProviderConfig, AgentStack, AgentSubagent, AgentWorkspacePolicy, WorkspaceCache, WorkspaceMode,
+};
 use krate_model::kinds::external::{ExternalBackendSyncPolicy, WritePolicy};
 use krate_model::kinds::grants::{AgentRoleBinding, RoleKind, ScopeKind};
 use krate_model::kinds::labels::AgentContextLabel;
 use krate_model::kinds::members::{Permission, RepositoryPermission, Team, User, UserState};
-use krate_model::kinds::sets::Operation;
+use krate_model::kinds::sets::{Operation, TrustTier};
+use krate_model::kinds::shared::{ConfigMapKeyRef, SecretKeyRef};
+use krate_model::kinds::tools::{AgentMcpServer, AgentMcpServerSpec, AgentSkill};
 use krate_model::kinds::triggers::{AgentTriggerRule, LifecycleState};
 use krate_model::{ClosedSet, Kind};
 use serde::de::DeserializeOwned;
@@ -47,7 +51,13 @@ pub(super) fn look(kind: Kind, write: &Write<'_>, request: &Request, snapshot: &
         Kind::RepositoryPermission => look.permission(),
         Kind::Team => look.team(),
         Kind::AgentRoleBinding => look.role(),
-        Kind::AgentSecretGrant => look.secret(),
+        Kind::AgentSecretGrant => look.granted("spec.secretRef", Target::Secret),
+        Kind::AgentConfigGrant => look.granted("spec.configMapRef", Target::ConfigMap),
+        Kind::AgentMcpServer => look.server(),
+        Kind::AgentSkill => look.skill(),
+        Kind::AgentSubagent => look.subagent(),
+        Kind::AgentWorkspacePolicy => look.workspaces(),
+        Kind::AgentProviderConfig => look.model_provider(),
         Kind::ExternalBackendProvider => look.provider(),
         Kind::ExternalBackendSyncPolicy => look.sync_policy(),
         Kind::AgentStack => look.stack(),
@@ -65,6 +75,56 @@ pub(super) fn look(kind: Kind, write: &Write<'_>, request: &Request, snapshot: &
 fn rights_of(template: &Template) -> impl Iterator<Item = (&'static Verb, Kind)> {
     let all = Kind::ALL.iter().flat_map(|kind| Verb::ALL.iter().map(move |verb| (verb, *kind)));
     all.filter(|(verb, kind)| template.allows(verb, *kind))
+}
+
+/// What Kubernetes keeps that a write gives or names.
+#[derive(Clone, Copy)]
+enum Target {
+    Secret,
+    ConfigMap,
+}
+
+impl Target {
+    const fn resource(self) -> &'static str {
+        match self {
+            Self::Secret => "secrets",
+            Self::ConfigMap => "configmaps",
+        }
+    }
+
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
+        }
+    }
+}
+
+/// A key of a Secret or ConfigMap, by the names of both.
+type Keys<'k> = BTreeSet<(&'k str, &'k str)>;
+
+fn secret_keys<'k>(keys: impl IntoIterator<Item = &'k SecretKeyRef>) -> Keys<'k> {
+    keys.into_iter().map(|key| (key.name.as_str(), key.key.as_str())).collect()
+}
+
+fn config_keys<'k>(keys: impl IntoIterator<Item = &'k ConfigMapKeyRef>) -> Keys<'k> {
+    keys.into_iter().map(|key| (key.name.as_str(), key.key.as_str())).collect()
+}
+
+/// All keys of a Secret, where a server takes it whole.
+const WHOLE: &str = "*";
+
+fn secrets_of(server: &AgentMcpServer) -> Keys<'_> {
+    let spec = &server.spec;
+    let headers = spec.headers_from.iter().map(|header| &header.secret_ref);
+    let whole = spec.env_from.iter().filter_map(|from| Some((from.secret_ref.as_ref()?.name.as_str(), WHOLE)));
+    secret_keys(spec.secret_refs.iter().chain(headers)).into_iter().chain(whole).collect()
+}
+
+fn configs_of(server: &AgentMcpServer) -> Keys<'_> {
+    let spec = &server.spec;
+    let whole = spec.env_from.iter().filter_map(|from| Some((from.config_map_ref.as_ref()?.name.as_str(), WHOLE)));
+    config_keys(&spec.config_refs).into_iter().chain(whole).collect()
 }
 
 struct Look<'a> {
@@ -228,8 +288,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Granting a Secret is reading it: where there is a cluster, it says so.
-    fn secret(&mut self) {
+    /// Granting a Secret or a ConfigMap is reading it: where there is a cluster, it says so.
+    fn granted(&mut self, field: &'static str, target: Target) {
         let is_more = match (self.write.change.stored(), self.write.change.wanted()) {
             (_, None) => false,
             (None, Some(_)) => true,
@@ -237,30 +297,116 @@ impl<'a> Look<'a> {
                 old.get("spec") != new.get("spec") && new.pointer("/spec/revoked") != Some(&Value::Bool(true))
             }
         };
-        if is_more {
-            self.reads("spec.secretRef", "/spec/secretRef", "grants");
-        }
+        let pointer = format!("/{}", field.replace('.', "/"));
+        let Some(named) = self.write.change.wanted().filter(|_| is_more).and_then(|new| new.pointer(&pointer)) else {
+            return;
+        };
+        let (name, said) = (text(named, "/name"), text(named, "/namespace"));
+        self.reads(field, target, said, name, "grants");
     }
 
     fn provider(&mut self) {
-        let names = |document: Option<&Value>| document.map(|it| it.pointer("/spec/authRef/secretRef").cloned());
-        let changed = self.write.change.wanted().is_some()
-            && names(self.write.change.stored()) != names(self.write.change.wanted());
-        if changed {
-            self.reads("spec.authRef.secretRef", "/spec/authRef/secretRef", "names");
+        let named = |document: Option<&'a Value>| document.and_then(|it| it.pointer("/spec/authRef/secretRef"));
+        let (old, new) = (named(self.write.change.stored()), named(self.write.change.wanted()));
+        if let Some(new) = new.filter(|_| old != new) {
+            let (name, said) = (text(new, "/name"), text(new, "/namespace"));
+            self.reads("spec.authRef.secretRef", Target::Secret, said, name, "names");
         }
     }
 
-    /// Whether Kubernetes lets the writer read the Secret that the write says there, in its own namespace or the one that it says. Without a cluster nobody asks.
-    fn reads(&mut self, field: &'static str, pointer: &str, verb: &str) {
-        let Some(secret) = self.write.change.wanted().and_then(|new| new.pointer(pointer)) else { return };
+    /// Whether Kubernetes lets the writer read what the write gives or names, in its own namespace or the one that it says. Without a cluster nobody asks.
+    fn reads(&mut self, field: &'static str, target: Target, said: &str, name: &str, does: &str) {
         if !self.snapshot.is_native_asked() {
             return;
         }
-        let (name, said) = (text(secret, "/name"), text(secret, "/namespace"));
         let namespace = if said.is_empty() { self.namespace() } else { said };
-        let question = native::reads_secret(self.request, self.snapshot, namespace, name);
-        self.kubernetes(field, question, &format!("{verb} the Secret {namespace}/{name}"), "read");
+        let question = native::reads(self.request, self.snapshot, target.resource(), namespace, name);
+        self.kubernetes(field, question, &format!("{does} the {} {namespace}/{name}", target.kind()), "read");
+    }
+
+    /// Keys that something is to be given: who adds one reads it.
+    fn names(&mut self, field: &'static str, target: Target, old: &Keys<'_>, new: &Keys<'_>) {
+        let added: BTreeSet<&str> = new.difference(old).map(|(name, _)| *name).collect();
+        for name in added {
+            self.reads(field, target, "", name, "names");
+        }
+    }
+
+    /// Who gives an agent something to work with may use it themselves (P61).
+    fn uses(&mut self, field: &'static str, kind: Kind, added: bool) {
+        if added && !self.rights.may(self.giver, &Verb::Use, kind) {
+            let text = format!("gives agents an {kind} to work with, which {} may not use", self.giver);
+            self.say(Code::EscalationDenied, field, text);
+        }
+    }
+
+    fn server(&mut self) {
+        let Some(new) = self.wanted::<AgentMcpServer>() else { return };
+        let old = self.stored::<AgentMcpServer>();
+        // To suspend it lends nothing.
+        let is_more =
+            |old: &AgentMcpServer| AgentMcpServerSpec { suspend: new.spec.suspend, ..old.spec.clone() } != new.spec;
+        let starts = |old: &AgentMcpServer| old.spec.suspend && !new.spec.suspend;
+        self.uses("spec", Kind::AgentMcpServer, old.as_ref().is_none_or(|old| is_more(old) || starts(old)));
+        let before = old.as_ref().map(secrets_of).unwrap_or_default();
+        self.names("spec.secretRefs", Target::Secret, &before, &secrets_of(&new));
+        let before = old.as_ref().map(configs_of).unwrap_or_default();
+        self.names("spec.configRefs", Target::ConfigMap, &before, &configs_of(&new));
+    }
+
+    fn skill(&mut self) {
+        let Some(new) = self.wanted::<AgentSkill>() else { return };
+        let old = self.stored::<AgentSkill>();
+        let old = old.as_ref();
+        self.uses("spec", Kind::AgentSkill, old.is_none_or(|old| old.spec != new.spec));
+        let added = |names: fn(&AgentSkill) -> &BTreeSet<String>| {
+            old.map_or(!names(&new).is_empty(), |old| !names(&new).is_subset(names(old)))
+        };
+        let (servers, tools) = (added(|it| &it.spec.required_mcp_servers), added(|it| &it.spec.required_tools));
+        self.uses("spec.requiredMcpServers", Kind::AgentMcpServer, servers);
+        self.uses("spec.requiredTools", Kind::AgentToolProfile, tools);
+        let before = old.map(|old| secret_keys(&old.spec.required_secret_refs)).unwrap_or_default();
+        self.names("spec.requiredSecretRefs", Target::Secret, &before, &secret_keys(&new.spec.required_secret_refs));
+        let before = old.map(|old| config_keys(&old.spec.required_config_refs)).unwrap_or_default();
+        self.names("spec.requiredConfigRefs", Target::ConfigMap, &before, &config_keys(&new.spec.required_config_refs));
+    }
+
+    /// A subagent names what it works with, as a stack does; that an account of its own is bound is asked when it acts (P25).
+    fn subagent(&mut self) {
+        let Some(new) = self.wanted::<AgentSubagent>() else { return };
+        let old = self.stored::<AgentSubagent>().map(|old| old.spec);
+        let old = old.as_ref();
+        let profile = new.spec.tool_profile_ref.as_ref();
+        let other = profile.is_some() && old.and_then(|old| old.tool_profile_ref.as_ref()) != profile;
+        let none = BTreeSet::new();
+        let servers = !new.spec.mcp_server_refs.is_subset(old.map_or(&none, |old| &old.mcp_server_refs));
+        let skills = !new.spec.skill_refs.is_subset(old.map_or(&none, |old| &old.skill_refs));
+        self.uses("spec.toolProfileRef", Kind::AgentToolProfile, other);
+        self.uses("spec.mcpServerRefs", Kind::AgentMcpServer, servers);
+        self.uses("spec.skillRefs", Kind::AgentSkill, skills);
+    }
+
+    /// A workspace that is trusted, or shares something with other runs, is lent as a pool is.
+    fn workspaces(&mut self) {
+        let Some(new) = self.wanted::<AgentWorkspacePolicy>() else { return };
+        let old = self.stored::<AgentWorkspacePolicy>();
+        let trusts = |it: &AgentWorkspacePolicy| it.spec.trust_tier != TrustTier::Untrusted;
+        let shares = |it: &AgentWorkspacePolicy| it.spec.caches != WorkspaceCache::None;
+        let is_one = |it: &AgentWorkspacePolicy| it.spec.mode == WorkspaceMode::SharedWorktree;
+        for (field, lends) in [
+            ("spec.trustTier", &trusts as &dyn Fn(&AgentWorkspacePolicy) -> bool),
+            ("spec.caches", &shares),
+            ("spec.mode", &is_one),
+        ] {
+            self.uses(field, Kind::RunnerPool, lends(&new) && !old.as_ref().is_some_and(lends));
+        }
+    }
+
+    fn model_provider(&mut self) {
+        let Some(new) = self.wanted::<AgentProviderConfig>() else { return };
+        let old = self.stored::<AgentProviderConfig>();
+        let before = old.as_ref().map(|old| secret_keys(old.spec.secret_ref.as_ref())).unwrap_or_default();
+        self.names("spec.secretRef", Target::Secret, &before, &secret_keys(new.spec.secret_ref.as_ref()));
     }
 
     /// More trust for an agent is lent by who could do it themselves.
@@ -285,6 +431,22 @@ impl<'a> Look<'a> {
     fn stack(&mut self) {
         let Some(new) = self.wanted::<AgentStack>() else { return };
         let old = self.stored::<AgentStack>();
+        let none = BTreeSet::new();
+        let added = |names: fn(&AgentStack) -> &BTreeSet<String>| {
+            !names(&new).is_subset(old.as_ref().map_or(&none, |old| names(old)))
+        };
+        let another = |name: fn(&AgentStack) -> Option<&String>| {
+            name(&new).is_some() && old.as_ref().and_then(|old| name(old)) != name(&new)
+        };
+        for (field, kind, is_more) in [
+            ("spec.toolProfileRef", Kind::AgentToolProfile, another(|it| it.spec.tool_profile_ref.as_ref())),
+            ("spec.runnerPool", Kind::RunnerPool, another(|it| it.spec.runner_pool.as_ref())),
+            ("spec.mcpServerRefs", Kind::AgentMcpServer, added(|it| &it.spec.mcp_server_refs)),
+            ("spec.skillRefs", Kind::AgentSkill, added(|it| &it.spec.skill_refs)),
+            ("spec.memorySourceRefs", Kind::AgentMemorySource, added(|it| &it.spec.memory_source_refs)),
+        ] {
+            self.uses(field, kind, is_more);
+        }
         let before = old.map(|old| old.spec.write_back_policy.allowed_targets).unwrap_or_default();
         let targets: Vec<String> = new.spec.write_back_policy.allowed_targets.difference(&before).cloned().collect();
         self.targets("spec.writeBackPolicy.allowedTargets", &targets);
@@ -301,8 +463,11 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// What can't be read allows nothing, and is told when it is written (P17, P18).
+    /// What can't be read allows nothing, and is told when it is written (P17, P18). Who changes what agents may do with it may use it themselves.
     fn profile(&mut self) {
+        let spec = |document: Option<&'a Value>| document.and_then(|it| it.get("spec"));
+        let (old, new) = (spec(self.write.change.stored()), spec(self.write.change.wanted()));
+        self.uses("spec", Kind::AgentToolProfile, new.is_some() && old != new);
         let list = |pointer: &str| {
             let found = self.write.change.wanted().and_then(|new| new.pointer(pointer)).and_then(Value::as_array);
             found.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
@@ -372,7 +537,7 @@ impl<'a> Look<'a> {
                 let text = "is of a fragment of which nobody knows who wrote it: whoever writes the label next stands for it, and somebody else reviews it then (R62)";
                 self.say(Code::ApproverNotAllowed, "spec.review", text);
             }
-            Some(editor) if acts_in(&editor, &super::actor(self.request)) => {
+            Some(editor) if acts_in(&editor, &crate::audit::actor(self.request)) => {
                 let text = format!(
                     "{} wrote the fragment as it stands, so that somebody else has to review it (R62)",
                     self.giver
@@ -394,7 +559,7 @@ impl<'a> Look<'a> {
             return;
         };
         let given = old.status.as_ref().map_or(&[][..], |status| &status.decisions);
-        if let Err(refusal) = may_add(&old.spec, given, &super::actor(self.request), &answer.verdict) {
+        if let Err(refusal) = may_add(&old.spec, given, &crate::audit::actor(self.request), &answer.verdict) {
             let code = match refusal {
                 crate::approval::Refusal::SelfApproval { .. } => Code::SelfApproval,
                 _ => Code::ApproverNotAllowed,

@@ -34,13 +34,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use krate_model::audit::{AuditDraft, AuditOutcome};
 use krate_model::kinds::registry::{GROUP, Home, RECORDS_API_VERSION};
-use krate_model::kinds::sets::ActorKind;
-use krate_model::kinds::shared::{Actor, ObjectRef};
+use krate_model::kinds::shared::ObjectRef;
 use krate_model::validate::{self, Part, Report, View};
 use krate_model::{API_VERSION, Kind};
 use serde_json::Value;
 
-use crate::decision::{Decision, Outcome};
+use crate::audit;
+use crate::decision::Decision;
 use crate::native;
 use crate::reason::{Code, Reason};
 use crate::request::{NativeQuestion, Request, SubjectKind, Target, Verb};
@@ -156,10 +156,13 @@ fn is_ours(document: &Value) -> bool {
 
 /// P42: where the decision itself fails, the answer is no.
 fn or_failed(write: &Write<'_>, snapshot: &Snapshot, judge: impl FnOnce() -> Admission) -> Admission {
-    catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_| {
-        let reason = Reason::new(Code::DecisionFailed, "", "the decision itself failed");
-        told(write, review::refused(write.by, snapshot, [reason]), Report::default(), None)
-    })
+    catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_| failed(write, snapshot))
+}
+
+/// The answer where there is no decision: it panicked, or whoever asked for it gave up waiting (P42).
+pub fn failed(write: &Write<'_>, snapshot: &Snapshot) -> Admission {
+    let reason = Reason::new(Code::DecisionFailed, "", "the decision itself failed");
+    told(write, review::refused(write.by, snapshot, [reason]), Report::default(), None)
 }
 
 fn judge(write: &Write<'_>, view: &View, snapshot: &Snapshot) -> Admission {
@@ -315,21 +318,18 @@ fn writer(request: &Request) -> validate::Writer {
 }
 
 fn told(write: &Write<'_>, decision: Decision, report: Report, document: Option<Value>) -> Admission {
-    let audit = audit(write, &decision, &report);
+    let audit = record(write, &decision, &report);
     Admission { decision: Some(decision), report, document, audit: Some(audit) }
 }
 
 /// Who did what, with which answer and why; digests and codes, never a value (P49).
-fn audit(write: &Write<'_>, decision: &Decision, report: &Report) -> AuditDraft {
-    let (request, document) = (write.by, write.change.document());
-    let namespace = text(document, "/metadata/namespace");
-    let mut draft = AuditDraft::new(namespace, "Admission", request.now, actor(request));
-    draft.organization = Some(request.organization.to_string());
+fn record(write: &Write<'_>, decision: &Decision, report: &Report) -> AuditDraft {
+    let document = write.change.document();
+    let mut draft = audit::draft(write.by, decision, text(document, "/metadata/namespace"), "Admission");
     draft.object = Some(ObjectRef::new(text(document, "/kind"), text(document, "/metadata/name")));
-    draft.outcome = match decision.outcome {
-        Outcome::Allowed if report.is_valid() => AuditOutcome::Succeeded,
-        _ => AuditOutcome::Denied,
-    };
+    if !report.is_valid() {
+        draft.outcome = AuditOutcome::Denied;
+    }
     draft.to = Some(
         match write.change {
             Change::Create { .. } => "Create",
@@ -338,31 +338,10 @@ fn audit(write: &Write<'_>, decision: &Decision, report: &Report) -> AuditDraft 
         }
         .to_owned(),
     );
-    let codes: Vec<&str> = decision.codes().map(Code::as_str).collect();
     let rules = report.failures.iter().map(|failure| failure.rule.to_string());
-    let why: Vec<String> = codes.into_iter().map(str::to_owned).chain(rules).collect();
+    let why: Vec<String> = draft.reason.take().into_iter().chain(rules).collect();
     draft.reason = (!why.is_empty()).then(|| why.join(" "));
-    draft.digests.extend(request.digest().ok().map(|digest| ("request".to_owned(), digest)));
-    draft.digests.extend(decision.digest().ok().map(|digest| ("decision".to_owned(), digest)));
-    draft.cause_chain = request.cause_chain.iter().rev().map(|cause| cause.event.to_string()).collect();
     draft
-}
-
-/// The chain as an actor: the subject, and for whom it acts.
-pub(crate) fn actor(request: &Request) -> Actor {
-    let mut chain: Option<Actor> = None;
-    for link in request.actor_chain.iter().rev() {
-        let kind = match link.kind {
-            SubjectKind::User => ActorKind::User,
-            SubjectKind::Controller | SubjectKind::Runner => ActorKind::Controller,
-            _ => ActorKind::Agent,
-        };
-        let mut actor = Actor::new(kind, &*link.name);
-        actor.uid = Some(link.uid.to_string());
-        actor.on_behalf_of = chain.map(Box::new);
-        chain = Some(actor);
-    }
-    chain.unwrap_or_else(|| Actor::new(ActorKind::System, "nobody"))
 }
 
 fn text<'v>(document: &'v Value, pointer: &str) -> &'v str {

@@ -4,7 +4,8 @@ use krate_model::validate::{Part, admitted};
 use krate_model::{Kind, apply_defaults, normalize_sets};
 use serde_json::{Value, json};
 
-use super::{Change, Write, actor};
+use super::{Change, Write};
+use crate::audit::actor;
 use crate::request::SubjectKind;
 
 /// The document as it is stored if it is allowed.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Change, Write, text};
 use crate::request::Verb;
-use crate::roles::COMMANDS;
+use crate::roles::{COMMANDS, operations};
 
 /// Records that a person makes with a verb of their own (R19).
 fn made_with(kind: Kind) -> Verb {
@@ -98,26 +98,13 @@ pub(super) fn operation(kind: Kind, verb: &Verb, write: &Write<'_>) -> Option<Op
             && state(write.change.stored()).as_deref() != Some("closed")
     };
     let on_pull_request = || text(write.change.document(), "/spec/subject/kind") == Kind::PullRequest.as_str();
-    Some(match (kind, verb) {
-        (Kind::Issue, Verb::Create) => Operation::CreateIssue,
-        (Kind::Issue, Verb::Delete) => Operation::CloseIssue,
-        (Kind::Issue, Verb::Update) if closes() => Operation::CloseIssue,
-        (Kind::Issue, Verb::Update) => Operation::UpdateIssue,
-        (Kind::PullRequest, Verb::Create) => Operation::CreatePullRequest,
-        (Kind::PullRequest, Verb::Update | Verb::Delete) => Operation::UpdatePullRequest,
-        (Kind::PullRequest, Verb::Merge) => Operation::MergePullRequest,
-        (Kind::Review, Verb::Create) => Operation::CreateReview,
-        (Kind::Review, Verb::Update | Verb::Delete) => Operation::DismissReview,
-        (Kind::Comment, Verb::Create) if on_pull_request() => Operation::CreatePullRequestComment,
-        (Kind::Comment, Verb::Update) if on_pull_request() => Operation::UpdatePullRequestComment,
-        (Kind::Comment, Verb::Delete) if on_pull_request() => Operation::DeletePullRequestComment,
-        (Kind::Comment, Verb::Create) => Operation::CreateComment,
-        (Kind::Comment, Verb::Update) => Operation::UpdateComment,
-        (Kind::Comment, Verb::Delete) => Operation::DeleteComment,
-        (Kind::Pipeline, Verb::Cancel) => Operation::CancelPipeline,
-        (Kind::Pipeline, Verb::Dispatch) => Operation::RerunPipeline,
-        _ => return None,
-    })
+    let is_second = match kind {
+        Kind::Issue => closes(),
+        Kind::Comment => on_pull_request(),
+        _ => false,
+    };
+    let all = operations(verb, kind);
+    all.get(usize::from(is_second)).or_else(|| all.first()).cloned()
 }
 
 /// The mergeable fields that an update changes.

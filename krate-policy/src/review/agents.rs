@@ -20,7 +20,7 @@ use krate_model::kinds::triggers::{AgentTriggerRule, AgentTriggerRulePhase, Life
 use super::{Review, parts};
 use crate::reason::Code;
 use crate::request::{Link, LinkBy, Need, SubjectKind, User, Verb};
-use crate::snapshot::{Item, Kept, Known};
+use crate::snapshot::{Item, Kept, Known, Snapshot};
 
 /// What acts at one depth: the stack, or a subagent of it. All of them have to allow a thing (P25).
 pub(super) struct Layer<'a> {
@@ -352,12 +352,8 @@ fn pool_of<'r>(review: &'r Review<'_>, agent: &'r Agent<'_>) -> Option<&'r str> 
     asked.or_else(of_rule).or(agent.stack.spec.runner_pool.as_deref())
 }
 
-/// What a run of the stack needs beside what was asked for: all that it, its servers, skills, model provider and pool name (P51).
-pub(super) fn closure(review: &mut Review<'_>) -> Vec<Need> {
-    let (snapshot, namespace) = (review.snapshot, review.namespace);
-    let Some(agent) = &review.agent else { return Vec::new() };
-    let stack = agent.stack;
-    let own = agent.name();
+/// The keys that a run of the stack needs: those of its model provider, its servers and its skills (P51). A name that isn't there needs nothing here.
+pub(crate) fn keys_of(snapshot: &Snapshot, namespace: &str, stack: &AgentStack) -> Vec<Need> {
     let mut needs = Vec::new();
     let user = |kind, name: &str, uid: Option<&str>| User {
         kind,
@@ -365,18 +361,13 @@ pub(super) fn closure(review: &mut Review<'_>) -> Vec<Need> {
         uid: uid.unwrap_or_default().into(),
         service_account: Some(stack.spec.runtime_identity.service_account_ref.as_str().into()),
     };
-    let mut unresolved = Vec::new();
-    if let Some(name) = &stack.spec.provider {
-        match snapshot.get::<AgentProviderConfig>(namespace, name) {
-            Some(provider) => {
-                let by = user(GrantSubjectKind::AgentStack, own, stack.metadata.uid.as_deref());
-                secrets(&mut needs, provider.spec.secret_ref.as_ref(), &by, &SecretPurpose::ModelProviderToken);
-            }
-            None => unresolved.push("provider"),
-        }
+    let provider = stack.spec.provider.as_ref().and_then(|name| snapshot.get::<AgentProviderConfig>(namespace, name));
+    if let Some(provider) = provider {
+        let own = stack.metadata.name.as_deref().unwrap_or_default();
+        let by = user(GrantSubjectKind::AgentStack, own, stack.metadata.uid.as_deref());
+        secrets(&mut needs, provider.object.spec.secret_ref.as_ref(), &by, &SecretPurpose::ModelProviderToken);
     }
     for name in &stack.spec.mcp_server_refs {
-        needs.push(Need::McpServer { name: name.as_str().into() });
         let Some(server) = snapshot.get::<AgentMcpServer>(namespace, name) else { continue };
         let by = user(GrantSubjectKind::McpServer, name, server.metadata.uid.as_deref());
         let spec = &server.spec;
@@ -404,12 +395,32 @@ pub(super) fn closure(review: &mut Review<'_>) -> Vec<Need> {
         }
     }
     for name in &stack.spec.skill_refs {
-        needs.push(Need::Skill { name: name.as_str().into() });
         let Some(skill) = snapshot.get::<AgentSkill>(namespace, name) else { continue };
         let by = user(GrantSubjectKind::Skill, name, skill.metadata.uid.as_deref());
         secrets(&mut needs, &skill.spec.required_secret_refs, &by, &SecretPurpose::Skill);
         configs(&mut needs, &skill.spec.required_config_refs, &by, &ConfigPurpose::SkillConfig);
-        of_skill(&mut needs, &skill, "");
+    }
+    needs
+}
+
+/// What a run of the stack needs beside what was asked for: all that it, its servers, skills, model provider and pool name (P51).
+pub(super) fn closure(review: &mut Review<'_>) -> Vec<Need> {
+    let (snapshot, namespace) = (review.snapshot, review.namespace);
+    let Some(agent) = &review.agent else { return Vec::new() };
+    let stack = agent.stack;
+    let mut needs = keys_of(snapshot, namespace, stack.object);
+    let mut unresolved = Vec::new();
+    if let Some(name) = &stack.spec.provider
+        && snapshot.get::<AgentProviderConfig>(namespace, name).is_none()
+    {
+        unresolved.push("provider");
+    }
+    needs.extend(stack.spec.mcp_server_refs.iter().map(|name| Need::McpServer { name: name.as_str().into() }));
+    for name in &stack.spec.skill_refs {
+        needs.push(Need::Skill { name: name.as_str().into() });
+        if let Some(skill) = snapshot.get::<AgentSkill>(namespace, name) {
+            of_skill(&mut needs, &skill, "");
+        }
     }
     for shared in &stack.spec.shared_refs {
         let name = format!("{}/{}", shared.organization, shared.name);

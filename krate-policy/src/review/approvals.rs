@@ -8,11 +8,11 @@ use krate_model::kinds::shared::{Actor, ApprovalRule};
 
 use super::{Review, agents, cause, policies, role};
 use crate::approval::{Tally, acts_in, tally};
-use crate::decision::{Outcome, RequiredApproval};
+use crate::decision::{Outcome, RequiredApproval, Reservation};
 use crate::reason::{Code, Reason};
 use crate::request::{Need, Verb};
 use crate::roles::operation_of;
-use crate::snapshot::Item;
+use crate::snapshot::{Item, Kept as _};
 
 pub(super) fn step(review: &mut Review<'_>) {
     // P29: only persons approve, and not through what acts for them.
@@ -28,23 +28,25 @@ pub(super) fn step(review: &mut Review<'_>) {
             continue;
         };
         let known = crate::grant::version(Kind::AgentApproval, &approval.metadata);
-        match worth(review, approval) {
+        match worth(review, approval, Moment::Review) {
             Ok(()) => {
-                given.push((approval.spec.class.clone(), known.name.clone()));
+                let uses = approval.status.as_ref().map_or(0, |status| status.uses);
                 review.used(&known, Some(approval.spec.expires_at));
+                given.push((approval.spec.class.clone(), known, uses));
             }
             Err((code, text)) => review.say(Reason::new(code, "approvals", text).by(known.name.clone())),
         }
     }
-    let is_given = |class: &ApprovalClass| given.iter().any(|(known, _)| known == class);
+    let given_by = |class: &ApprovalClass| given.iter().find(|(of, ..)| of == class).map(|(_, known, _)| &known.name);
     let mut asked = Vec::new();
     let until = review.decision.expires_at;
     let mut asking: Vec<(ApprovalClass, &'static str, Arc<str>)> = Vec::new();
     for need in &mut review.decision.per_need {
         if need.outcome == Outcome::RequiresApproval {
             let class = class_of(&need.need);
-            if is_given(&class) {
+            if let Some(approval) = given_by(&class) {
                 need.outcome = Outcome::Allowed;
+                need.approval = Some(approval.clone());
             } else {
                 asking.extend(need.by.clone().map(|by| (class.clone(), "needs", by)));
             }
@@ -53,16 +55,37 @@ pub(super) fn step(review: &mut Review<'_>) {
     }
     for (class, by) in std::mem::take(&mut review.asks) {
         asked.push(class.clone());
-        if !is_given(&class) {
-            asking.push((class, "action", by));
+        if given_by(&class).is_some() {
+            continue;
+        }
+        // P50: it counts as the approval of what the person does themselves; what an agent needs for it is asked for all the same.
+        match policies::broken_glass(review, &class) {
+            Some(glass) => {
+                let known = crate::grant::version(Kind::PolicyExceptionRequest, &glass.metadata);
+                let text = format!("counts as the approval that {by} asks for");
+                review.say(Reason::new(Code::BreakGlassUsed, "action", text).by(known.name.clone()));
+                review.used(&known, Some(glass.spec.expires_at));
+            }
+            None => asking.push((class, "action", by)),
         }
     }
+    denied_before(review, &asked);
     // P54: one of another class than what is asked for here doesn't count, and is presented.
-    for (_, name) in given.iter().filter(|(class, _)| !asked.is_empty() && !asked.contains(class)) {
-        let text = "it is of another class than what is asked for";
-        review.say(Reason::new(Code::ApprovalStale, "approvals", text).by(name.clone()));
+    for (class, known, uses) in given.iter().filter(|_| !asked.is_empty()) {
+        if asked.contains(class) {
+            // P32: it is used as often as it says, so that this use is counted before what it approves is done.
+            let use_of_it = Reservation { grant: known.name.clone(), uid: known.uid.clone(), uses: *uses };
+            if !review.decision.reservations.contains(&use_of_it) {
+                review.decision.reservations.push(use_of_it);
+            }
+        } else {
+            let text = "it is of another class than what is asked for";
+            review.say(Reason::new(Code::ApprovalStale, "approvals", text).by(known.name.clone()));
+        }
     }
     asking.dedup();
+    let classes: Vec<ApprovalClass> = asking.iter().map(|(class, ..)| class.clone()).collect();
+    not_presented(review, &classes);
     for (class, field, by) in asking {
         let rule = rule_for(review, &class);
         review.decision.required_approvals.push(RequiredApproval {
@@ -77,6 +100,66 @@ pub(super) fn step(review: &mut Review<'_>) {
         });
         review.say(Reason::new(Code::ApprovalRequired, field, "a person has to agree first").by(by));
     }
+}
+
+/// P33: a no is final for its digest, also where who asks again leaves it out.
+fn denied_before(review: &mut Review<'_>, asked: &[ApprovalClass]) {
+    let (request, snapshot, namespace) = (review.request, review.snapshot, review.namespace);
+    if asked.is_empty() || snapshot.denied(namespace, "").next().is_none() {
+        return;
+    }
+    let Ok(digest) = review.decision.approval_digest(request) else { return };
+    for approval in snapshot.denied(namespace, &digest.to_string()) {
+        let is_presented = request.approvals.iter().any(|name| Some(&**name) == approval.metadata.name.as_deref());
+        if !is_presented && asked.contains(&approval.spec.class) {
+            let known = crate::grant::version(Kind::AgentApproval, &approval.metadata);
+            let text = "it was denied for exactly this, and nobody took that back";
+            review.say(Reason::new(Code::ApprovalDenied, "approvals", text).by(known.name.clone()));
+        }
+    }
+}
+
+/// P54: who presents none and needs one is told which of the run's don't count, and why.
+fn not_presented(review: &mut Review<'_>, asked: &[ApprovalClass]) {
+    let (request, snapshot, namespace) = (review.request, review.snapshot, review.namespace);
+    let Some(run) = request.run.as_deref().filter(|_| request.approvals.is_empty()) else { return };
+    for approval in snapshot.approvals_of_run(namespace, run).filter(|it| asked.contains(&it.spec.class)) {
+        // A denial of exactly this was told as that (P33).
+        if let Err((code, text)) = worth(review, approval, Moment::Review)
+            && code != Code::ApprovalDenied
+        {
+            let known = crate::grant::version(Kind::AgentApproval, &approval.metadata);
+            review.say(Reason::new(code, "approvals", text).warning().by(known.name.clone()));
+        }
+    }
+}
+
+/// Whether an approval that a decision names still counts for it, when it is acted on (P31 to P33): its use has been counted by then.
+pub(super) fn stands(review: &Review<'_>, name: &str) -> Result<(), (Code, &'static str)> {
+    let found = review.snapshot.item(Kind::AgentApproval, review.namespace, name).and_then(AgentApproval::of);
+    let Some(approval) = found else { return Err((Code::ApprovalStale, "it isn't there any more")) };
+    worth(review, approval, Moment::Use)?;
+    let digest = approval.spec.digest.to_string();
+    let mut others = review.snapshot.denied(review.namespace, &digest);
+    if others.any(|other| other.spec.class == approval.spec.class) {
+        return Err((Code::ApprovalDenied, "exactly this was denied since"));
+    }
+    Ok(())
+}
+
+/// How often an approval may be used: by the stricter of its own terms and the organization's profile.
+pub(super) fn most_uses(review: &Review<'_>, approval: &AgentApproval) -> i64 {
+    let own = approval.spec.policy.as_ref().map_or(1, |terms| terms.uses);
+    rule_for(review, &approval.spec.class).map_or(own, |rule| own.min(rule.uses))
+}
+
+/// When an approval is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// When it is presented: it has to have a use left.
+    Review,
+    /// When what it approves is done: that use was counted.
+    Use,
 }
 
 /// The class of approval that a need asks for.
@@ -98,13 +181,14 @@ fn rule_for<'a>(review: &Review<'a>, class: &ApprovalClass) -> Option<&'a Approv
 }
 
 /// Whether the approval counts for this request, as it is now (P28 to P33, P54).
-fn worth(review: &Review<'_>, approval: &AgentApproval) -> Result<(), (Code, &'static str)> {
+fn worth(review: &Review<'_>, approval: &AgentApproval, moment: Moment) -> Result<(), (Code, &'static str)> {
     let status = approval.status.clone().unwrap_or_default();
     if review.decision.approval_digest(review.request).ok() != Some(approval.spec.digest) {
         return Err((Code::ApprovalStale, "it is for something else, or for what this was before"));
     }
     match status.phase {
         AgentApprovalPhase::Approved | AgentApprovalPhase::Pending => {}
+        AgentApprovalPhase::Used if moment == Moment::Use => {}
         AgentApprovalPhase::Used => return Err((Code::ApprovalUsed, "it has been used")),
         AgentApprovalPhase::Denied => return Err((Code::ApprovalDenied, "it has been denied")),
         AgentApprovalPhase::Expired => return Err((Code::ApprovalExpired, "it has expired")),
@@ -112,8 +196,7 @@ fn worth(review: &Review<'_>, approval: &AgentApproval) -> Result<(), (Code, &'s
     }
     // Whoever wrote the approval down can't loosen what the organization's profile asks of its class: the stricter of both holds.
     let rule = rule_for(review, &approval.spec.class);
-    let most = approval.spec.policy.as_ref().map_or(1, |terms| terms.uses);
-    if status.uses >= rule.map_or(most, |rule| most.min(rule.uses)) {
+    if moment == Moment::Review && status.uses >= most_uses(review, approval) {
         return Err((Code::ApprovalUsed, "it has been used as often as it may be"));
     }
     let by = match tally(&approval.spec, &status.decisions, review.request.now) {

@@ -31,21 +31,51 @@ pub(super) fn step(review: &mut Review<'_>) {
     if trust.gate < Level::External {
         review.deny(Code::UntrustedCause, "causeChain", "was started by nobody that is known");
     }
+    if causes.iter().any(|cause| cause.source == Source::Webhook && !cause.verified) {
+        // Nothing but its signature says that such an event happened at all.
+        review.deny(Code::UntrustedCause, "causeChain", "holds a webhook whose signature nobody verified");
+    }
     review.trust = trust;
-    // P57: an event holds for the head that it saw.
-    let seen = review.request.cause_chain.first().and_then(|cause| cause.head.as_ref()).map(|head| &*head.sha);
-    let current = review.request.preconditions.get("headSha").and_then(serde_json::Value::as_str);
-    if let (Some(seen), Some(current)) = (seen, current)
-        && seen != current
-    {
-        review.deny(Code::CauseGone, "causeChain[0].head", "the head has moved since; a person has to ask again");
-    }
-    if review.request.preconditions.get("causePresent").and_then(serde_json::Value::as_bool) == Some(false) {
-        let text = "what led to it is gone: a label taken off, a comment changed, a permission lost; a person has to ask again";
-        review.deny(Code::CauseGone, "preconditions.causePresent", text);
-    }
+    gone(review);
     super::agents::cause(review);
     rule::takes(review, &causes);
+}
+
+/// P57: a gate holds for the head that it saw, and while what led to it is there. Who starts something has looked: what nobody looked at is no yes (P11).
+fn gone(review: &mut Review<'_>) {
+    let request = review.request;
+    let starts = super::agents::is_dispatch(review);
+    let told = &request.preconditions;
+    match (request.head(), told.get("headSha")) {
+        (Some(seen), Some(current)) if current.as_str() != Some(&*seen.sha) => {
+            review.deny(
+                Code::CauseGone,
+                "preconditions.headSha",
+                "the head has moved since; a person has to ask again",
+            );
+        }
+        (Some(_), None) if starts => {
+            let text = "isn't told: say which head is there now, for nobody knows whether it is still the one that the cause saw";
+            review.deny(Code::CauseGone, "preconditions.headSha", text);
+        }
+        _ => {}
+    }
+    // What is taken off or changed leaves no trace in the facts about the event itself.
+    let can_go = |event: &CauseEvent| matches!(&*event.event, "label" | "issue-comment" | "pull-request-comment");
+    let starter = request.cause_chain.iter().find(|cause| source(&cause.event) != Some(Source::Automation));
+    match told.get("causePresent").map(serde_json::Value::as_bool) {
+        Some(Some(true)) => {}
+        None if !(starts && starter.is_some_and(can_go)) => {}
+        None => {
+            let text =
+                "isn't told: say true once you have seen that the label or comment that started it is still there";
+            review.deny(Code::CauseGone, "preconditions.causePresent", text);
+        }
+        Some(_) => {
+            let text = "what led to it is gone: a label taken off, a comment changed, a permission lost; a person has to ask again";
+            review.deny(Code::CauseGone, "preconditions.causePresent", text);
+        }
+    }
 }
 
 fn source(event: &str) -> Option<Source> {

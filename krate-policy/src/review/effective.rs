@@ -50,7 +50,8 @@ pub(super) fn tell(review: &mut Review<'_>) {
     }
     let account =
         review.snapshot.get::<AgentServiceAccount>(review.namespace, &spec.runtime_identity.service_account_ref);
-    let account = account.map(|account| account.version.name.clone());
+    // P24, section 7: what comes from a fork, or from somebody below member, runs without an account's token.
+    let account = account.filter(|_| !review.trust.is_untrusted()).map(|account| account.version.name.clone());
     review.decision.runtime_identity = account;
     review.decision.effective = Some(effective);
 }

@@ -6,6 +6,7 @@
 mod agents;
 mod approvals;
 mod cause;
+mod conceal;
 mod effective;
 mod identity;
 mod limits;
@@ -17,6 +18,7 @@ mod rule;
 mod scope;
 mod shape;
 mod tools;
+mod uses;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -34,9 +36,11 @@ use crate::request::{Named, Request, Verb};
 use crate::snapshot::{Known, Snapshot};
 use crate::trust::Trust;
 
+pub(crate) use agents::keys_of;
 pub(crate) use role::answer;
 pub(crate) use scope::Party;
 pub use shape::{MAX_ACTORS, MAX_NEEDS, MAX_REQUEST_BYTES, read};
+pub(crate) use uses::{approval_stands, key_stands, most_uses};
 
 /// How long a decision holds at most (P4).
 const MAX_VALID_MINUTES: i64 = 5;
@@ -73,6 +77,7 @@ pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
     for step in [cause::step, policies::step, role::step, needs::step, limits::step, effective::tell, approvals::step] {
         step(&mut review);
     }
+    conceal::step(&mut review);
     review.end()
 }
 
@@ -127,10 +132,7 @@ impl<'a> Rights<'a> {
     }
 
     fn review(&self) -> Review<'_> {
-        let mut review = Review::new(&self.request, self.snapshot);
-        review.namespace = self.snapshot.organizations.get(&self.request.organization).map_or("", |it| &**it);
-        review.organization = self.snapshot.organization(&self.request.organization);
-        review
+        Review::within(&self.request, self.snapshot)
     }
 }
 
@@ -173,6 +175,16 @@ impl<'a> Review<'a> {
             asks: Vec::new(),
             decision,
         }
+    }
+}
+
+impl<'a> Review<'a> {
+    /// One that no step has looked at, within the request's organization.
+    fn within(request: &'a Request, snapshot: &'a Snapshot) -> Self {
+        let mut review = Self::new(request, snapshot);
+        review.namespace = snapshot.organizations.get(&request.organization).map_or("", |it| &**it);
+        review.organization = snapshot.organization(&request.organization);
+        review
     }
 }
 

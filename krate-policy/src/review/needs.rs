@@ -6,7 +6,7 @@ use krate_model::Kind;
 use krate_model::kinds::grants::GrantSubjectKind;
 
 use super::{Review, agents, tools};
-use crate::decision::{MissingGrant, NeedOutcome, Outcome, Reservation};
+use crate::decision::{MissingGrant, NeedOutcome, Outcome, Reservation, Version};
 use crate::grant::{Fit, Grant, Wanted};
 use crate::reason::{Code, Reason};
 use crate::request::{Need, Request, User};
@@ -38,16 +38,9 @@ fn is_asked(request: &Request, need: &Need) -> bool {
 }
 
 fn judge(review: &mut Review<'_>, need: &Arc<Need>) {
-    match &**need {
-        Need::Secret { user, name, namespace, key, purpose } => {
-            let ask = Ask { need, kind: Kind::AgentSecretGrant, user, name, namespace, key, purpose: purpose.as_str() };
-            granted(review, &ask);
-        }
-        Need::Config { user, name, namespace, key, purpose } => {
-            let ask = Ask { need, kind: Kind::AgentConfigGrant, user, name, namespace, key, purpose: purpose.as_str() };
-            granted(review, &ask);
-        }
-        _ => tools::judge(review, need),
+    match Ask::of(need) {
+        Some(ask) => granted(review, &ask),
+        None => tools::judge(review, need),
     }
 }
 
@@ -61,9 +54,27 @@ struct Ask<'a> {
     purpose: &'a str,
 }
 
-fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
-    let (request, snapshot) = (review.request, review.snapshot);
-    let home = ask.namespace.as_deref().unwrap_or(review.namespace);
+impl<'a> Ask<'a> {
+    /// What a need of a Secret or ConfigMap asks for.
+    fn of(need: &'a Arc<Need>) -> Option<Self> {
+        let (kind, user, name, namespace, key, purpose) = match &**need {
+            Need::Secret { user, name, namespace, key, purpose } => {
+                (Kind::AgentSecretGrant, user, name, namespace, key, purpose.as_str())
+            }
+            Need::Config { user, name, namespace, key, purpose } => {
+                (Kind::AgentConfigGrant, user, name, namespace, key, purpose.as_str())
+            }
+            _ => return None,
+        };
+        Some(Self { need, kind, user, name, namespace, key, purpose })
+    }
+}
+
+/// The grants that could give it, each with what it says: those of who uses it, in the order of names, then those of the stack that it is a part of (R16).
+/// `is_use` is that the key was given, and is looked at again: its use was counted, and that its target's keys can't be listed any more says nothing.
+fn judged<'a>(review: &Review<'a>, ask: &Ask<'_>, is_use: bool) -> Vec<(Fit, &'a Grant)> {
+    let (request, snapshot, namespace) = (review.request, review.snapshot, review.namespace);
+    let home = ask.namespace.as_deref().unwrap_or(namespace);
     let wanted = Wanted {
         uid: &ask.user.uid,
         service_account: ask.user.service_account.as_deref(),
@@ -77,32 +88,37 @@ fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
         now: request.now,
         is_fork: review.trust.is_fork,
         is_untrusted: review.trust.is_untrusted(),
+        is_counted: is_use,
     };
     let targets = if ask.kind == Kind::AgentSecretGrant { &snapshot.secrets } else { &snapshot.config_maps };
     let metadata = targets.get([home, ask.name]);
-    // P53: the best outcome counts, then the name; the map is in the order of names, and the first of equals stays.
-    let namespace = review.namespace;
-    let of = |kind: &GrantSubjectKind, name: &str| {
-        let at = (ask.kind, [namespace, kind.as_str(), name, home, ask.name]);
-        snapshot.grants.get(at).into_iter().flat_map(|grants| grants.values())
-    };
-    let fork = |wanted: &Wanted<'_>, fit| no_fork(review, wanted, fit);
     // P67: the organization may have admitted that nobody lists the keys there.
-    let blind = super::profile(review).is_some_and(|profile| profile.spec.metadata_blind_namespaces.contains(home));
-    let judged =
-        |grant, wanted: &Wanted<'_>| fork(wanted, with_target(grant, grant.fit(wanted), metadata, ask.key, blind));
-    let own = of(&ask.user.kind, &ask.user.name).map(|grant| (judged(grant, &wanted), grant)).min_by_key(|it| it.0);
-    // R16: what a part of a stack needs may be granted to the stack.
+    let blind =
+        is_use || super::profile(review).is_some_and(|profile| profile.spec.metadata_blind_namespaces.contains(home));
+    let of = |kind: &GrantSubjectKind, name: &str, wanted: Wanted<'_>| {
+        let at = (ask.kind, [namespace, kind.as_str(), name, home, ask.name]);
+        let grants = snapshot.grants.get(at).into_iter().flat_map(|grants| grants.values());
+        let fit = |grant: &'a Arc<Grant>| {
+            let fit = with_target(grant, grant.fit(&wanted), metadata, ask.key, blind);
+            (no_fork(review, &wanted, fit), &**grant)
+        };
+        grants.filter(|grant| grant.can_fit()).map(fit).collect::<Vec<_>>()
+    };
+    let mut all = of(&ask.user.kind, &ask.user.name, wanted);
     let is_part = !matches!(ask.user.kind, GrantSubjectKind::AgentStack | GrantSubjectKind::Subagent);
-    let of_stack = review.agent.as_ref().filter(|_| is_part).and_then(|agent| {
+    if let Some(agent) = review.agent.as_ref().filter(|_| is_part) {
         let uid = agent.stack.metadata.uid.as_deref().unwrap_or_default();
-        let wanted = Wanted { uid, ..wanted };
-        let grants = of(&GrantSubjectKind::AgentStack, agent.name());
         // One of another purpose is no candidate: the stack's own needs are not its parts'.
         let is_candidate = |fit: &Fit| !matches!(fit, Fit::Miss(std::cmp::Reverse(0..=2), ..));
-        grants.map(|grant| (judged(grant, &wanted), grant)).filter(|it| is_candidate(&it.0)).min_by_key(|it| it.0)
-    });
-    let best = own.into_iter().chain(of_stack).min_by_key(|it| it.0);
+        let of_stack = of(&GrantSubjectKind::AgentStack, agent.name(), Wanted { uid, ..wanted });
+        all.extend(of_stack.into_iter().filter(|it| is_candidate(&it.0)));
+    }
+    all
+}
+
+fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
+    // P53: the best outcome counts, then the name; of equals the first stays.
+    let best = judged(review, ask, false).into_iter().min_by_key(|it| it.0);
     let missing = if ask.kind == Kind::AgentSecretGrant { Code::MissingSecretGrant } else { Code::MissingConfigGrant };
     let best = best.map(|(fit, grant)| match outside(review, ask) {
         Some(field) if !matches!(fit, Fit::Miss(..)) => {
@@ -121,6 +137,22 @@ fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
             let text = format!("no grant gives {} {} key {} of {}", ask.user.kind, ask.user.name, ask.key, ask.name);
             miss(review, ask, Reason::new(missing, "needs", text));
         }
+    }
+}
+
+/// Whether a key that was given may be used still, by all that P19 asks of its grant (P21, P69); with whether a person has to have agreed. The review has come
+/// through step 3, and knows the trust of the decision.
+pub(super) fn still(review: &Review<'_>, need: &Arc<Need>, grant: &Version) -> Result<bool, Reason> {
+    let no = |code, field: &'static str, text: &'static str| Err(Reason::new(code, field, text).by(grant.name.clone()));
+    let Some(ask) = Ask::of(need) else { return no(Code::StaleDecision, "need", "is no key") };
+    let found = judged(review, &ask, true).into_iter().find(|(_, found)| found.version.uid == grant.uid);
+    match found {
+        None => no(Code::GrantRevoked, "grant", "the grant isn't there any more, or is of something else"),
+        Some((Fit::Miss(_, code, field), _)) => no(code, field, "the grant doesn't give it any more"),
+        Some((fit, _)) => match outside(review, &ask) {
+            Some(field) => no(Code::GrantScopeMismatch, field, "the stack doesn't use it any more"),
+            None => Ok(fit == Fit::AfterApproval),
+        },
     }
 }
 
@@ -168,8 +200,11 @@ fn give(review: &mut Review<'_>, ask: &Ask<'_>, grant: &Grant, fit: Fit) {
         need: Arc::clone(ask.need),
         outcome,
         by: Some(grant.version.name.clone()),
+        approval: None,
     });
-    if grant.is_counted() {
+    // One yes uses a grant once, however many of its keys it gives.
+    let is_counted = review.decision.reservations.iter().any(|it| it.uid == grant.version.uid);
+    if grant.max_uses().is_some() && !is_counted {
         review.decision.reservations.push(Reservation {
             grant: grant.version.name.clone(),
             uid: grant.version.uid.clone(),
@@ -182,7 +217,12 @@ fn give(review: &mut Review<'_>, ask: &Ask<'_>, grant: &Grant, fit: Fit) {
 fn miss(review: &mut Review<'_>, ask: &Ask<'_>, reason: Reason) {
     let suggested = least(review.request, ask);
     review.decision.missing_grants.push(MissingGrant { need: Arc::clone(ask.need), code: reason.code, suggested });
-    review.decision.per_need.push(NeedOutcome { need: Arc::clone(ask.need), outcome: Outcome::Denied, by: None });
+    review.decision.per_need.push(NeedOutcome {
+        need: Arc::clone(ask.need),
+        outcome: Outcome::Denied,
+        by: None,
+        approval: None,
+    });
     review.say(reason);
 }
 

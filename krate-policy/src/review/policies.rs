@@ -11,11 +11,11 @@ use krate_model::kinds::enforcement::{
     PolicyTemplate,
 };
 use krate_model::kinds::external::{
-    ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy, WritePolicy,
+    BindingInterface, ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy, WritePolicy,
 };
 use krate_model::kinds::policy::ApprovalClass;
 use krate_model::kinds::sets::{Mode, Operation};
-use krate_model::kinds::shared::Approvers;
+use krate_model::kinds::shared::{Actor, Approvers};
 use krate_model::validate::DEFAULT_SECRET_NAMESPACE;
 use krate_model::{ClosedSet, Kind};
 
@@ -23,7 +23,8 @@ use super::{Review, agents, role};
 use crate::grant::version;
 use crate::guard::Guard;
 use crate::reason::{Code, Reason};
-use crate::request::{Action, SubjectKind, Verb};
+use crate::request::{Action, Subject, SubjectKind, Verb};
+use crate::roles;
 use crate::snapshot::Item;
 use crate::trust::Level;
 
@@ -47,6 +48,7 @@ enum Holds {
 }
 
 fn judge(review: &mut Review<'_>, guard: &Guard) {
+    let snapshot = review.snapshot;
     let (effect, class, why) = match holds(review, guard) {
         Holds::No => return,
         Holds::Yes(effect, class) => (effect, class, "denies it"),
@@ -76,6 +78,13 @@ fn judge(review: &mut Review<'_>, guard: &Guard) {
         return review.say(Reason::new(code, "action", text).by(by));
     }
     review.say(Reason::new(Code::ExplicitDeny, "action", why).by(guard.version.name.clone()));
+    // P30: what lifted it but for that is told, so that the one who asked knows to ask somebody else.
+    let own = snapshot.exceptions(review.namespace, &guard.name).filter(|it| fits(review, it) && is_own(it));
+    let own: Vec<_> = own.map(|it| version(Kind::PolicyExceptionRequest, &it.metadata)).collect();
+    for exception in own {
+        let text = "the exception was approved by who asked for it";
+        review.say(Reason::new(Code::SelfApproval, "action", text).by(exception.name.clone()));
+    }
 }
 
 fn holds(review: &Review<'_>, guard: &Guard) -> Holds {
@@ -195,13 +204,49 @@ fn fits(review: &Review<'_>, exception: &PolicyExceptionRequest) -> bool {
         let own = it.organization.as_deref().is_none_or(|organization| organization == &*request.organization);
         own && same(&it.kind, &it.name, it.uid.as_deref())
     }) || request.repository.as_ref().is_some_and(|it| same("Repository", &it.name, Some(&it.uid)));
-    let subject = spec.subject.as_ref().is_none_or(|subject| {
-        let uid = subject.uid.as_deref();
-        subject.name == *request.subject.name
-            && subject.kind.eq_ignore_ascii_case(request.subject.kind.as_str())
-            && uid.is_none_or(|uid| uid == &*request.subject.uid)
-    });
+    let acts = &request.subject;
+    let subject = match &spec.subject {
+        Some(subject) => {
+            // `AgentStack` here is `agent-stack` there.
+            let kind = acts.kind.as_str().replace('-', "");
+            let uid = subject.uid.as_deref();
+            subject.name == *acts.name
+                && subject.kind.eq_ignore_ascii_case(&kind)
+                && uid.is_none_or(|uid| uid == &*acts.uid)
+        }
+        // P68: for one subject; where none is named, for who asked.
+        None => acts.kind == SubjectKind::User && spec.requested_by.as_ref().is_some_and(|asked| is_asker(acts, asked)),
+    };
     running && about && subject
+}
+
+/// Whether the subject is the person who asked.
+fn is_asker(subject: &Subject, asked: &Actor) -> bool {
+    asked.name == *subject.name && asked.uid.as_deref().is_none_or(|uid| uid == &*subject.uid)
+}
+
+/// Whether those who gave it are who asked for it, and nobody else.
+fn is_own(exception: &PolicyExceptionRequest) -> bool {
+    let given = exception.status.as_ref().map_or(&[][..], |status| &status.approvers);
+    let asked = exception.spec.requested_by.as_ref();
+    !exception.spec.break_glass
+        && !given.is_empty()
+        && asked.is_some_and(|asked| given.iter().all(|person| is_same_person(person, asked)))
+}
+
+fn is_same_person(one: &Actor, other: &Actor) -> bool {
+    one.name == other.name || (one.uid.is_some() && one.uid == other.uid)
+}
+
+/// The broken glass that counts as the approval of a class, where the action itself is of that class (P50): never for what comes from a fork.
+pub(super) fn broken_glass<'a>(review: &Review<'a>, class: &ApprovalClass) -> Option<&'a PolicyExceptionRequest> {
+    let counts = |glass: &&PolicyExceptionRequest| {
+        glass.spec.action_class.as_ref() == Some(class)
+            && fits(review, glass)
+            && is_given(review, glass, &Approvers::default())
+    };
+    let person = &review.request.subject.name;
+    review.snapshot.broken_glass(review.namespace, person).find(counts).filter(|_| !review.trust.is_fork)
 }
 
 /// Whether somebody gave it who may and didn't ask (P68). Broken glass is its own approval: for one class of action and at most an hour, for a person who has the
@@ -216,14 +261,14 @@ fn is_given(review: &Review<'_>, exception: &PolicyExceptionRequest, approvers: 
             && exception.spec.action_class == class_of(&review.request.action)
             && left <= MAX_BROKEN_GLASS
             && review.request.actor_chain.len() == 1
-            && asked.name == *subject.name
-            && asked.uid.as_deref().is_none_or(|uid| uid == &*subject.uid)
+            && is_asker(subject, asked)
             && role::may(review, &subject.name, &Verb::BreakGlass);
     }
     let given = exception.status.as_ref().map_or(&[][..], |status| &status.approvers);
     given.iter().any(|person| {
-        let asks = person.name == asked.name || (person.uid.is_some() && person.uid == asked.uid);
-        !asks && person.on_behalf_of.is_none() && role::is_among(review, &person.name, approvers)
+        !is_same_person(person, asked)
+            && person.on_behalf_of.is_none()
+            && role::is_among(review, &person.name, approvers)
     })
 }
 
@@ -252,28 +297,59 @@ pub(super) const fn class_of_operation(operation: &Operation) -> ApprovalClass {
 
 /// P58: the mode of the repository's binding, then what its policy denies, then what it allows; P40: what the provider would refuse.
 fn write(review: &mut Review<'_>) {
-    let (request, snapshot) = (review.request, review.snapshot);
-    let Some(name) = request.action.operation.as_deref() else { return };
-    let operation = Operation::from_text(name);
-    if !operation.is_known() {
-        return review.deny(Code::ModeForbidsWrite, "action.operation", "no provider has such an operation");
+    let request = review.request;
+    if let Some(name) = request.action.operation.as_deref() {
+        let operation = Operation::from_text(name);
+        if !operation.is_known() {
+            return review.deny(Code::ModeForbidsWrite, "action.operation", "no provider has such an operation");
+        }
+        if !operation.is_write() {
+            return;
+        }
+        return match bound(review, &operation) {
+            Some(bound) => write_there(review, bound, &operation),
+            None => review.deny(
+                Code::ModeForbidsWrite,
+                "action.operation",
+                "nothing binds the repository to a provider for it",
+            ),
+        };
     }
-    if !operation.is_write() {
-        return;
+    // Who doesn't say which operation it comes to is held to all that it may come to.
+    let of_kind = review.kind.filter(|_| request.action.subresource.is_none());
+    let operations = of_kind.map_or(&[][..], |kind| roles::operations(&request.action.verb, kind));
+    let mut is_bound = false;
+    for operation in operations {
+        if let Some(bound) = bound(review, operation) {
+            is_bound = true;
+            write_there(review, bound, operation);
+        }
     }
-    let repository = request.repository.as_ref().map_or("", |repository| &*repository.name);
+    // What no provider holds has no policy that trusts an agent with it.
+    if !is_bound
+        && !operations.is_empty()
+        && agents::is_agents(review)
+        && let Some(agent) = &review.agent
+    {
+        let by = agent.stack.version.name.clone();
+        review.asks.push((class_of(&request.action).unwrap_or(ApprovalClass::WriteBack), by));
+    }
+}
+
+/// Where an operation on the request's repository goes to.
+type Bound<'a> = (&'a ExternalBackendBinding, &'a BindingInterface);
+
+fn bound<'a>(review: &Review<'a>, operation: &Operation) -> Option<Bound<'a>> {
+    let repository = review.request.repository.as_ref().map_or("", |repository| &*repository.name);
     let interface = operation.interface();
-    let bound = snapshot.bindings(review.namespace, repository).find_map(|binding| {
+    review.snapshot.bindings(review.namespace, repository).find_map(|binding| {
         let found = binding.spec.interfaces.iter().find(|it| it.enabled && Some(&it.name) == interface.as_ref())?;
         Some((binding, found))
-    });
-    let Some((binding, interface)) = bound else {
-        return review.deny(
-            Code::ModeForbidsWrite,
-            "action.operation",
-            "nothing binds the repository to a provider for it",
-        );
-    };
+    })
+}
+
+fn write_there(review: &mut Review<'_>, (binding, interface): Bound<'_>, operation: &Operation) {
+    let request = review.request;
     let binding_version = version(Kind::ExternalBackendBinding, &binding.metadata);
     let by = binding_version.name.clone();
     review.used(&binding_version, None);
@@ -299,7 +375,7 @@ fn write(review: &mut Review<'_>) {
     let agent = review.agent.as_ref().filter(|_| agents::is_agents(review)).map(|agent| agent.name().to_owned());
     let is_trusted = |rules: &WritePolicy| {
         agent.as_ref().is_none_or(|agent| {
-            let listed = rules.trusted_agents.iter().any(|it| it.agent == *agent && it.operations.contains(&operation));
+            let listed = rules.trusted_agents.iter().any(|it| it.agent == *agent && it.operations.contains(operation));
             (listed || !rules.agent_write_requires_approval) && !review.trust.is_untrusted()
         })
     };
@@ -320,8 +396,8 @@ fn write(review: &mut Review<'_>) {
         Policy::Named(policy) => {
             let known = version(Kind::ExternalBackendSyncPolicy, &policy.metadata);
             let rules = policy.spec.write_policy.clone();
-            let denied = rules.denied_operations.contains(&operation);
-            let listed = rules.allowed_operations.is_empty() || rules.allowed_operations.contains(&operation);
+            let denied = rules.denied_operations.contains(operation);
+            let listed = rules.allowed_operations.is_empty() || rules.allowed_operations.contains(operation);
             if denied || !listed {
                 let text = if denied { "the write policy denies it" } else { "the write policy doesn't list it" };
                 review.say(Reason::new(Code::ExplicitDeny, "action.operation", text).by(known.name.clone()));
@@ -329,7 +405,7 @@ fn write(review: &mut Review<'_>) {
             review.used(&known, None);
         }
     }
-    refused_there(review, binding, &operation);
+    refused_there(review, binding, operation);
 }
 
 enum Policy<'a> {

@@ -8,6 +8,7 @@ use krate_model::kinds::members::{
     Permission, RepositoryGrant, RepositoryPermission, RepositoryPermissionPhase, Team, UserState,
 };
 use krate_model::kinds::registry::GROUP;
+use krate_model::kinds::sets::Operation;
 use krate_model::kinds::shared::Approvers;
 
 use super::Review;
@@ -15,7 +16,7 @@ use crate::decision::Version;
 use crate::native::question;
 use crate::reason::{Code, Reason};
 use crate::request::{Link, Named, NativeQuestion, Request, SubjectKind, Verb};
-use crate::roles::Template;
+use crate::roles::{Template, right_of};
 use crate::snapshot::{Held, Item};
 
 /// Oldest answer of an access review that counts (P63).
@@ -51,6 +52,7 @@ pub(super) fn step(review: &mut Review<'_>) {
                 review.used(used, None);
             }
             review.decision.by = Some(role.name.clone());
+            operation(review, person);
         }
         Found::Drifted(role) => {
             let text = "the role binding that it needs is another in Kubernetes by now";
@@ -62,6 +64,16 @@ pub(super) fn step(review: &mut Review<'_>) {
         }
     }
     native(review);
+}
+
+/// An operation is a right of its own: who may look at an issue may not merge by a request that names both.
+fn operation(review: &mut Review<'_>, person: &str) {
+    let operation = review.request.action.operation.as_deref().map(Operation::from_text);
+    let Some(operation) = operation.filter(Operation::is_write) else { return };
+    if !right_of(&operation).is_some_and(|(verb, kind)| may_on(review, person, &verb, kind)) {
+        let text = format!("{person} has no role that may {operation}");
+        review.deny(Code::MissingRole, "action.operation", text);
+    }
 }
 
 /// A controller has what it needs, by its own table, and asks Kubernetes like everybody.

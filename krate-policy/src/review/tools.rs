@@ -55,7 +55,7 @@ pub(super) fn judge(review: &mut Review<'_>, need: &Arc<Need>) {
         let text = "runs anything: its arguments confine nothing, the sandbox and the network policy do (P59)";
         review.say(Reason::new(Code::ToolDenied, "needs", text).warning().by(stack(review)));
     }
-    review.decision.per_need.push(NeedOutcome { need: Arc::clone(need), outcome, by });
+    review.decision.per_need.push(NeedOutcome { need: Arc::clone(need), outcome, by, approval: None });
 }
 
 fn stack(review: &Review<'_>) -> Arc<str> {

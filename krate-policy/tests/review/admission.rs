@@ -690,6 +690,118 @@ fn p44_a_secret_is_granted_and_named_by_who_may_read_it_in_the_cluster() {
 }
 
 #[test]
+fn p61_p63_what_agents_are_given_to_read_is_the_writers_to_read() {
+    let world = world().with_native(true);
+    // Everything that is asked is answered with yes, but about one resource, which is answered so.
+    let asked = |new: &Value, old: Option<&Value>, resource: &str, reads: Option<bool>| {
+        let mut request = by(&world, "root");
+        let change = old.map_or(Change::Create { new }, |old| Change::Update { old, new });
+        for asked in questions(&Write { by: &request.clone(), change, part: Part::Main }, &world) {
+            let allowed = if &*asked.resource == resource { reads } else { Some(true) };
+            request.native.extend(allowed.map(|allowed| NativeAnswer { asked, allowed, at: request.now }));
+        }
+        codes(&write_by(&request, change, Part::Main, &world))
+    };
+    let mut config = secret_grant();
+    config["kind"] = json!("AgentConfigGrant");
+    config["spec"]["configMapRef"] = config["spec"]["secretRef"].take();
+    config["spec"].as_object_mut().unwrap().remove("secretRef");
+    config["spec"]["purpose"] = json!("mcp-config");
+    let server = document(
+        "AgentMcpServer",
+        "docs",
+        json!({"transport": "streamable-http", "url": "https://docs.example.com", "scope": "organization"}),
+    );
+    let skill = document("AgentSkill", "triage", json!({"format": "inline", "sourceRef": digest("x")}));
+    let models = document("AgentProviderConfig", "models", json!({"provider": "anthropic", "authType": "token"}));
+    let key = json!({"name": "model", "key": "api-key"});
+    for (new, resource) in [
+        (config.clone(), "configmaps"),
+        (with(&server, "/spec/secretRefs", json!([key])), "secrets"),
+        (with(&server, "/spec/headersFrom", json!([{"name": "authorization", "secretRef": key}])), "secrets"),
+        (with(&server, "/spec/envFrom", json!([{"secretRef": {"name": "model"}}])), "secrets"),
+        (with(&server, "/spec/envFrom", json!([{"configMapRef": {"name": "model"}}])), "configmaps"),
+        (with(&server, "/spec/configRefs", json!([key])), "configmaps"),
+        (with(&skill, "/spec/requiredSecretRefs", json!([key])), "secrets"),
+        (with(&skill, "/spec/requiredConfigRefs", json!([key])), "configmaps"),
+        (with(&models, "/spec/secretRef", key.clone()), "secrets"),
+    ] {
+        assert_eq!(asked(&new, None, resource, Some(true)), [""; 0], "{new}");
+        assert_eq!(asked(&new, None, resource, Some(false)), ["EscalationDenied"], "{new}");
+        assert_eq!(asked(&new, None, resource, None), ["NativeRbacUnavailable"], "{new}: nobody asked");
+        let renamed = with(&new, "/metadata/labels", json!({"tier": "one"}));
+        assert_eq!(asked(&renamed, Some(&new), resource, None), [""; 0], "{new}: what was given before is no more");
+    }
+    let revoked = with(&config, "/spec/revoked", json!(true));
+    assert_eq!(asked(&revoked, Some(&config), "configmaps", None), [""; 0], "taking it away reads nothing");
+}
+
+#[test]
+fn p61_what_agents_work_with_is_given_by_who_may_use_it() {
+    let plurals = json!([
+        "agentmcpservers",
+        "agentskills",
+        "agentsubagents",
+        "agentworkspacepolicies",
+        "agenttoolprofiles",
+        "agentstacks"
+    ]);
+    // Cyd may write all of them, and use none; eve maintains the organization.
+    let world = world().with(9, [may_write("cyd", &plurals), role("eve", "krate-maintainer")]);
+    let server = document(
+        "AgentMcpServer",
+        "docs",
+        json!({"transport": "streamable-http", "url": "https://docs.example.com", "scope": "organization"}),
+    );
+    let skill = document("AgentSkill", "triage", json!({"format": "inline", "sourceRef": digest("x")}));
+    let subagent = document("AgentSubagent", "checker", json!({"rolePrompt": "Check.", "taskKinds": ["check"]}));
+    let workspaces = document("AgentWorkspacePolicy", "shared", json!({"retentionPolicy": {}}));
+    let profile = document("AgentToolProfile", "narrow", json!({"filesystemPolicy": "none"}));
+    let agent = document(
+        "AgentStack",
+        "new",
+        json!({"baseAgent": "claude-code", "adapter": "local", "runtimeIdentity": {"serviceAccountRef": "agent-repair"}}),
+    );
+    for (old, pointer, value) in [
+        (&server, "/spec/url", json!("https://evil.example.com")),
+        (&server, "/spec/approvalPolicy", json!("allow")),
+        (&skill, "/spec/promptFragment", json!("Do more.")),
+        (&subagent, "/spec/toolProfileRef", json!("narrow")),
+        (&subagent, "/spec/mcpServerRefs", json!(["docs"])),
+        (&subagent, "/spec/skillRefs", json!(["triage"])),
+        (&workspaces, "/spec/trustTier", json!("trusted")),
+        (&workspaces, "/spec/caches", json!("repository")),
+        (&workspaces, "/spec/mode", json!("shared-worktree")),
+        (&profile, "/spec/allowedCommands", json!(["git"])),
+        (&agent, "/spec/toolProfileRef", json!("narrow")),
+        (&agent, "/spec/mcpServerRefs", json!(["docs"])),
+        (&agent, "/spec/skillRefs", json!(["triage"])),
+        (&agent, "/spec/memorySourceRefs", json!(["knowledge"])),
+        (&agent, "/spec/runnerPool", json!("open")),
+    ] {
+        let more = with(old, pointer, value);
+        assert_eq!(codes(&update("cyd", old, &more, &world)), ["EscalationDenied"], "{pointer} of {}", old["kind"]);
+        assert_eq!(codes(&update("eve", old, &more, &world)), [""; 0], "{pointer} of {}", old["kind"]);
+    }
+    // What isn't more is nobody's to lend.
+    for (kind, old, pointer) in [
+        ("a label", &server, "/metadata/labels"),
+        ("a label", &profile, "/metadata/labels"),
+        ("a label", &agent, "/metadata/labels"),
+    ] {
+        let labelled = with(old, pointer, json!({"tier": "one"}));
+        assert_eq!(codes(&update("cyd", old, &labelled, &world)), [""; 0], "{kind} of {}", old["kind"]);
+    }
+    let fewer = with(&subagent, "/spec/skillRefs", json!(["triage"]));
+    assert_eq!(codes(&update("cyd", &fewer, &subagent, &world)), [""; 0]);
+    let suspended = with(&server, "/spec/suspend", json!(true));
+    assert_eq!(codes(&update("cyd", &server, &suspended, &world)), [""; 0]);
+    assert_eq!(codes(&update("cyd", &suspended, &server, &world)), ["EscalationDenied"], "taking it up again lends it");
+    let shared = with(&workspaces, "/spec/caches", json!("repository"));
+    assert_eq!(codes(&update("cyd", &shared, &workspaces, &world)), [""; 0]);
+}
+
+#[test]
 fn p63_what_kubernetes_says_of_one_secret_is_nothing_about_another() {
     let world = world().with_native(true);
     let asked = |by_whom: &str, new: &Value| {

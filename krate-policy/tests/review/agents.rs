@@ -2,8 +2,9 @@
 
 use krate_policy::decision::{Decision, Outcome};
 use krate_policy::lint::{Rule, lint};
-use krate_policy::permit::{Handle, Permit};
+use krate_policy::permit::Permit;
 use krate_policy::reason::Code;
+use krate_policy::request::Need;
 use krate_policy::review::review;
 use krate_policy::snapshot::{Item, Key, Metadata, Snapshot};
 use proptest::prelude::*;
@@ -230,9 +231,13 @@ fn p22_a_counted_grant_moves_with_each_use_and_the_yes_stands() {
     };
     let world = snapshot().with(8, [counted(0, false)]);
     let asked = request(|_| ());
-    let permit = Permit::new(&asked, review(&asked, &world)).unwrap();
+    let mut permit = Permit::new(&asked, review(&asked, &world)).unwrap();
     assert_eq!(permit.decision().reservations.len(), 1);
-    assert_eq!(permit.check(&asked, asked.now, &world.with(9, [newer(&counted(1, false))])), Ok(()));
+    let counted_now = world.with(9, [newer(&counted(1, false))]);
+    let early = permit.check(&asked, asked.now, &counted_now).unwrap_err();
+    assert_eq!((early.code, &*early.field), (Code::StaleDecision, "reservations"), "nobody said that it was counted");
+    permit.note_counted();
+    assert_eq!(permit.check(&asked, asked.now, &counted_now), Ok(()));
     assert!(permit.check(&asked, asked.now, &world.with(9, [newer(&counted(1, true))])).is_err());
     let again = review(&asked, &world.with(9, [counted(1, false)]));
     assert_eq!(codes(&again), ["GrantExhausted"]);
@@ -242,13 +247,11 @@ fn p22_a_counted_grant_moves_with_each_use_and_the_yes_stands() {
 fn p21_p69_a_handle_is_looked_at_again_at_each_use() {
     let world = snapshot();
     let now = "2026-06-01T00:00:00Z".parse().unwrap();
-    let version = review(&request(|_| ()), &world)
-        .versions
-        .into_iter()
-        .find(|it| it.name.starts_with("AgentSecretGrant"))
-        .unwrap();
-    let handle = Handle::new(version, [NS, "model"], "api-key", "run-1/1", 7);
-    let code = |snapshot: &Snapshot, token| handle.check("a", token, now, snapshot).map_err(|reason| reason.code);
+    let asked = request(|_| ());
+    let permit = Permit::new(&asked, review(&asked, &world)).unwrap();
+    let handle = permit.handle(&asked.needs[0], "run-1/1", 7).unwrap();
+    assert_eq!(permit.handle(&Need::Pool { name: "open".into() }, "run-1/1", 7), None, "it gives no such key");
+    let code = |snapshot: &Snapshot, token| handle.check(&asked, token, now, snapshot).map_err(|reason| reason.code);
     assert_eq!(code(&world, 7), Ok(()));
     assert_eq!(code(&world, 8), Err(Code::StaleDecision), "fenced");
     let with = |change: fn(&mut Value, &mut Value)| world.with(8, [grant(change)]);
@@ -265,13 +268,88 @@ fn p21_p69_a_handle_is_looked_at_again_at_each_use() {
 }
 
 #[test]
+fn p19_p69_a_handle_asks_of_the_grant_all_that_was_asked_when_it_was_given() {
+    let world = snapshot();
+    let asked = request(|_| ());
+    let permit = Permit::new(&asked, review(&asked, &world)).unwrap();
+    let handle = permit.handle(&asked.needs[0], "run-1/1", 7).unwrap();
+    let code = |snapshot: &Snapshot| handle.check(&asked, 7, asked.now, snapshot).map_err(|reason| reason.code);
+    let with = |change: fn(&mut Value, &mut Value)| code(&world.with(8, [grant(change)]));
+    for (field, value) in [
+        ("purpose", json!("tool")),
+        ("allowedTriggerSources", json!(["label"])),
+        ("allowedRefs", json!({"include": ["refs/heads/main"]})),
+        ("allowedEnvironments", json!(["production"])),
+        ("allowedRepositories", json!(["other"])),
+    ] {
+        let narrowed = world.with(8, [grant(|spec, _| spec[field] = value.clone())]);
+        assert_eq!(code(&narrowed), Err(Code::GrantScopeMismatch), "{field}");
+    }
+    assert_eq!(with(|_, status| status["subjectUid"] = json!("u-before")), Err(Code::GrantScopeMismatch));
+    assert_eq!(with(|_, status| status["repositoryUids"] = json!({})), Err(Code::GrantNotReady));
+    assert_eq!(with(|spec, _| spec["requiredApproval"] = json!("always")), Err(Code::ApprovalRequired));
+    // Its last use is the one that was counted for it.
+    let taken = with(|spec, status| {
+        spec["maxUses"] = json!(1);
+        (status["uses"], status["phase"]) = (json!(1), json!("Exhausted"));
+    });
+    assert_eq!(taken, Ok(()));
+    let without = Metadata { uid: "u-secret".into(), keys: Some(["other".into()].into()) };
+    assert_eq!(code(&world.with_secret(8, NS, "model", without)), Err(Code::SecretKeyMissing));
+    let elsewhere = stack(|spec, _| spec["secretPolicy"] = json!({"allowedSecretRefs": ["other"]}));
+    assert_eq!(code(&world.with(8, [elsewhere])), Err(Code::GrantScopeMismatch));
+    // Whoever it is done for may act still, and so may the stack.
+    let spec = json!({"organizationRef": "a", "displayName": "ada", "email": "ada@example.com", "state": "suspended"});
+    let suspended = item("User", "ada", spec, json!({"phase": "Suspended"}));
+    assert_eq!(code(&world.with(8, [suspended])), Err(Code::SubjectSuspended));
+    let blocked = stack(|_, status| status["phase"] = json!("Blocked"));
+    assert_eq!(code(&world.with(8, [blocked])), Err(Code::StackNotReady));
+    let other = request(|document| document["ref"] = json!("refs/heads/feature/y"));
+    let refused = handle.check(&other, 7, asked.now, &world).map_err(|reason| reason.field.to_string());
+    assert_eq!(refused, Err("requestDigest".to_owned()));
+}
+
+#[test]
+fn p22_p32_of_two_that_take_the_last_use_one_is_stored_and_the_other_finds_none() {
+    let counted = |version: &str, uses: i64| {
+        let mut document = grant(|spec, status| {
+            spec["maxUses"] = json!(2);
+            status["uses"] = json!(uses);
+        })
+        .document();
+        document["metadata"]["resourceVersion"] = json!(version);
+        Item::read(krate_model::Kind::AgentSecretGrant, &document).unwrap().unwrap()
+    };
+    let world = snapshot().with(8, [counted("8", 1)]);
+    let asked = request(|_| ());
+    let permits = [0, 1].map(|_| Permit::new(&asked, review(&asked, &world)).unwrap());
+    let [first, second] = [0, 1].map(|at: usize| permits[at].uses(&asked, asked.now, &world).unwrap());
+    assert_eq!(first, second, "both would store the same, on the same condition");
+    let [document] = &first[..] else { panic!("{first:?}") };
+    assert_eq!(
+        (&document["metadata"]["resourceVersion"], &document["status"]["uses"], &document["status"]["phase"]),
+        (&json!("8"), &json!(2), &json!("Exhausted"))
+    );
+    let stored = world.with(9, [counted("9", 2)]);
+    let late = permits[1].uses(&asked, asked.now, &stored).unwrap_err();
+    assert_eq!((late.code, &*late.name), (Code::GrantExhausted, "AgentSecretGrant/model"));
+    // One that stands under the name by now isn't the one that was reserved.
+    let mut another = counted("9", 0).document();
+    another["metadata"]["uid"] = json!("u-another");
+    let another = Item::read(krate_model::Kind::AgentSecretGrant, &another).unwrap().unwrap();
+    let gone = permits[1].uses(&asked, asked.now, &world.with(9, [another])).unwrap_err();
+    assert_eq!((gone.code, &*gone.field), (Code::StaleDecision, "reservations"));
+    let other = request(|document| document["ref"] = json!("refs/heads/feature/y"));
+    assert_eq!(permits[0].uses(&other, asked.now, &world).unwrap_err().code, Code::StaleDecision);
+}
+
+#[test]
 fn p70_what_agents_have_and_nobody_needs_is_named() {
     let at = "2026-06-01T00:00:00Z".parse().unwrap();
     let found = |items: Vec<Item>| -> Vec<(String, Rule)> {
-        lint(&snapshot().with(8, items), at)
-            .into_iter()
-            .map(|it| (format!("{} {}", it.name, it.field), it.rule))
-            .collect()
+        // What tools need no stack tells, so that no grant for one is called unused.
+        let world = snapshot().with(7, [grant(|spec, _| spec["purpose"] = json!("tool"))]);
+        lint(&world.with(8, items), at).into_iter().map(|it| (format!("{} {}", it.name, it.field), it.rule)).collect()
     };
     let shell = json!({
         "nativeTools": {"shell": true}, "networkPolicy": {"allowHosts": ["example.com", "*"]},
@@ -571,12 +649,13 @@ fn p19_p27_a_configuration_is_suggested_as_one_and_no_list_of_secrets_holds_for_
     let given = asked(&world, |document| document["needs"] = need.clone());
     assert_eq!((given.outcome, codes(&given)), (Outcome::Allowed, vec![]));
     // Its handle is looked at again as that of a Secret is.
-    let version = given.versions.iter().find(|it| it.name.starts_with("AgentConfigGrant")).unwrap().clone();
-    let handle = Handle::new(version, [NS, "settings"], "theme", "run-1/1", 7);
-    let now = "2026-06-01T00:00:00Z".parse().unwrap();
-    assert_eq!(handle.check("a", 7, now, &world), Ok(()));
+    let question = request(|document| document["needs"] = need.clone());
+    let permit = Permit::new(&question, given).unwrap();
+    let handle = permit.handle(&question.needs[0], "run-1/1", 7).unwrap();
+    let now = question.now;
+    assert_eq!(handle.check(&question, 7, now, &world), Ok(()));
     let other = Metadata { uid: "u-other".into(), keys: None };
-    assert!(handle.check("a", 7, now, &world.with_config_map(9, NS, "settings", other)).is_err());
+    assert!(handle.check(&question, 7, now, &world.with_config_map(9, NS, "settings", other)).is_err());
 }
 
 #[test]

@@ -101,10 +101,22 @@ fn p32_p33_used_expired_denied_and_short_approvals_do_not_count() {
 fn p46_an_explanation_says_who_what_and_what_would_help() {
     let request = request(|_| ());
     let text = explain(&request, &review(&request, &snapshot()));
-    let said = "ada may dispatch AgentStack: RepositoryPermission/ada-krate allows it.\n- AgentSecretGrant/model gives what is needed\nSteps: 1 shape";
+    let said = "ada may dispatch AgentStack: RepositoryPermission/ada-krate allows it.\n- AgentSecretGrant/model gives what is needed\n\
+         Trust: maintainer started it, maintainer steers it: causeChain[0].gate is maintainer.\nSteps: 1 shape";
     assert!(text.starts_with(said), "{text}");
     let text = explain(&request, &review(&request, &asking()));
     assert!(text.contains("once a person has agreed") && text.contains("secret-access"), "{text}");
+    let looked = "Looked at: AgentSecretGrant/model, AgentServiceAccount/agent-repair, AgentStack/repair, RepositoryPermission/ada-krate, User/ada.";
+    assert!(text.contains(looked), "{text}");
+    // A stranger's text makes it a stranger's: the explanation says which one.
+    let request = super::world::request(|document| {
+        document["causeChain"][0]["event"] = json!("label");
+        document["causeChain"][0]["steering"] =
+            json!([{"role": "author", "account": {"provider": "gh", "id": "99"}, "association": "NONE"}]);
+    });
+    let text = explain(&request, &review(&request, &snapshot()));
+    let trust = "Trust: maintainer started it, external steers it: causeChain[0].steering[0] is external.\n";
+    assert!(text.contains(trust), "{text}");
 }
 
 #[test]

@@ -282,6 +282,16 @@ fn request(draw: &mut Draw) -> Value {
         ]),
         "triggerSource": cause["event"],
     });
+    // Who starts something mostly looked whether the cause still holds.
+    for (name, usual, others) in
+        [("headSha", json!("c"), [json!("d"), json!(7)]), ("causePresent", json!(true), [json!(false), json!("yes")])]
+    {
+        match draw.below(12) {
+            0 => {}
+            1 => request["preconditions"][name] = draw.of(&others),
+            _ => request["preconditions"][name] = usual,
+        }
+    }
     if draw.below(16) > 0 {
         request["repository"] =
             json!({"name": "krate", "uid": if draw.below(16) == 0 { "u-before" } else { "u-krate" }});
@@ -460,7 +470,7 @@ fn small_requests() -> Vec<Value> {
         all.push(json!({
             "organization": "a", "now": "2026-06-01T00:00:00Z", "subject": ada, "actorChain": [ada], "causeChain": [cause],
             "action": {"verb": verb, "kind": kind}, "repository": {"name": "krate", "uid": "u-krate"}, "ref": git_ref,
-            "triggerSource": cause["event"],
+            "triggerSource": cause["event"], "preconditions": {"headSha": "c", "causePresent": true},
             "needs": [{
                 "type": "secret", "user": {"kind": "agent-stack", "name": "repair", "uid": "u-repair"}, "name": "model", "key": "api-key",
                 "purpose": "model-provider-token",

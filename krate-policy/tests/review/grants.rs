@@ -18,7 +18,10 @@ fn p19_each_check_of_a_grant_has_its_code() {
     assert_eq!(with_grant(|spec, _| spec["secretRef"]["keys"] = json!(["other"])), ["GrantScopeMismatch"]);
     assert_eq!(with_grant(|spec, _| spec["purpose"] = json!("tool")), ["GrantScopeMismatch"]);
     assert_eq!(with_grant(|spec, _| spec["allowedRepositories"] = json!(["krate-fork"])), ["GrantScopeMismatch"]);
-    assert_eq!(with_grant(|spec, _| spec["allowedRepositories"] = json!([])), ["GrantScopeMismatch"]);
+    for nothing in ["/allowedRepositories", "/secretRef/keys", "/allowedRefs/include"] {
+        let found = with_grant(|spec, _| *spec.pointer_mut(nothing).expect("a list") = json!([]));
+        assert_eq!(found, ["MissingSecretGrant"], "{nothing}: what fits nothing is no candidate");
+    }
     assert_eq!(with_grant(|spec, _| spec["allowedRefs"] = Value::Null), ["GrantScopeMismatch"]);
     assert_eq!(
         with_grant(|spec, _| spec["allowedRefs"] = json!({"include": ["refs/heads/*"]})),

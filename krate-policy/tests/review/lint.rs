@@ -4,7 +4,16 @@ use krate_policy::lint::{Rule, lint};
 use krate_policy::snapshot::{Item, Metadata, Snapshot};
 use serde_json::{Value, json};
 
-use super::world::{NS, grant, item, named_grant, snapshot};
+use super::world::{NS, grant, item, named_grant, stack};
+
+/// The world, with a model provider of the stack that needs what is granted to it.
+fn snapshot() -> Snapshot {
+    let spec = json!({
+        "organizationRef": "a", "provider": "anthropic", "authType": "token", "secretRef": {"name": "model", "key": "api-key"},
+    });
+    let provider = item("AgentProviderConfig", "models", spec, json!({}));
+    super::world::snapshot().with(7, [provider, stack(|spec, _| spec["provider"] = json!("models"))])
+}
 
 fn found(snapshot: &Snapshot) -> Vec<(String, String, Rule)> {
     let now = "2026-06-01T00:00:00Z".parse().expect("a time");
@@ -78,7 +87,8 @@ fn p70_grants_that_never_end_give_nothing_or_too_much_are_named() {
         one(grant_name, "spec", Rule::MatchesNothing)
     );
     let elsewhere = with([named_grant("other", |spec, _| spec["secretRef"]["name"] = json!("gone"))]);
-    assert_eq!(elsewhere, one("AgentSecretGrant/other", "spec", Rule::Dangling));
+    let unneeded = ("AgentSecretGrant/other".to_owned(), "spec.subject".to_owned(), Rule::Unused);
+    assert_eq!(elsewhere, [one("AgentSecretGrant/other", "spec", Rule::Dangling), vec![unneeded]].concat());
     // P20: what was granted by its id, and stands under another name, or another one under its name.
     let bound = |status: Value| with([grant(|_, it| it["repositoryUids"] = status)]);
     assert_eq!(bound(json!({"krate": "u-krate"})), []);
@@ -164,4 +174,63 @@ fn p70_roles_policies_and_exceptions_that_hang_in_the_air_are_named() {
         with([template(), policy("p", json!({})), exception("p", "2026-05-01T00:00:00Z")]),
         one("PolicyExceptionRequest/e", "spec.expiresAt", Rule::Ended)
     );
+}
+
+#[test]
+fn p70_grants_that_nothing_needs_are_named() {
+    let on = |change: fn(&mut Value)| with([grant(|spec, _| change(spec))]);
+    let named = |rule| one("AgentSecretGrant/model", "spec.subject", rule);
+    assert_eq!(on(|spec| spec["purpose"] = json!("skill")), named(Rule::Unused), "no skill of the stack needs it");
+    assert_eq!(on(|spec| spec["purpose"] = json!("tool")), [], "what tools need no stack tells");
+    let gone = on(|spec| spec["subject"] = json!({"kind": "mcp-server", "name": "gone"}));
+    assert_eq!(gone, named(Rule::Dangling));
+    // R16: what a stack is granted is its servers', too.
+    let server = |field: &str, keys: Value| {
+        let spec = json!({
+            "organizationRef": "a", "transport": "streamable-http", "url": "https://docs.example.com", "scope": "organization", field: keys,
+        });
+        item("AgentMcpServer", "docs", spec, json!({"phase": "Ready"}))
+    };
+    let with_server = |field: &str, named: bool| {
+        let agent = stack(|spec, _| {
+            spec["mcpServerRefs"] = if named { json!(["docs"]) } else { json!([]) };
+        });
+        let keys = if field == "envFrom" {
+            json!([{"secretRef": {"name": "model"}}])
+        } else {
+            json!([{"name": "model", "key": "api-key"}])
+        };
+        with([agent, server(field, keys), grant(|spec, _| spec["purpose"] = json!("mcp-server"))])
+    };
+    assert_eq!(with_server("secretRefs", true), []);
+    assert_eq!(with_server("envFrom", true), []);
+    assert_eq!(with_server("secretRefs", false), named(Rule::Unused), "no stack names the server");
+}
+
+#[test]
+fn p70_patterns_that_leave_nothing_out_are_named() {
+    let refs = |include: Value| with([grant(|spec, _| spec["allowedRefs"] = json!({"include": include}))]);
+    let wide = |include: Value| {
+        let found = refs(include.clone());
+        assert!(found.iter().all(|it| it.2 == Rule::TooWide), "{include}: {found:?}");
+        !found.is_empty()
+    };
+    for everything in ["refs/**", "refs/heads/**", "refs/tags/**", "refs/pull/**", "refs/*/**", "refs/{heads,tags}/**"]
+    {
+        assert!(wide(json!([everything])), "{everything}");
+    }
+    for narrow in ["refs/heads/main", "refs/heads/*", "refs/heads/feature/**", "refs/tags/v*", "refs/pull/*/head"] {
+        assert!(!wide(json!([narrow])), "{narrow}");
+    }
+    let rule = |include: &str, exclude: &[&str]| {
+        let paths = json!({"include": [include], "exclude": exclude});
+        let spec = json!({
+            "organizationRef": "a", "lifecycleState": "active", "sources": ["ci"], "agentStack": "repair", "taskKind": "fix",
+            "owner": {"kind": "user", "name": "ada", "uid": "u-ada"}, "writeBackPolicy": {"allowedPaths": paths},
+        });
+        with([item("AgentTriggerRule", "fix", spec, json!({"phase": "Active"}))])
+    };
+    assert_eq!(rule("**", &[]), one("AgentTriggerRule/fix", "spec.writeBackPolicy.allowedPaths", Rule::TooWide));
+    assert_eq!(rule("**", &["**/*.env"]), []);
+    assert_eq!(rule("src/**", &[]), []);
 }

@@ -17,6 +17,7 @@ mod shared;
 mod stacks;
 mod started;
 mod steps;
+mod uses;
 mod who;
 mod world;
 mod writes;

@@ -86,10 +86,6 @@ fn p68_case_71_an_approved_running_exception_lifts_it_and_is_named() {
     for (what, made) in [
         ("ended", exception(|spec, _| spec["expiresAt"] = json!("2026-06-01T00:00:00Z"))),
         ("not approved", exception(|_, status| status["phase"] = json!("Requested"))),
-        (
-            "approved by who asked",
-            exception(|_, status| status["approvers"] = json!([{"kind": "user", "name": "ada"}])),
-        ),
         ("approved by nobody", exception(|_, status| status["approvers"] = json!([]))),
         (
             "approved by no approver",
@@ -110,6 +106,44 @@ fn p68_case_71_an_approved_running_exception_lifts_it_and_is_named() {
         let decision = plain(&denying().with(9, [made, user("eve"), permission("eve", "maintain")]));
         assert_eq!(codes(&decision), ["ExplicitDeny"], "{what}");
     }
+    // Who approved their own is told that it was that.
+    let own = exception(|_, status| status["approvers"] = json!([{"kind": "user", "name": "ada"}]));
+    let decision = plain(&denying().with(9, [own]));
+    assert_eq!(codes(&decision), ["ExplicitDeny", "SelfApproval"]);
+    let both = json!([{"kind": "user", "name": "ada"}, {"kind": "user", "name": "bob"}]);
+    let decision = plain(&denying().with(9, [exception(|_, status| status["approvers"] = both)]));
+    assert_eq!(codes(&decision), ["ExceptionApplied"], "bob is one of those who may");
+}
+
+#[test]
+fn p68_an_exception_is_for_one_subject_and_without_one_for_who_asked() {
+    let open = || {
+        exception(|spec, _| {
+            spec.as_object_mut().expect("a spec").remove("subject");
+        })
+    };
+    let world = denying().with(9, [open()]);
+    assert_eq!(codes(&plain(&world)), ["ExceptionApplied"], "ada asked for it");
+    let by_bob = asked(&world, |document| {
+        document["needs"] = json!([]);
+        document["subject"] = json!({"kind": "user", "name": "bob", "uid": "u-bob"});
+        document["actorChain"] = json!([document["subject"]]);
+    });
+    assert_eq!(codes(&by_bob), ["ExplicitDeny"], "it isn't everybody's");
+    let of_stack = |kind: &str| {
+        let spec = json!({"kind": kind, "name": "repair"});
+        let world = denying().with(9, [exception(|it, _| it["subject"] = spec)]);
+        let decision = asked(&world, |document| {
+            document["needs"] = json!([]);
+            document["subject"] = json!({"kind": "agent-stack", "name": "repair", "uid": "u-repair"});
+            document["actorChain"] = json!([
+                {"kind": "agent-stack", "name": "repair", "uid": "u-repair", "by": "token"},
+                {"kind": "user", "name": "ada", "uid": "u-ada"},
+            ]);
+        });
+        codes(&decision)
+    };
+    assert_eq!((of_stack("AgentStack"), of_stack("Subagent")), (vec!["ExceptionApplied"], vec!["ExplicitDeny"]));
 }
 
 #[test]
@@ -372,6 +406,118 @@ fn p58_case_61_a_write_needs_a_mode_that_writes_and_a_policy_that_lets_it() {
     assert_eq!(codes(&writing(&others)), ["ExplicitDeny"]);
     let missing = bound(|binding, _| binding["syncPolicyRef"] = json!("gone"));
     assert_eq!(codes(&writing(&missing)), ["ModeForbidsWrite"]);
+}
+
+#[test]
+fn p58_who_does_not_say_which_operation_it_comes_to_is_held_to_all_of_them() {
+    let write = |snapshot: &Snapshot, by: Value, action: Value| {
+        asked(snapshot, |document| {
+            document["action"] = action;
+            document["needs"] = json!([]);
+            document["subject"] = json!({"kind": by[0]["kind"], "name": by[0]["name"], "uid": by[0]["uid"]});
+            document["actorChain"] = by;
+        })
+    };
+    let ada = || json!([{"kind": "user", "name": "ada", "uid": "u-ada"}]);
+    let update = || json!({"verb": "update", "kind": "Issue"});
+    let with = |change: fn(&mut Value, &mut Value)| codes(&write(&bound(change), ada(), update()));
+    assert_eq!(with(|_, _| ()), [""; 0]);
+    assert_eq!(with(|binding, _| binding["interfaces"][0]["mode"] = json!("read-only")), ["ModeForbidsWrite"]);
+    assert_eq!(with(|binding, _| binding["interfaces"][0]["mode"] = json!("reviewed-write")), ["ApprovalRequired"]);
+    for denied in ["updateIssue", "closeIssue"] {
+        let world = bound(|_, policy| policy["writePolicy"]["deniedOperations"] = json!([denied]));
+        assert_eq!(codes(&write(&world, ada(), update())), ["ExplicitDeny"], "{denied}");
+    }
+    assert_eq!(codes(&write(&snapshot(), ada(), update())), [""; 0], "nothing binds it: krate's own");
+    // An agent's write wants a person, whether it says what it comes to or not, and wherever the issue is kept.
+    let agent = || {
+        json!([
+            {"kind": "agent-stack", "name": "repair", "uid": "u-repair", "by": "token"},
+            {"kind": "user", "name": "ada", "uid": "u-ada"},
+        ])
+    };
+    let by_agent = |world: &Snapshot| codes(&write(world, agent(), update()));
+    assert_eq!(by_agent(&bound(|_, _| ())), ["ApprovalRequired"]);
+    assert_eq!(by_agent(&snapshot()), ["ApprovalRequired"], "nothing binds it, so that no policy trusts the agent");
+    let trusted = |operations: Value| {
+        bound(|_, policy| {
+            policy["writePolicy"]["trustedAgents"] = json!([{"agent": "repair", "operations": operations}]);
+        })
+    };
+    assert_eq!(by_agent(&trusted(json!(["updateIssue"]))), ["ApprovalRequired"], "it may come to closing it");
+    assert_eq!(by_agent(&trusted(json!(["updateIssue", "closeIssue"]))), [""; 0]);
+    let reads = json!({"verb": "get", "kind": "Issue"});
+    assert_eq!(codes(&write(&bound(|_, _| ()), agent(), reads)), [""; 0]);
+}
+
+#[test]
+fn p58_p61_an_operation_is_a_right_of_its_own() {
+    let with = |permitted: &str, action: Value| {
+        let world = bound(|_, _| ()).with(9, [permission("ada", permitted)]);
+        let decision = asked(&world, |document| {
+            document["action"] = action;
+            document["needs"] = json!([]);
+            document.as_object_mut().unwrap().remove("agentStack");
+        });
+        codes(&decision)
+    };
+    let as_a_read = |operation: &str| json!({"verb": "get", "kind": "Issue", "operation": operation});
+    assert_eq!(with("read", as_a_read("getIssue")), [""; 0]);
+    assert_eq!(with("read", as_a_read("updateIssue")), ["MissingRole"], "a read that comes to a write is none");
+    assert_eq!(with("write", as_a_read("updateIssue")), [""; 0]);
+    let merge = |verb: &str| json!({"verb": verb, "kind": "PullRequest", "operation": "createIssue"});
+    assert_eq!(with("triage", merge("get")), ["MissingRole"]);
+    let sync = json!({"verb": "update", "kind": "Issue", "operation": "syncLabels"});
+    assert_eq!(with("write", sync), [""; 0]);
+}
+
+#[test]
+fn p50_broken_glass_counts_as_the_approval_of_its_class_and_for_no_fork_and_no_agent() {
+    let rule = json!({"effect": "require-approval", "approvalClass": "run-start", "verbs": ["dispatch"]});
+    let admin = item(
+        "User",
+        "ada",
+        json!({"organizationRef": "a", "displayName": "Ada", "email": "ada@example.com", "admin": true}),
+        json!({"phase": "Active"}),
+    );
+    let world = |change: fn(&mut Value)| {
+        let glass = exception(|spec, status| {
+            spec["breakGlass"] = json!(true);
+            spec["actionClass"] = json!("run-start");
+            // Of another policy: it is the class that it counts for.
+            spec["policyRef"] = json!("another");
+            status["approvers"] = json!([]);
+            change(spec);
+        });
+        denying().with(9, [template(&rule), admin.clone(), glass])
+    };
+    let broken = plain(&world(|_| ()));
+    assert_eq!((broken.outcome, codes(&broken)), (Outcome::Allowed, vec!["BreakGlassUsed"]));
+    assert_eq!(&*broken.reasons[0].name, "PolicyExceptionRequest/today");
+    let asks = ["ApprovalRequired"];
+    assert_eq!(codes(&plain(&world(|spec| spec["actionClass"] = json!("merge")))), asks);
+    assert_eq!(codes(&plain(&world(|spec| spec["expiresAt"] = json!("2026-06-01T01:00:01Z")))), asks, "over an hour");
+    assert_eq!(codes(&plain(&world(|spec| spec["requestedBy"]["name"] = json!("bob")))), asks);
+    assert_eq!(codes(&plain(&world(|spec| spec["resourceRef"]["name"] = json!("other")))), asks);
+    let right = world(|_| ()).with(10, [user("ada")]);
+    assert_eq!(codes(&plain(&right)), asks, "without the right to break it");
+    let fork = asked(&world(|_| ()), |document| {
+        document["needs"] = json!([]);
+        document["causeChain"][0]["head"] = json!({"repositoryId": "9", "sha": "abc"});
+        document["causeChain"][0]["base"] = json!({"repositoryId": "1"});
+    });
+    assert_eq!(codes(&fork), asks);
+    let agent = asked(&world(|_| ()), |document| {
+        document["needs"] = json!([]);
+        document["subject"] = json!({"kind": "agent-stack", "name": "repair", "uid": "u-repair"});
+        document["actorChain"] = json!([
+            {"kind": "agent-stack", "name": "repair", "uid": "u-repair", "by": "token"}, {"kind": "user", "name": "ada", "uid": "u-ada"},
+        ]);
+    });
+    assert_eq!(codes(&agent), asks);
+    // What the agent is given for it is asked for all the same.
+    let secret = super::world::grant(|spec, _| spec["requiredApproval"] = json!("always"));
+    assert_eq!(codes(&plain(&world(|_| ()).with(10, [secret]))), ["BreakGlassUsed", "ApprovalRequired"]);
 }
 
 #[test]

@@ -5,8 +5,7 @@ use krate_policy::decision::Outcome;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-use super::naive::{matches, over_matches, selects};
-use super::world::{text, texts};
+use super::{naive::matches, naive::over_matches, naive::selects, world::text, world::texts};
 
 /// A document: kind, name, spec, status.
 type Object = (&'static str, String, Value, Value);
@@ -102,10 +101,9 @@ fn grant(it: &Object, request: &Value, need: &Value, agent: &[&Value], trust: (b
     let (repository, repositories) = (&request["repository"], texts(&spec["allowedRepositories"]));
     let is_this = |name: &&str| status["repositoryUids"][*name] == repository["uid"];
     let is_bound = repository["uid"].is_string() && repositories.iter().any(is_this);
-    let name = text(&repository["name"]);
+    let (name, secrets) = (text(&repository["name"]), agent.first().map_or(&Value::Null, |it| &it["secretPolicy"]));
     let is_pending = !is_bound && repositories.contains(&name) && status["repositoryUids"][name].is_null();
     let by_reference = ["", "never-mount-pass-by-reference"].contains(&text(&spec["mountPolicy"]));
-    let secrets = agent.first().map_or(&Value::Null, |stack| &stack["secretPolicy"]);
     let listed = texts(&secrets["allowedSecretRefs"]).is_empty() || lists(&secrets["allowedSecretRefs"], &need["name"]);
     let (mismatch, uses) = ("GrantScopeMismatch", status["uses"].as_i64());
     let is_for = status["subjectUid"] == need["user"]["uid"] && spec["purpose"] == need["purpose"];
@@ -242,7 +240,6 @@ fn told(codes: BTreeSet<&str>) -> (Outcome, BTreeSet<String>) {
 pub(crate) fn reference(world: &World, request: &Value) -> (Outcome, BTreeSet<String>) {
     let mut codes: BTreeSet<&str> = BTreeSet::new();
     let repository = text(&request["repository"]["name"]);
-    // Step 2.
     let other = !request["repository"].is_null() && request["repository"]["uid"] != format!("u-{repository}");
     let is_unknown = |stack| by_uid(world, "AgentStack", stack).is_none();
     if other || request.get("agentStack").is_some_and(is_unknown) {
@@ -265,26 +262,30 @@ pub(crate) fn reference(world: &World, request: &Value) -> (Outcome, BTreeSet<St
     if !codes.is_empty() {
         return told(codes);
     }
-    // Steps 4 and 5.
     let cause = &request["causeChain"][0];
     let (gate, steering, fork) = trust(world, cause, repository);
     let of = |it: &Object| (it.0 == "PolicyBinding").then(|| policy(world, &it.2, request, (steering, fork))).flatten();
     codes.extend(world.iter().filter_map(of));
-    codes.extend((gate < level("external")).then_some("UntrustedCause"));
     let (verb, kind) = (text(&request["action"]["verb"]), text(&request["action"]["kind"]));
-    let rule = named(world, "AgentTriggerRule", text(&cause["rule"])).filter(|_| !agent.is_empty());
-    let refused = rule.is_some_and(|(rule, _)| verb == "dispatch" && !takes(world, rule, cause, (gate, fork)));
-    codes.extend(refused.then_some("UntrustedCause"));
-    // Step 6.
+    // P57: who starts something has looked whether what led to it still holds.
+    let (seen, head, starts) = (&request["preconditions"], &cause["head"]["sha"], verb == "dispatch");
+    let moved = !head.is_null() && seen["headSha"] != *head && (starts || !seen["headSha"].is_null());
+    let gone = seen["causePresent"] != true && (!seen["causePresent"].is_null() || starts && cause["event"] == "label");
+    codes.extend((moved || gone).then_some("CauseGone"));
+    codes.extend((chain.len() > 1 && ["update", "merge"].contains(&verb)).then_some("ApprovalRequired")); // P58
+    let rule = named(world, "AgentTriggerRule", text(&cause["rule"])).filter(|_| !agent.is_empty() && starts);
+    let refused = rule.is_some_and(|(rule, _)| !takes(world, rule, cause, (gate, fork)));
+    codes.extend((refused || gate < level("external")).then_some("UntrustedCause"));
     codes.extend((permission(world, text(&last["name"]), repository) < needed(verb, kind)).then_some("MissingRole"));
-    // Step 7.
     for need in request["needs"].as_array().into_iter().flatten() {
         let untrusted = fork || steering < level("member");
         let (place, code) = if need["type"] == "tool" {
             agent.iter().map(|layer| tool(world, layer)).min().unwrap_or((0, "ToolDenied"))
         } else {
             let of = |it: &&Object| it.0 == "AgentSecretGrant" && it.2["subject"]["name"] == need["user"]["name"];
-            let judged = world.iter().filter(of).map(|it| grant(it, request, need, &agent, (untrusted, fork)));
+            let can_fit = |it: &&Object| !texts(&it.2["allowedRepositories"]).is_empty();
+            let grants = world.iter().filter(of).filter(can_fit);
+            let judged = grants.map(|it| grant(it, request, need, &agent, (untrusted, fork)));
             judged.max_by_key(|(place, _)| *place).unwrap_or((0, "MissingSecretGrant"))
         };
         codes.extend((place < 21).then_some(code));

@@ -186,6 +186,38 @@ fn p57_a_cause_holds_for_the_head_that_it_saw_and_while_it_is_there() {
 }
 
 #[test]
+fn p57_who_starts_something_has_looked_and_who_has_not_is_told_so() {
+    let seen = "a".repeat(40);
+    let started = |verb: &str, event: &str, told: Value| {
+        let decision = asked(&snapshot(), |document| {
+            document["needs"] = json!([]);
+            document["action"] = json!({"verb": verb, "kind": "AgentStack"});
+            document["causeChain"][0]["event"] = json!(event);
+            document["causeChain"][0]["steering"] = json!([document["causeChain"][0]["gate"]]);
+            if event == "pull-request" {
+                document["causeChain"][0]["head"] = json!({"repositoryId": "1", "sha": seen});
+                document["causeChain"][0]["base"] = json!({"repositoryId": "1"});
+            }
+            document["preconditions"] = told;
+        });
+        codes(&decision)
+    };
+    let gone = ["CauseGone"];
+    assert_eq!(started("dispatch", "pull-request", json!({})), gone, "where the head is now isn't told");
+    assert_eq!(started("dispatch", "pull-request", json!({"headSha": 7})), gone, "and so it isn't");
+    assert_eq!(started("dispatch", "pull-request", json!({"headSha": seen})), [""; 0]);
+    for event in ["label", "issue-comment"] {
+        assert_eq!(started("dispatch", event, json!({})), gone, "{event}: whether it is there isn't told");
+        assert_eq!(started("dispatch", event, json!({"causePresent": "yes"})), gone, "{event}: and so it isn't");
+        assert_eq!(started("dispatch", event, json!({"causePresent": true})), [""; 0], "{event}");
+    }
+    // Nothing is started: what goes on has its cause, and a person who asks by hand is there.
+    assert_eq!(started("get", "label", json!({})), [""; 0]);
+    assert_eq!(started("dispatch", "manual", json!({})), [""; 0]);
+    assert_eq!(started("get", "pull-request", json!({"headSha": "b"})), gone, "what is told counts always");
+}
+
+#[test]
 fn case_52_a_contributor_may_not_dispatch() {
     let decision = asked(&snapshot().with(8, [permission("ada", "write")]), |_| ());
     assert_eq!(codes(&decision), ["MissingRole"]);

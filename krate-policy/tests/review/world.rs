@@ -153,9 +153,16 @@ pub(crate) fn document() -> Value {
     })
 }
 
+/// The request changed so. Unless the test says something of it, who asks has looked whether the cause still holds (P57).
 pub(crate) fn request(change: impl FnOnce(&mut Value)) -> Request {
     let mut document = document();
     change(&mut document);
+    let causes = document["causeChain"].as_array().into_iter().flatten();
+    let head = causes.map(|cause| &cause["head"]["sha"]).find(|sha| !sha.is_null()).cloned();
+    let looked = json!({"causePresent": true, "headSha": head.unwrap_or_default()});
+    if let Some(fields) = document.as_object_mut() {
+        fields.entry("preconditions").or_insert(looked);
+    }
     serde_json::from_value(document).expect("a request")
 }
 

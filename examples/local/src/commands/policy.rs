@@ -66,6 +66,12 @@ pub(crate) struct WhoCan {
     /// In this environment
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
+    /// From this trigger source, instead of by hand
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Through this agent stack: who may start it, and what it may do for them
+    #[arg(long, value_name = "NAME")]
+    stack: Option<String>,
     /// Everything that this person may do
     #[arg(long, value_name = "NAME", conflicts_with_all = ["verb", "without"])]
     subject: Option<String>,
@@ -189,16 +195,23 @@ pub(crate) fn who(args: &WhoCan, output: Output) -> Result<Answer, Error> {
     place.repository = args.repository.as_deref().map(Into::into);
     place.git_ref = args.at_ref.as_deref().map(Into::into);
     place.environment = args.environment.as_deref().map(Into::into);
+    place.trigger_source = args.source.as_deref().map(Into::into);
+    place.stack = args.stack.as_deref().map(Into::into);
     let asker = args.asker.as_deref();
     if let Some(name) = &args.without {
         let key = find(name, &resources(&args.policy)?)?;
         let changes = if_gone(&snapshot, &place, &key, asker);
         output.print(Format::Table, &changes, |changes| {
             let row = |it: &Change| {
+                let named = |name: &Option<Box<str>>| name.as_deref().unwrap_or("-").to_owned();
+                let place = [&it.repository, &it.git_ref, &it.environment, &it.trigger_source];
+                let place: Vec<&str> = place.into_iter().filter_map(Option::as_deref).collect();
                 [
                     it.person.to_string(),
+                    named(&it.stack),
                     it.verb.to_string(),
                     it.kind.to_string(),
+                    place.join(" "),
                     format!("{:?}", it.before),
                     format!("{:?}", it.after),
                 ]
@@ -206,7 +219,7 @@ pub(crate) fn who(args: &WhoCan, output: Output) -> Result<Answer, Error> {
             if changes.is_empty() {
                 "nobody's rights change\n".to_owned()
             } else {
-                table(["Who", "Verb", "Kind", "Now", "Then"], changes.iter().map(row))
+                table(["Who", "Stack", "Verb", "Kind", "Where", "Now", "Then"], changes.iter().map(row))
             }
         })?;
         return Ok(Answer::yes_if(changes.is_empty()));
