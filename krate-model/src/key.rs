@@ -12,6 +12,8 @@ use serde_json::{Map, Value as Json};
 
 /// The largest integer that every JSON number holds exactly: beyond it two numbers have one canonical form.
 const MAX_EXACT: u64 = (1 << 53) - 1;
+/// The same, for what is larger than any machine integer and is read as the nearest number that there is.
+const MAX_EXACT_FAR: f64 = 9_007_199_254_740_991.0;
 
 /// What the idempotency key of a write is made of (S33).
 ///
@@ -112,8 +114,7 @@ fn exact(json: &Json, path: &mut String) -> Result<(), KeyError> {
     match json {
         Json::Number(number) => {
             let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-            // What is larger than any machine integer is read as the nearest number that there is.
-            let is_far = || number.as_f64().is_some_and(|far| far.abs() > MAX_EXACT as f64);
+            let is_far = || number.as_f64().is_some_and(|far| far.abs() > MAX_EXACT_FAR);
             if size.map_or_else(is_far, |size| size > MAX_EXACT) {
                 return Err(KeyError::Inexact { path: path.clone() });
             }
