@@ -2,7 +2,8 @@
 
 use krate_model::audit::AuditEvent;
 use krate_model::kinds::external::{
-    ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy, ExternalWriteIntent,
+    ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy, ExternalWebhookDelivery,
+    ExternalWriteIntent,
 };
 use krate_model::kinds::sets::{ActorKind, ErrorClass, Interface, Mode, Operation};
 use krate_model::kinds::shared::{Actor, Body, ObjectRef};
@@ -125,6 +126,32 @@ fn r45_the_mode_that_a_policy_proposes_changes_no_binding() {
     world.settle().expect("quiet");
     let refused = edit(&world, |spec| "Ours".clone_into(&mut spec.title)).expect_err("refused");
     assert_eq!(refused.to_string(), "spec.title: the binding's mode is read-only; local changes of it are refused");
+}
+
+#[test]
+fn s12_s46_what_no_store_takes_is_given_up_and_holds_nothing_else_up() {
+    let world = World::new(1, Faults::none(), "bidirectional");
+    world.settle().expect("quiet");
+    world.change(|provider: &mut ExternalBackendProvider| {
+        provider.spec.webhook.as_mut().expect("it has webhooks").max_body_bytes = 26_214_400;
+    });
+    let now = world.clock.now();
+    let huge = NewIssue::titled("Too large").body("x".repeat(1_200_000));
+    world.forge().forge.by("ada", now).open_issue(REPOSITORY, huge).expect("opened");
+    world.deliver();
+    world.forge().forge.by("ada", now).open_issue(REPOSITORY, NewIssue::titled("Small")).expect("opened");
+    world.deliver();
+    for _ in 0..40 {
+        world.pass_time(300);
+        world.pass().expect("the store is there");
+    }
+    let titles: Vec<String> = world.all::<Issue>().into_iter().map(|issue| issue.spec.title).collect();
+    assert_eq!(titles, ["Small"]);
+    let deliveries = world.all::<ExternalWebhookDelivery>();
+    let given_up: Vec<_> = deliveries.iter().filter(|delivery| delivery.phase() == "DeadLettered").collect();
+    assert_eq!(given_up.len(), 1, "{deliveries:?}");
+    let error = given_up[0].status.as_ref().and_then(|status| status.error.as_ref()).expect("it says why");
+    assert!(error.message.contains("are allowed (R22)"), "{error:?}");
 }
 
 #[test]

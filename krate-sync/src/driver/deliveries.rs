@@ -125,11 +125,10 @@ impl Driver {
             match self.take_event(config, &provider, event, &name).await {
                 Ok(outcome) => applied.push(outcome),
                 Err(DriverError::Provider(_)) if made(Mistake::DoneUnapplied) => applied.push(Applied::NoChange),
-                Err(DriverError::Provider(error)) => {
-                    let error = super::intents::of(&error, work.now);
-                    return work.step(Event::Failed { error });
+                Err(error) => {
+                    let failed = error.failure().ok_or(error)?;
+                    return work.step(Event::Failed { error: super::intents::of(&failed, work.now) });
                 }
-                Err(other) => return Err(other),
             }
         }
         // A payload that no binding is about falls under nobody's policy: its digest is enough.

@@ -103,9 +103,10 @@ impl Driver {
         let due = due.map(|scope| (key(scope), scope)).filter(|(key, _)| !running.busy.has(key));
         let turns = due.map(|(key, scope)| {
             let (driver, config) = (self.spending(Purpose::Repair), Arc::clone(config));
-            let (at, provider) = (key.clone(), scope.backend.object.name().into());
+            let (namespace, name) = (scope.namespace().to_owned(), scope.binding_name().to_owned());
+            let provider = scope.backend.object.name().into();
             let work = Box::pin(async move {
-                match config.scope(&at.namespace, &at.name) {
+                match config.scope(&namespace, &name) {
                     Some(scope) => driver.look_at_log(&config, scope).await,
                     None => Ok(()),
                 }

@@ -52,14 +52,10 @@ impl Driver {
             // Gone, or out of sight (known to be told apart by a deletion event or a complete backfill only).
             Ok(None) if made(Mistake::MissingIsGone) => self.bury_missing(scope, &link).await,
             Ok(None) => self.settle_link(link, scope).await,
-            Err(error @ DriverError::Provider(_)) => {
-                let until = match &error {
-                    DriverError::Provider(failed) => failed.until,
-                    _ => None,
-                };
-                self.postpone_link(link, scope, until).await
+            Err(error) => {
+                let failed = error.failure().ok_or(error)?;
+                self.postpone_link(link, scope, failed.until).await
             }
-            Err(error) => Err(error),
         }
     }
 

@@ -37,8 +37,10 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use futures_util::future::{Either, select};
 use krate_model::Kind;
+use krate_model::kinds::sets::ErrorClass;
 use krate_model::kinds::shared::Time;
 use krate_model::store::{CommitError, Filter, Index, Query, Revision, Store, StoreError, Stored};
+use krate_providers::contract::ProviderError;
 
 pub use config::Config;
 pub use forecast::{Basis, Forecast, ListForecast};
@@ -157,6 +159,22 @@ impl From<krate_model::store::StoreError> for DriverError {
 impl DriverError {
     fn is_race(&self) -> bool {
         matches!(self, Self::Record(error) if error.is_conflict())
+    }
+
+    /// What is wrong with the record itself or with what it needs, in the words of a provider's error: it is counted, tried again ever more rarely, and given up.
+    /// Nothing where the next pass may do it: somebody else was faster, or the store failed.
+    fn failure(&self) -> Option<ProviderError> {
+        let class = match self {
+            Self::Provider(error) => return Some(error.clone()),
+            Self::Record(
+                RecordError::Store(_) | RecordError::Commit(CommitError::Conflict { .. } | CommitError::Store(_)),
+            ) => {
+                return None;
+            }
+            Self::Secret(_) => ErrorClass::Transient,
+            _ => ErrorClass::Validation,
+        };
+        Some(ProviderError::new(class, self.to_string()))
     }
 
     /// Whether somebody else was faster with an object of that kind.

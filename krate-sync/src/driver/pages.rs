@@ -113,8 +113,11 @@ impl Driver {
         let mode = state.object.status.as_ref().and_then(|status| status.mode.clone());
         let driver = self.spending(purpose_of(mode.as_ref()));
         match Box::pin(driver.read_page(scope, state.clone())).await {
-            Err(DriverError::Provider(error)) => self.interrupted(scope, state, &error).await,
-            done => done,
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let failed = error.failure().ok_or(error)?;
+                self.interrupted(scope, state, &failed).await
+            }
         }
     }
 

@@ -147,11 +147,11 @@ impl Driver {
                     return self.step_intent(scope, intent, event).await.map(|_| ());
                 }
                 // Whatever the reason: nothing is written over what nobody could look at.
-                Err(DriverError::Provider(error)) => {
-                    let until = error.until.map_or_else(pause, |until| until.max(self.clock.now() + LIMIT_PAUSE));
+                Err(error) => {
+                    let until = error.failure().ok_or(error)?.until;
+                    let until = until.map_or_else(pause, |until| until.max(self.clock.now() + LIMIT_PAUSE));
                     return self.step_intent(scope, intent, Event::Postponed { until }).await.map(|_| ());
                 }
-                Err(other) => return Err(other),
             }
             let Some(again) = records::get::<ExternalWriteIntent>(self.store(), scope.namespace(), &name).await? else {
                 return Ok(());
@@ -209,13 +209,12 @@ impl Driver {
                     let event = Event::PermanentFailure { error: of(&error, self.clock.now()) };
                     return self.step_intent(scope, intent, event).await.map(|_| ());
                 }
-                Err(DriverError::Provider(error)) => {
+                Err(error) => {
                     // Still unknown: looking is tried again, sending isn't.
-                    let error = of(&error, self.clock.now());
-                    let event = Self::unknown(scope, &intent.object, error)?;
+                    let failed = error.failure().ok_or(error)?;
+                    let event = Self::unknown(scope, &intent.object, of(&failed, self.clock.now()))?;
                     return self.step_intent(scope, intent, event).await.map(|_| ());
                 }
-                Err(other) => return Err(other),
             }
             // What the look showed instead was merged: where it met the wish, a person decides, and nothing is written over it (S27).
             if let Some(conflict) = self.in_the_way(scope, &intent.object).await? {

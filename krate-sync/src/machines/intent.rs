@@ -396,6 +396,10 @@ pub fn step(intent: &ExternalWriteIntent, event: Event, ctx: &Ctx<'_>) -> Result
             mark(&mut status.conditions, "Sent", false, "Retrying");
         }
         Event::OutcomeUnknown { error, idempotency, conflict } => {
+            // Neither does a limit that a look met.
+            if error.class == ErrorClass::RateLimited {
+                status.attempts = status.attempts.saturating_sub(1).max(0);
+            }
             reason = Some(error.class.to_string());
             let harmless =
                 matches!(idempotency, Idempotency::Native | Idempotency::Precondition | Idempotency::VerifyByRead);
