@@ -11,8 +11,8 @@ mod removal;
 
 use krate_model::key::KeyError;
 use krate_model::kinds::external::{
-    BodyText, Changes as FieldChanges, ExternalWriteIntent, ExternalWriteIntentPhase, IntentSourceKind, IntentWarning,
-    Labels, LossyWrites, NewIssue, Payload, WarningCode,
+    BodyText, Changes as FieldChanges, ExternalWriteIntent, ExternalWriteIntentPhase, ExternalWriteIntentSpec,
+    IntentSourceKind, IntentWarning, Labels, LossyWrites, NewIssue, Payload, WarningCode,
 };
 use krate_model::kinds::sets::{ActorKind, Interface, Mode, Operation};
 use krate_model::kinds::shared::{Actor, NativeTarget, ObjectRef, Time};
@@ -406,17 +406,28 @@ pub(crate) fn asks_now(scope: &Scope, intent: &ExternalWriteIntent) -> Result<bo
         let binding = scope.binding_name().to_owned();
         return Err(PlanError::InterfaceOff { interface: spec.interface.clone(), binding });
     }
-    let rules = scope.rules(&spec.interface, kind);
-    let carried = rules.iter().filter(|rule| carries(&spec.payload, &rule.path));
-    let whole = scope.mode(&spec.interface, kind, "").map(|mode| ("metadata.name", mode));
-    let is_whole = spec.native_target.native_id.is_none() || deletes(&spec.payload);
-    let modes: Vec<(&str, Mode)> =
-        carried.map(|rule| (rule.path.as_ref(), rule.mode.clone())).chain(whole.filter(|_| is_whole)).collect();
+    let modes = modes_of(scope, spec, kind);
     if let Some((path, mode)) = modes.iter().find(|(_, mode)| !mode.writes()) {
-        return Err(PlanError::ReadOnly { path: (*path).to_owned(), mode: mode.clone() });
+        return Err(PlanError::ReadOnly { path: path.clone(), mode: mode.clone() });
     }
     let is_reviewed = modes.iter().any(|(_, mode)| is_reviewed(mode));
     Ok(is_reviewed || place::is_agents(scope, &spec.source.actor, &spec.operation))
+}
+
+/// The modes of all that a write carries, each with its field.
+fn modes_of(scope: &Scope, spec: &ExternalWriteIntentSpec, kind: Kind) -> Vec<(String, Mode)> {
+    let rules = scope.rules(&spec.interface, kind).into_iter();
+    let carried = rules.filter(|rule| carries(&spec.payload, &rule.path));
+    let whole = scope.mode(&spec.interface, kind, "").map(|mode| ("metadata.name".to_owned(), mode));
+    let is_whole = spec.native_target.native_id.is_none() || deletes(&spec.payload);
+    carried.map(|rule| (rule.path.to_string(), rule.mode.clone())).chain(whole.filter(|_| is_whole)).collect()
+}
+
+/// Whether whoever plans what a person wished for here next has to ask for it again, whoever they are: then it may stay as it is wished for, though nobody said yes.
+pub(crate) fn is_asked_again(scope: &Scope, intent: &ExternalWriteIntent) -> bool {
+    let spec = &intent.spec;
+    let modes = Kind::lookup(&spec.target.kind).map(|kind| modes_of(scope, spec, kind)).unwrap_or_default();
+    spec.source.actor.kind == ActorKind::User && !modes.is_empty() && modes.iter().all(|(_, mode)| is_reviewed(mode))
 }
 
 /// Whether a person is asked about the write, or was until something else took its place just now: nobody has said yes to it.

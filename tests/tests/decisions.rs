@@ -164,7 +164,15 @@ fn s32_an_approval_that_nobody_answers_ends_with_its_write() {
     assert_eq!(only::<ExternalWriteIntent>(&world).phase(), "Rejected");
     assert_eq!(only::<AgentApproval>(&world).phase(), "Expired");
     decide(&world, ApprovalVerdict::Approved).expect_err("too late");
-    assert_eq!(world.forge().forge.issue(REPOSITORY, 1).expect("there").title, "Crash");
+    assert_eq!(title_there(&world), "Crash");
+    // Nobody has decided against it: the edit stays here, and is asked about with the next one.
+    assert_eq!(issue(&world).spec.title, "Unanswered");
+    edit(&world, |spec| spec.body = Some(Body::markdown("Text"))).expect("accepted");
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Crash");
+    approve_what_waits(&world);
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Unanswered");
 }
 
 #[test]

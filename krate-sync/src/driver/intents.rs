@@ -17,7 +17,7 @@ use crate::machines::intent::{self, Effect, Event, Reissue};
 use crate::machines::{Ctx, Due, Policy, conflict};
 use crate::mistakes::{Mistake, made};
 use crate::object::{ObjectState, controller};
-use crate::plan::{PlanError, Wish, asked_again, is_unsent, plan, proven};
+use crate::plan::{PlanError, Wish, asked_again, is_asked_again, is_unsent, plan, proven};
 use crate::records::{self, Changes, Loaded};
 use crate::scope::Scope;
 
@@ -59,6 +59,10 @@ impl Driver {
                 let error = info(ErrorClass::Timeout, "whoever was sending it is gone", now);
                 let event = Self::unknown(scope, &intent.object, error)?;
                 self.step_intent(scope, intent, event).await.map(|_| ())
+            }
+            // Nobody has decided against it: a person's edit stays where it can't be sent without being asked about again.
+            Due::Now(Effect::Expire) if is_asked_again(scope, &intent.object) => {
+                self.step_intent(scope, intent, Event::Expired).await.map(|_| ())
             }
             Due::Now(Effect::Expire) => self.end_unsent(scope, intent, Event::Expired, None).await,
             Due::Now(Effect::GiveUp) => self.step_intent(scope, intent, Event::Exhausted).await.map(|_| ()),
