@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use krate_model::audit::{AuditEventSpec, verify_chain};
 use krate_model::kinds::external::{
-    ExternalBackendSyncPolicy, ExternalObjectLink, ExternalSyncConflict, ExternalSyncEvent, ExternalWebhookDelivery,
-    ExternalWriteIntent, Resolution,
+    ExternalBackendBinding, ExternalBackendSyncPolicy, ExternalObjectLink, ExternalSyncConflict, ExternalSyncEvent,
+    ExternalWebhookDelivery, ExternalWriteIntent, Resolution,
 };
 use krate_model::kinds::hooks::AuditEvent;
 use krate_model::kinds::policy::AgentApproval;
@@ -133,6 +133,18 @@ fn r57_the_policy_of_a_binding_says_how_long() {
     wait(&world, 26);
     assert_eq!(bound(&world), 0);
     assert_eq!(world.all::<ExternalWebhookDelivery>().len(), unbound, "what is nobody's is kept as by default");
+}
+
+#[test]
+fn r57_r70_nothing_goes_while_nobody_knows_how_long_its_policy_keeps_it() {
+    let world = world(2, "bidirectional");
+    assert!(!world.all::<ExternalWebhookDelivery>().is_empty());
+    world.change(|binding: &mut ExternalBackendBinding| binding.spec.sync_policy_ref = Some("nowhere".to_owned()));
+    wait(&world, 721);
+    assert!(!world.all::<ExternalWebhookDelivery>().is_empty(), "the default would be 720 hours");
+    world.change(|binding: &mut ExternalBackendBinding| binding.spec.sync_policy_ref = Some("policy".to_owned()));
+    wait(&world, 1);
+    assert!(world.all::<ExternalWebhookDelivery>().is_empty());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use krate_model::audit::AuditEvent;
 use krate_model::kinds::external::{
     ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy, ExternalWebhookDelivery,
-    ExternalWriteIntent,
+    ExternalWriteIntent, ExternalWriteIntentPhase,
 };
 use krate_model::kinds::sets::{ActorKind, ErrorClass, Interface, Mode, Operation};
 use krate_model::kinds::shared::{Actor, Body, ObjectRef};
@@ -119,6 +119,24 @@ fn s39_what_waits_is_not_sent_once_the_policy_denies_it() {
 }
 
 #[test]
+fn r52_what_is_to_be_tried_again_is_not_sent_once_it_is_forbidden() {
+    let world = world();
+    edit(&world, |spec| "Ours".clone_into(&mut spec.title)).expect("accepted");
+    world.change(|intent: &mut ExternalWriteIntent| {
+        let status = intent.status_mut();
+        (status.phase, status.attempts) = (ExternalWriteIntentPhase::Retrying, 1);
+    });
+    world.change(|policy: &mut ExternalBackendSyncPolicy| {
+        policy.spec.write_policy.denied_operations = vec![Operation::UpdateIssue];
+    });
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Crash");
+    let intent = world.all::<ExternalWriteIntent>().remove(0);
+    let error = intent.status.as_ref().and_then(|status| status.error.as_ref()).expect("it says why");
+    assert_eq!((intent.phase(), &error.class), ("Failed", &ErrorClass::Permission));
+}
+
+#[test]
 fn r45_the_mode_that_a_policy_proposes_changes_no_binding() {
     let world = World::new(1, Faults::none(), "read-only");
     world.forge().forge.by("ada", start()).open_issue(REPOSITORY, NewIssue::titled("Crash")).expect("opened");
@@ -135,13 +153,14 @@ fn s12_s46_what_no_store_takes_is_given_up_and_holds_nothing_else_up() {
     world.change(|provider: &mut ExternalBackendProvider| {
         provider.spec.webhook.as_mut().expect("it has webhooks").max_body_bytes = 26_214_400;
     });
+    world.change(|policy: &mut ExternalBackendSyncPolicy| policy.spec.retry.max_attempts = 3);
     let now = world.clock.now();
     let huge = NewIssue::titled("Too large").body("x".repeat(1_200_000));
     world.forge().forge.by("ada", now).open_issue(REPOSITORY, huge).expect("opened");
     world.deliver();
     world.forge().forge.by("ada", now).open_issue(REPOSITORY, NewIssue::titled("Small")).expect("opened");
     world.deliver();
-    for _ in 0..40 {
+    for _ in 0..10 {
         world.pass_time(300);
         world.pass().expect("the store is there");
     }

@@ -135,7 +135,10 @@ impl Driver {
         let mut policy = RawPayload::Digest;
         if let Some(scope) = events.first().and_then(|event| scope_of(config, &provider, event)) {
             work.delivery.change().spec.binding_ref = Some(scope.binding_name().to_owned());
-            policy = scope.policy.storage.raw_payload.clone();
+            // What a policy that isn't there would have kept, nobody knows (R70): it may have been nothing.
+            if scope.missing_policy.is_none() {
+                policy = scope.policy.storage.raw_payload.clone();
+            }
         }
         work.step(Event::Finished { outcome: outcome_of(applied) })?;
         let expect = Expect::At(payload.revision);

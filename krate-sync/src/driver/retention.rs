@@ -131,7 +131,13 @@ impl Driver {
         let namespace = &stored.key.namespace;
         let gone = ChangeSet::new().delete(stored.key.clone(), Expect::At(stored.revision));
         let policy = |binding: Option<&str>| {
-            binding.and_then(|name| config.scope(namespace, name)).map_or_else(unnamed, |scope| (*scope.policy).clone())
+            let Some(name) = binding else { return unnamed() };
+            match config.scope(namespace, name) {
+                Some(scope) if scope.missing_policy.is_none() => (*scope.policy).clone(),
+                // How long a policy that isn't there, or a binding that may not be used, would have it kept, nobody knows (R70).
+                None if config.why_refused(namespace, name).is_none() => unnamed(),
+                _ => kept_long(),
+            }
         };
         let changes = match kind {
             Kind::ExternalSyncEvent => {
@@ -277,6 +283,16 @@ struct Recorded {
 /// The policy of what no binding is about.
 fn unnamed() -> ExternalBackendSyncPolicySpec {
     ExternalBackendSyncPolicySpec::new("")
+}
+
+/// What may be needed longer than anybody can tell is kept for as long as anything is.
+fn kept_long() -> ExternalBackendSyncPolicySpec {
+    let mut policy = unnamed();
+    if let Ok(long) = format!("{}h", KEPT.num_hours()).parse::<Dur>() {
+        policy.storage.retention = long.clone();
+        policy.storage.tombstone_retention = long;
+    }
+    policy
 }
 
 /// How long an ended record of the kind is kept.

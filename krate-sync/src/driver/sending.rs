@@ -238,6 +238,11 @@ impl Driver {
             let conflict = Box::new(unconfirmed(scope, &intent.object, ConflictReason::PreconditionFailed)?);
             return self.step_intent(scope, intent, Event::PreconditionFailed { error, conflict }).await.map(|_| ());
         }
+        // What waited for its next attempt is judged by policy and mode as they are now, as what is sent for the first time (R52).
+        if let Err(denied) = asks_now(scope, &intent.object) {
+            let error = info(ErrorClass::Permission, &denied.to_string(), self.clock.now());
+            return self.step_intent(scope, intent, Event::PermanentFailure { error }).await.map(|_| ());
+        }
         if scope.is_going() {
             let error =
                 info(ErrorClass::Configuration, "its binding is deleted: it isn't sent again", self.clock.now());
