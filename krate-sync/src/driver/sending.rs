@@ -42,12 +42,13 @@ impl Driver {
     async fn gate(&self, scope: &Scope, intent: &ExternalWriteIntent) -> Result<Gate, DriverError> {
         let sent = phase_of(intent) != ExternalWriteIntentPhase::ReadyToSend;
         // R21: what was sent in the name of a deleted binding is still looked for; it isn't sent again.
-        let paused = if scope.is_going() && sent { scope.is_provider_paused() } else { scope.is_paused() };
+        let only_looks = scope.is_going() && sent;
+        let paused = if only_looks { scope.is_provider_paused() } else { scope.is_paused() };
         if paused {
             let by = ObjectRef::new(Kind::ExternalBackendBinding.as_str(), scope.binding_name());
             return Ok(Gate::Paused { by });
         }
-        if let Some(policy) = &scope.missing_policy {
+        if let Some(policy) = scope.missing_policy.as_ref().filter(|_| !only_looks) {
             let by = ObjectRef::new(Kind::ExternalBackendSyncPolicy.as_str(), policy);
             return Ok(Gate::Paused { by });
         }
