@@ -277,8 +277,7 @@ fn operation((operation, behaviour, permission, scope, confirmed_by): &Row) -> M
         point_cost: if write { 5 } else { 1 },
         confirmed_by: texts(confirmed_by),
         response_confirms: write,
-        // GitHub honours them for any read. What is read before a write, and a log, is asked for whole: nobody waits for the same answer.
-        conditional: matches!(behaviour, List),
+        conditional: matches!(behaviour, List | Log | Get),
         paging: match behaviour {
             List => Paging::Page,
             Log => Paging::Cursor,
