@@ -34,7 +34,7 @@ impl<T> Loaded<T> {
         &mut self.object
     }
 
-    pub(crate) fn expect(&self) -> Expect {
+    pub(crate) fn expected(&self) -> Expect {
         if made(Mistake::RacesUnchecked) && self.revision.is_some() {
             return Expect::Any;
         }
@@ -177,7 +177,7 @@ impl Changes {
         let unwritable =
             |error: serde_json::Error| RecordError::Unwritable { key: key.clone(), message: error.to_string() };
         let body = serde_json::to_vec(&object).map_err(unwritable)?;
-        self.set = std::mem::take(&mut self.set).put(key, loaded.expect(), body, indexes);
+        self.set = std::mem::take(&mut self.set).put(key, loaded.expected(), body, indexes);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use krate_model::kinds::external::{
     ExternalWriteIntent, ExternalWriteIntentPhase,
 };
 use krate_model::kinds::sets::{ActorKind, ErrorClass, Interface, Mode, Operation};
-use krate_model::kinds::shared::{Actor, Body, ObjectRef};
+use krate_model::kinds::shared::{Actor, Body, ErrorInfo, ObjectRef};
 use krate_model::kinds::work::{Comment, CommentSpec, Issue, IssueSpec, PullRequest};
 use krate_model::{Kind, Resource};
 use krate_providers::simulator::{Faults, IssueEdit, Limits, NewIssue, NewPullRequest};
@@ -49,6 +49,15 @@ fn put<T: Resource>(world: &World, loaded: &Loaded<T>) {
 
 fn title_there(world: &World) -> String {
     world.forge().forge.issue(REPOSITORY, 1).expect("there").title.clone()
+}
+
+/// The one write was not sent, and says why.
+fn refused(world: &World) -> ErrorInfo {
+    world.settle().expect("quiet");
+    assert_eq!(title_there(world), "Crash");
+    let intent = world.all::<ExternalWriteIntent>().remove(0);
+    assert_eq!(intent.phase(), "Failed");
+    intent.status.and_then(|status| status.error).expect("it says why")
 }
 
 #[test]
@@ -110,11 +119,8 @@ fn s39_what_waits_is_not_sent_once_the_policy_denies_it() {
     world.change(|policy: &mut ExternalBackendSyncPolicy| {
         policy.spec.write_policy.denied_operations = vec![Operation::UpdateIssue];
     });
-    world.settle().expect("quiet");
-    assert_eq!(title_there(&world), "Crash");
-    let intent = world.all::<ExternalWriteIntent>().remove(0);
-    let error = intent.status.as_ref().and_then(|status| status.error.as_ref()).expect("it says why");
-    assert_eq!((intent.phase(), &error.class), ("Failed", &ErrorClass::Permission));
+    let error = refused(&world);
+    assert_eq!(error.class, ErrorClass::Permission);
     assert_eq!(error.message, "updateIssue: the sync policy doesn't allow it (spec.writePolicy)");
 }
 
@@ -129,11 +135,8 @@ fn r52_what_is_to_be_tried_again_is_not_sent_once_it_is_forbidden() {
     world.change(|policy: &mut ExternalBackendSyncPolicy| {
         policy.spec.write_policy.denied_operations = vec![Operation::UpdateIssue];
     });
-    world.settle().expect("quiet");
-    assert_eq!(title_there(&world), "Crash");
-    let intent = world.all::<ExternalWriteIntent>().remove(0);
-    let error = intent.status.as_ref().and_then(|status| status.error.as_ref()).expect("it says why");
-    assert_eq!((intent.phase(), &error.class), ("Failed", &ErrorClass::Permission));
+    let error = refused(&world);
+    assert_eq!(error.class, ErrorClass::Permission);
 }
 
 #[test]
@@ -182,10 +185,7 @@ fn r52_what_waits_is_not_sent_once_its_interface_is_off() {
             interface.enabled = interface.name != Interface::IssueTracking;
         }
     });
-    world.settle().expect("quiet");
-    assert_eq!(title_there(&world), "Crash");
-    let intent = world.all::<ExternalWriteIntent>().remove(0);
-    let error = intent.status.as_ref().and_then(|status| status.error.as_ref()).expect("it says why");
+    let error = refused(&world);
     assert_eq!(error.message, "issueTracking: binding site doesn't sync it; nothing of it is written");
 }
 
@@ -198,11 +198,7 @@ fn r52_what_waits_is_not_sent_once_its_binding_only_reads() {
             interface.mode = Mode::ReadOnly;
         }
     });
-    world.settle().expect("quiet");
-    assert_eq!(title_there(&world), "Crash");
-    let intent = world.all::<ExternalWriteIntent>().remove(0);
-    let error = intent.status.as_ref().and_then(|status| status.error.as_ref()).expect("it says why");
-    assert_eq!(intent.phase(), "Failed");
+    let error = refused(&world);
     assert_eq!(error.message, "spec.title: the binding's mode is read-only; local changes of it are refused");
 }
 

@@ -3,31 +3,14 @@
 use krate_policy::decision::Outcome;
 use krate_policy::explain::explain;
 use krate_policy::review::review;
-use krate_policy::snapshot::{Item, Snapshot};
+use krate_policy::snapshot::Item;
 use serde_json::{Value, json};
 
-use super::world::{asked, codes, grant, item, permission, request, snapshot};
-
-/// The grant always asks.
-fn asking() -> Snapshot {
-    snapshot().with(8, [grant(|spec, _| spec["requiredApproval"] = json!("always"))])
-}
+use super::world::{answer, asked, asking, codes, item, permission, request, snapshot};
 
 /// Bob's approval of what Ada asks for, changed so.
 fn approval(change: impl FnOnce(&mut Value, &mut Value)) -> Item {
-    let request = request(|_| ());
-    let digest = review(&request, &asking()).approval_digest(&request).unwrap();
-    let mut spec = json!({
-        "organizationRef": "a", "subject": {"kind": "dispatchRun", "name": "run"}, "class": "secret-access",
-        "action": {"summary": "use the key"}, "requestedBy": {"kind": "user", "name": "ada", "uid": "u-ada"},
-        "digest": digest, "expiresAt": "2026-06-01T12:00:00Z",
-    });
-    let bob = json!({"kind": "user", "name": "bob", "uid": "u-bob"});
-    let mut status = json!({
-        "phase": "Approved", "uses": 0, "decisions": [{"by": bob, "at": "2026-05-31T23:00:00Z", "verdict": "approved"}],
-    });
-    change(&mut spec, &mut status);
-    item("AgentApproval", "yes", spec, status)
+    answer("yes", &asking(), change)
 }
 
 fn presented(change: impl FnOnce(&mut Value, &mut Value)) -> Vec<&'static str> {

@@ -9,28 +9,7 @@ use krate_policy::review::review;
 use krate_policy::snapshot::{Item, Key, Snapshot};
 use serde_json::{Value, json};
 
-use super::world::{NS, asked, codes, grant, item, permission, request, snapshot, user};
-
-fn asking() -> Snapshot {
-    snapshot().with(8, [grant(|spec, _| spec["requiredApproval"] = json!("always"))])
-}
-
-/// Bob's answer to what Ada asks for by that snapshot.
-fn answer(name: &str, asks: &Snapshot, change: impl FnOnce(&mut Value, &mut Value)) -> Item {
-    let request = request(|_| ());
-    let digest = review(&request, asks).approval_digest(&request).expect("a digest");
-    let mut spec = json!({
-        "organizationRef": "a", "subject": {"kind": "dispatchRun", "name": "run"}, "class": "secret-access",
-        "action": {"summary": "use the key"}, "requestedBy": {"kind": "user", "name": "ada", "uid": "u-ada"},
-        "digest": digest, "expiresAt": "2026-06-01T12:00:00Z",
-    });
-    let bob = json!({"kind": "user", "name": "bob", "uid": "u-bob"});
-    let mut status = json!({
-        "phase": "Approved", "uses": 0, "decisions": [{"by": bob, "at": "2026-05-31T23:00:00Z", "verdict": "approved"}],
-    });
-    change(&mut spec, &mut status);
-    item("AgentApproval", name, spec, status)
-}
+use super::world::{NS, answer, asked, asking, codes, item, permission, request, snapshot, user};
 
 fn no(_: &mut Value, status: &mut Value) {
     status["phase"] = json!("Denied");

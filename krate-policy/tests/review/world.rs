@@ -191,3 +191,25 @@ pub(crate) fn text(value: &Value) -> &str {
 pub(crate) fn texts(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
+
+/// The grant always asks.
+pub(crate) fn asking() -> Snapshot {
+    snapshot().with(8, [grant(|spec, _| spec["requiredApproval"] = json!("always"))])
+}
+
+/// Bob's answer to what Ada asks for by that snapshot.
+pub(crate) fn answer(name: &str, asks: &Snapshot, change: impl FnOnce(&mut Value, &mut Value)) -> Item {
+    let request = request(|_| ());
+    let digest = review(&request, asks).approval_digest(&request).expect("a digest");
+    let mut spec = json!({
+        "organizationRef": "a", "subject": {"kind": "dispatchRun", "name": "run"}, "class": "secret-access",
+        "action": {"summary": "use the key"}, "requestedBy": {"kind": "user", "name": "ada", "uid": "u-ada"},
+        "digest": digest, "expiresAt": "2026-06-01T12:00:00Z",
+    });
+    let bob = json!({"kind": "user", "name": "bob", "uid": "u-bob"});
+    let mut status = json!({
+        "phase": "Approved", "uses": 0, "decisions": [{"by": bob, "at": "2026-05-31T23:00:00Z", "verdict": "approved"}],
+    });
+    change(&mut spec, &mut status);
+    item("AgentApproval", name, spec, status)
+}

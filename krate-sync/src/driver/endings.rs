@@ -81,7 +81,7 @@ impl Driver {
         let mut found = found.ok_or_else(|| DriverError::NotFound { what: "binding", name: name.to_owned() })?;
         let mut changes = Changes::at(now);
         if found.object.metadata().finalizers.as_ref().is_none_or(Vec::is_empty) {
-            changes.delete(key_of::<ExternalBackendBinding>(namespace, name), found.expect());
+            changes.delete(key_of::<ExternalBackendBinding>(namespace, name), found.expected());
             changes.audit(told(&found.object, "BindingDeleted", actor, now).reason("nothing held it"));
             changes.commit(self.store()).await?;
             return Ok(Removal::Removed);
@@ -191,7 +191,7 @@ impl Driver {
         let query = Query::new(Kind::ExternalSyncState).in_namespace(namespace).with(Index::Binding, name);
         let mut changes = Changes::at(now);
         for state in records::list::<ExternalSyncState>(self.store(), query).await? {
-            changes.delete(key_of::<ExternalSyncState>(namespace, state.object.name()), state.expect());
+            changes.delete(key_of::<ExternalSyncState>(namespace, state.object.name()), state.expected());
             changes.delete(Key::new(Private::Cursor, namespace, state.object.name()), Expect::Any);
         }
         if !changes.is_empty() {
@@ -274,10 +274,10 @@ impl Driver {
             match (&state.link, &state.local) {
                 // A repository is what a binding is about, and nobody's projection alone.
                 (Some(link), local) if deletes && link.object.spec.local_ref.kind != Kind::Repository.as_str() => {
-                    changes.delete(key_of::<ExternalObjectLink>(namespace, link.object.name()), link.expect());
+                    changes.delete(key_of::<ExternalObjectLink>(namespace, link.object.name()), link.expected());
                     if let Some(local) = local {
                         let key = Key::new(local.object.kind(), namespace, local.object.name());
-                        changes.delete(key, local.expect());
+                        changes.delete(key, local.expected());
                     }
                 }
                 _ => {
@@ -308,7 +308,7 @@ impl Driver {
         let finalizers = going.change().metadata_mut().finalizers.get_or_insert_default();
         finalizers.retain(|held| held != SYNC_FINALIZER);
         if finalizers.is_empty() {
-            changes.delete(key_of::<ExternalBackendBinding>(namespace, name), going.expect());
+            changes.delete(key_of::<ExternalBackendBinding>(namespace, name), going.expected());
         } else {
             changes.put(&going)?;
         }

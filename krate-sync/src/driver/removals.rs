@@ -51,9 +51,9 @@ impl Driver {
             }
             let gone = state.local.take().ok_or_else(not_there)?;
             let key = Key::new(gone.object.kind(), namespace, object.name.as_str());
-            changes.delete(key, gone.expect());
+            changes.delete(key, gone.expected());
             if let Some(link) = state.link.take() {
-                changes.delete(key_of::<ExternalObjectLink>(namespace, link.object.name()), link.expect());
+                changes.delete(key_of::<ExternalObjectLink>(namespace, link.object.name()), link.expected());
             }
             self.remove_dependants(namespace, object, &mut changes).await?;
             state.write(&mut changes)?;
@@ -89,7 +89,7 @@ impl Driver {
                     // What a provider has of it goes there, and not because of this.
                     Some(link) if !is_nobodys(&link.object) => continue,
                     Some(link) => {
-                        changes.delete(key_of::<ExternalObjectLink>(namespace, link.object.name()), link.expect());
+                        changes.delete(key_of::<ExternalObjectLink>(namespace, link.object.name()), link.expected());
                     }
                     None => {}
                 }

@@ -8,7 +8,8 @@ use krate_model::kinds::external::{
     ConfirmedBy, DeliveryOutcome, ExternalBackendBinding, ExternalBackendBindingPhase, ExternalBackendProvider,
     ExternalBackendProviderPhase, ExternalSyncConflict, ExternalSyncConflictPhase, ExternalSyncState,
     ExternalSyncStatePhase, ExternalWebhookDelivery, ExternalWebhookDeliveryPhase, ExternalWriteIntent,
-    ExternalWriteIntentPhase, HookStatus, IntentApproval, IntentCredential, IntentResponse, ManifestRef, SeenVersions,
+    ExternalWriteIntentPhase, HookStatus, IntentApproval, IntentCancel, IntentCredential, IntentResponse, ManifestRef,
+    SeenVersions,
 };
 use krate_model::kinds::sets::{ActorKind, AuthMode, ErrorClass, Idempotency};
 use krate_model::kinds::shared::parse_time;
@@ -538,6 +539,18 @@ fn s32_an_unanswered_approval_expires_by_itself_and_not_before() {
         let waiting = with_ctx(now(), |ctx| intent::admit(&asked, ctx)).record;
         assert_eq!(waiting.status().unwrap().not_before, Some(seconds(hours * 3_600)));
     }
+}
+
+#[test]
+fn r37_what_is_cancelled_is_not_dispatched() {
+    let mut ready = intent("ReadyToSend");
+    ready.spec.approval_policy.required = false;
+    ready.status_mut().not_before = None;
+    assert_eq!(stepped(&ready, intent_event(intent::EventKind::Dispatched)).unwrap().phase(), "Sending");
+    ready.spec.cancel = Some(IntentCancel { id: "c1".into(), reason: None });
+    let refused = stepped(&ready, intent_event(intent::EventKind::Dispatched)).unwrap_err();
+    assert_eq!(*refused.why, Why::Cancelled);
+    assert_eq!(stepped(&ready, intent_event(intent::EventKind::Cancelled)).unwrap().phase(), "Rejected");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use krate_policy::admission::Change;
 use krate_sync::driver::DriverError;
 use krate_sync::records::{self, Loaded};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::objects::{load, load_for, may_write};
@@ -101,19 +102,15 @@ pub(super) async fn dispose(
     Path((namespace, name)): Path<(String, String)>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    let mut body = body_of(request).await?;
     let kind = Kind::ExternalWebhookDelivery;
-    let old = load_for(&app, &caller, kind, &namespace, &name).await?;
-    let asked: Dispose = read_as(body.clone())?;
-    if !asked.act.is_known() {
-        let accepted = DispositionAct::ACCEPTED.join(", ");
-        return Err(ApiError::invalid(format!("act: {} is not one of {accepted}", asked.act)));
-    }
-    reasoned(&asked.reason)?;
-    let id = command_id(&caller);
-    body["id"] = id.as_str().into();
-    let new = with(&old, "disposition", body);
-    may_write(&app, &caller, kind, Change::Update { old: &old, new: &new }).await?;
+    let (asked, id) = commanded(&app, &caller, (kind, &namespace, &name), "disposition", request, |asked: &Dispose| {
+        if !asked.act.is_known() {
+            let accepted = DispositionAct::ACCEPTED.join(", ");
+            return Err(ApiError::invalid(format!("act: {} is not one of {accepted}", asked.act)));
+        }
+        reasoned(&asked.reason)
+    })
+    .await?;
     app.driver.dispose(&namespace, &name, Disposition { id, act: asked.act, reason: asked.reason }).await?;
     Ok(Json(load(&app, kind, &namespace, &name).await?))
 }
@@ -132,15 +129,9 @@ pub(super) async fn cancel(
     Path((namespace, name)): Path<(String, String)>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    let mut body = body_of(request).await?;
     let kind = Kind::ExternalWriteIntent;
-    let old = load_for(&app, &caller, kind, &namespace, &name).await?;
-    let asked: Cancel = read_as(body.clone())?;
-    reasoned(&asked.reason)?;
-    let id = command_id(&caller);
-    body["id"] = id.as_str().into();
-    let new = with(&old, "cancel", body);
-    may_write(&app, &caller, kind, Change::Update { old: &old, new: &new }).await?;
+    let judge = |asked: &Cancel| reasoned(&asked.reason);
+    let (asked, id) = commanded(&app, &caller, (kind, &namespace, &name), "cancel", request, judge).await?;
     app.driver.cancel(&namespace, &name, IntentCancel { id, reason: Some(asked.reason) }).await?;
     Ok(Json(load(&app, kind, &namespace, &name).await?))
 }
@@ -159,6 +150,26 @@ pub(super) async fn backfill(
     may_write(&app, &caller, kind, Change::Update { old: &old, new: &new }).await?;
     app.driver.command_backfill(&namespace, &name, &id).await?;
     Ok(Json(load(&app, kind, &namespace, &name).await?))
+}
+
+/// The command that a request holds, with the id that it gets, where `judge` lets it through and the caller may write it to that field of the spec.
+async fn commanded<T: DeserializeOwned>(
+    app: &App,
+    caller: &Caller,
+    (kind, namespace, name): (Kind, &str, &str),
+    field: &str,
+    request: Request,
+    judge: impl Fn(&T) -> Result<(), ApiError>,
+) -> Result<(T, String), ApiError> {
+    let mut body = body_of(request).await?;
+    let old = load_for(app, caller, kind, namespace, name).await?;
+    let asked: T = read_as(body.clone())?;
+    judge(&asked)?;
+    let id = command_id(caller);
+    body["id"] = id.as_str().into();
+    let new = with(&old, field, body);
+    may_write(app, caller, kind, Change::Update { old: &old, new: &new }).await?;
+    Ok((asked, id))
 }
 
 /// Who commands when: no two commands have the same id (R37).
