@@ -121,7 +121,7 @@ pub async fn list<T: Resource>(store: &dyn Store, query: Query) -> Result<Vec<Lo
 }
 
 /// The same, not parsed.
-pub(crate) async fn list_stored(store: &dyn Store, mut query: Query) -> Result<Vec<Stored>, StoreError> {
+pub async fn list_stored(store: &dyn Store, mut query: Query) -> Result<Vec<Stored>, StoreError> {
     let mut all = Vec::new();
     loop {
         let page = store.list(&query).await?;

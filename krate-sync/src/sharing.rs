@@ -37,6 +37,14 @@ pub enum Refusal {
         /// Name of what it refers to.
         name: String,
     },
+    /// Its organization, or the one that lends it the provider, is suspended: what it has is read, and nothing is done in its name (R3).
+    #[error("{path}: organization {organization} is suspended")]
+    Suspended {
+        /// Where the organization is named.
+        path: &'static str,
+        /// Which one.
+        organization: String,
+    },
     /// Bindings and providers are looked up by their names alone, and an older one has this name.
     #[error("metadata.name: an older {kind} is named {name}, too; choose another name")]
     NameTaken {
@@ -49,13 +57,14 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason that [`Self::reason`] gives.
-    pub const REASONS: [&'static str; 3] = ["CrossOrgDenied", "NotFound", "NameTaken"];
+    pub const REASONS: [&'static str; 4] = ["CrossOrgDenied", "NotFound", "OrganizationSuspended", "NameTaken"];
 
     /// The reason that a condition gives.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::OtherOrganization { .. } => "CrossOrgDenied",
             Self::NotFound { .. } => "NotFound",
+            Self::Suspended { .. } => "OrganizationSuspended",
             Self::NameTaken { .. } => "NameTaken",
         }
     }
@@ -89,6 +98,7 @@ impl<'a> Found<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Sharing {
     namespaces: BTreeMap<String, String>,
+    suspended: BTreeSet<String>,
     policies: Vec<Arc<OrgSharingPolicy>>,
 }
 
@@ -97,7 +107,8 @@ impl Sharing {
     pub fn new(organizations: &[Arc<Organization>], policies: Vec<Arc<OrgSharingPolicy>>) -> Self {
         let namespaces =
             organizations.iter().map(|it| (it.name().to_owned(), it.spec.namespace_name.clone())).collect();
-        Self { namespaces, policies }
+        let suspended = organizations.iter().filter(|it| it.spec.suspend).map(|it| it.name().to_owned()).collect();
+        Self { namespaces, suspended, policies }
     }
 
     /// The namespace of an organization.
@@ -172,6 +183,12 @@ pub fn judge(binding: &ExternalBackendBinding, parts: &Parts<'_>, sharing: &Shar
     if !sharing.lies_in(&Found::of(binding, own), own) {
         return refused("metadata.namespace", "namespace", binding.namespace());
     }
+    let suspended = |path: &'static str, organization: &str| {
+        Err(Refusal::Suspended { path, organization: organization.to_owned() })
+    };
+    if sharing.suspended.contains(own) {
+        return suspended("spec.organizationRef", own);
+    }
     let target = &spec.target_ref;
     let is_other_organization = target.kind == BindingTargetKind::Organization && target.name != own;
     if is_other_organization || parts.target.is_some_and(|found| !sharing.lies_in(&found, own)) {
@@ -185,6 +202,9 @@ pub fn judge(binding: &ExternalBackendBinding, parts: &Parts<'_>, sharing: &Shar
     };
     if !sharing.lies_in(&provider, owner) || (owner != own && !sharing.admits(&provider, own, now)) {
         return refused(path, "provider", provider.name);
+    }
+    if sharing.suspended.contains(owner) {
+        return suspended(path, owner);
     }
     if let Some(name) = secret_names(parts.provider).into_iter().find(|name| name.contains('/')) {
         return refused("spec.authRef.secretRef", "secret", name);

@@ -1,21 +1,19 @@
 //! Bindings stay in their organization, unless two organizations agree that they don't (S3, R34, P8).
 
-use std::cell::Cell;
-use std::future::poll_fn;
-use std::task::Poll;
-
 use krate_model::condition::{condition, from_kube_time};
-use krate_model::kinds::external::{ExternalBackendBinding, ExternalObjectLink};
+use krate_model::kinds::external::{
+    ExternalBackendBinding, ExternalObjectLink, ExternalSyncState, ExternalSyncStatePhase, ExternalWebhookDelivery,
+};
 use krate_model::kinds::identity::{OrgSharingPolicy, OrgSharingPolicyPhase};
 use krate_model::kinds::sets::ActorKind;
 use krate_model::kinds::shared::{Actor, ObjectRef};
 use krate_model::kinds::work::{Issue, IssueSpec};
 use krate_model::store::{Expect, IndexEntry, Key, Query, Store};
 use krate_model::{Kind, Resource};
-use krate_providers::simulator::{Faults, NewIssue};
+use krate_providers::simulator::{Faults, IssueEdit, NewIssue};
 use krate_sync::driver::{Clock, Config, DriverError};
 use krate_sync::local::Local;
-use krate_sync::records::{Changes, list};
+use krate_sync::records::{Changes, Loaded, list};
 use krate_tests::world::{NAMESPACE, REPOSITORY, World, block_on, start};
 use serde_json::{Value, json};
 
@@ -407,15 +405,122 @@ fn s3_a_name_that_is_taken_leads_to_no_other_organizations_provider() {
 }
 
 #[test]
-fn s3_what_a_refused_binding_left_due_is_not_tried_in_a_loop() {
+fn s3_what_a_refused_binding_left_due_waits_and_holds_up_nothing() {
     let world = world();
     world.pass().expect("a pass");
     sync_policy(&world, NAMESPACE, "policy", "forge");
     world.pass_time(24 * 3600);
-    world.pass().expect("it is told");
-    let (before, passes) = (world.clock.now(), Cell::new(0));
-    let stop = poll_fn(|_| if passes.get() < 5 { Poll::Pending } else { Poll::Ready(()) });
-    block_on(world.driver.run(stop, |_| passes.set(passes.get() + 1)));
-    let waited = world.clock.now() - before;
-    assert!(waited.num_seconds() >= 4, "5 passes within {waited}");
+    // The removal of what is over takes a few passes, too.
+    for _ in 0..16 {
+        world.pass().expect("it is told");
+    }
+    let stored = block_on(world.store.revision()).expect("a revision");
+    let pass = world.pass().expect("a pass");
+    assert_eq!((pass.done, pass.failed), (0, Vec::new()), "lists are due, and nobody tries them");
+    assert!(pass.next.is_none_or(|at| at > world.clock.now()), "{:?}", pass.next);
+    assert_eq!(block_on(world.store.revision()).expect("a revision"), stored);
+    // More of them than one pass takes up, and older than what may be done.
+    let mut changes = Changes::at(start());
+    for number in 0..600 {
+        let spec = json!({
+            "organizationRef": "acme", "providerRef": "gh", "bindingRef": "site", "interface": "issueTracking",
+            "resourceKind": "issue", "scopeKey": format!("{number}"),
+        });
+        let mut state = ExternalSyncState::at(
+            NAMESPACE,
+            format!("waits-{number:04}"),
+            serde_json::from_value(spec).expect("a list"),
+        );
+        state.status_mut().phase = ExternalSyncStatePhase::Scheduled;
+        state.status_mut().not_before = Some(start());
+        changes.put(&Loaded::new(state)).expect("JSON");
+    }
+    block_on(changes.commit(world.store.as_ref())).expect("written");
+    let spec = json!({
+        "organizationRef": "acme", "providerRef": "gh",
+        "targetRef": {"kind": "Repository", "name": "other"}, "externalRef": {"owner": "acme", "repository": "site"},
+        "interfaces": [{"name": "issueTracking", "mode": "bidirectional"}],
+    });
+    put::<ExternalBackendBinding>(&world, NAMESPACE, "other", &spec, &json!({}));
+    for _ in 0..4 {
+        world.pass().expect("a pass");
+    }
+    assert_eq!(world.all::<Issue>().len(), 1, "the other binding's list was read");
+}
+
+#[test]
+fn r3_a_suspended_organization_is_read_and_nothing_is_done_in_its_name() {
+    let world = world();
+    assert_admitted(&world);
+    let suspend = |is_suspended: bool| {
+        let spec = json!({"displayName": "acme", "slug": "acme", "namespaceName": NAMESPACE, "suspend": is_suspended});
+        put::<krate_model::kinds::identity::Organization>(&world, NAMESPACE, "acme", &spec, &json!({}));
+    };
+    suspend(true);
+    world.pass().expect("a pass");
+    assert_eq!((ready(&world).0.as_str(), ready(&world).1.as_str()), ("False", "OrganizationSuspended"));
+    let before = calls(&world);
+    let alice = Actor::new(ActorKind::User, "alice");
+    let object = ObjectRef::new(Kind::Issue.as_str(), world.all::<Issue>()[0].name());
+    let edit = |local: &mut Local| {
+        if let Local::Issue(issue) = local {
+            "Ours".clone_into(&mut issue.spec.title);
+        }
+    };
+    let refused = block_on(world.driver.edit(NAMESPACE, &object, &alice, &edit)).expect_err("it would never be sent");
+    assert!(refused.to_string().contains("acme is suspended"), "{refused}");
+    // Its provider goes on telling, and what it tells is recorded.
+    let renamed = |title: &str| {
+        let change = IssueEdit { title: Some(title.to_owned()), ..IssueEdit::default() };
+        world.forge().forge.by("ada", world.forge_now()).edit_issue(REPOSITORY, 1, change).expect("edited");
+    };
+    world.pass_time(60);
+    renamed("Told while suspended");
+    let (told, recorded) = (world.deliver(), world.all::<ExternalWebhookDelivery>().len());
+    assert!(told > 0 && recorded > 0);
+    for _ in 0..3 {
+        world.pass().expect("a pass");
+    }
+    let phases: Vec<String> = world.all::<ExternalWebhookDelivery>().iter().map(|it| it.phase().to_owned()).collect();
+    assert!(phases.iter().all(|phase| phase == "Succeeded"), "{phases:?}");
+    assert_eq!((world.all::<Issue>()[0].spec.title.as_str(), calls(&world)), ("Broken", before));
+    suspend(false);
+    world.settle().expect("it comes to rest");
+    assert_eq!(world.all::<Issue>()[0].spec.title, "Told while suspended", "the lists are read again");
+    assert_ne!(ready(&world).0, "False");
+}
+
+#[test]
+fn r3_what_a_suspended_organization_lends_is_not_used() {
+    let world = world();
+    agree(&world, &json!({}), &json!({}));
+    bind_to_lent(&world, false);
+    let spec = json!({"displayName": "forge", "slug": "forge", "namespaceName": LENDER, "suspend": true});
+    put::<krate_model::kinds::identity::Organization>(&world, LENDER, "forge", &spec, &json!({}));
+    assert_refused(&world, "OrganizationSuspended", "spec.sharedProviderRef: organization forge");
+}
+
+#[test]
+fn s46_what_cannot_be_read_of_the_configuration_stops_only_what_needs_it() {
+    let damage = |world: &World, kind: Kind, namespace: &str, name: &str| {
+        let set = krate_model::store::ChangeSet::new();
+        let set = set.put(Key::new(kind, namespace, name), Expect::Any, b"{\"spec\": 7}".to_vec(), Vec::new());
+        block_on(world.store.commit(set)).expect("written");
+    };
+    let world = world();
+    for (kind, name) in [
+        (Kind::ExternalBackendProvider, "broken"),
+        (Kind::ExternalBackendBinding, "broken"),
+        (Kind::ExternalBackendSyncPolicy, "broken"),
+        (Kind::OrgSharingPolicy, "broken"),
+    ] {
+        damage(&world, kind, NAMESPACE, name);
+    }
+    let pass = world.pass().expect("a pass");
+    assert_eq!(pass.failed.iter().filter(|failed| failed.contains("broken")).count(), 4, "{:?}", pass.failed);
+    world.settle().expect("it comes to rest");
+    assert_eq!(world.all::<Issue>().len(), 1, "the others go on");
+    // Whose namespace is whose, nobody knows then: nothing is done.
+    damage(&world, Kind::Organization, LENDER, "forge");
+    assert!(block_on(world.driver.run_due()).is_err());
 }

@@ -32,6 +32,7 @@ pub struct Config {
     /// Names of bindings by their provider and the id of the repository that they are bound to.
     by_id: BTreeMap<(String, String), Vec<String>>,
     refused: Vec<(Arc<ExternalBackendBinding>, Refusal)>,
+    damaged: Vec<RecordError>,
 }
 
 /// Objects by namespace and name.
@@ -61,10 +62,12 @@ struct Reader<'a> {
     store: &'a dyn Store,
     before: Objects,
     now: Objects,
+    damaged: Vec<RecordError>,
 }
 
 impl Reader<'_> {
-    /// The objects of a kind, the oldest first: of two with one name the older one is known by it.
+    /// The objects of a kind, the oldest first: of two with one name the older one is known by it. One that can't be read is left out, so that it stops what needs
+    /// it and nothing else (S46).
     async fn oldest_first<T: Resource + Send + Sync + 'static>(&mut self) -> Result<Vec<Arc<T>>, RecordError> {
         let mut all = Vec::new();
         for stored in records::list_stored(self.store, Query::new(T::KIND)).await? {
@@ -73,7 +76,15 @@ impl Reader<'_> {
             };
             let object = match self.before.remove(&stored.key).and_then(same) {
                 Some(object) => object,
-                None => Arc::new(records::parse::<T>(&stored)?.object),
+                None => match records::parse::<T>(&stored) {
+                    Ok(loaded) => Arc::new(loaded.object),
+                    // Whose namespace is whose, nobody knows then: nothing may be used (S3).
+                    Err(error) if T::KIND == Kind::Organization => return Err(error),
+                    Err(error) => {
+                        self.damaged.push(error);
+                        continue;
+                    }
+                },
             };
             self.now.insert(stored.key, (stored.revision, Arc::clone(&object) as _));
             all.push(object);
@@ -90,7 +101,7 @@ impl Config {
     /// Reads the configuration. A binding that may not be used now is no scope of it: nothing is asked of a provider in its name (S3).
     ///
     /// # Errors
-    /// [`RecordError`] when the store fails or holds something else.
+    /// [`RecordError`] when the store fails, or an organization can't be read. What else can't be read is left out ([`Self::damaged`]).
     pub async fn load(store: &dyn Store, now: Time) -> Result<Self, RecordError> {
         Self::load_again(store, now, &Known::default()).await
     }
@@ -98,8 +109,9 @@ impl Config {
     /// The same, where some of it may be known already.
     pub(crate) async fn load_again(store: &dyn Store, now: Time, known: &Known) -> Result<Self, RecordError> {
         let before = std::mem::take(&mut *known.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut reader = Reader { store, before, now: Objects::new() };
-        let config = Self::read(&mut reader, now).await?;
+        let mut reader = Reader { store, before, now: Objects::new(), damaged: Vec::new() };
+        let mut config = Self::read(&mut reader, now).await?;
+        config.damaged = reader.damaged;
         *known.0.lock().unwrap_or_else(PoisonError::into_inner) = reader.now;
         Ok(config)
     }
@@ -223,6 +235,17 @@ impl Config {
         let is_there = |scope: &&Scope| scope.namespace() == namespace && scope.repository() == Some(repository);
         let usable = self.all_scopes().filter(|scope| !scope.is_going());
         usable.filter(is_there).find(|scope| scope.interface(interface).is_some())
+    }
+
+    /// What of the configuration can't be read, and is left out.
+    pub fn damaged(&self) -> impl Iterator<Item = &RecordError> {
+        self.damaged.iter()
+    }
+
+    /// Whether there is a binding of that name in that namespace which can't be read.
+    pub(crate) fn is_damaged(&self, namespace: &str, binding: &str) -> bool {
+        let at = Key::new(Kind::ExternalBackendBinding, namespace, binding);
+        self.damaged.iter().any(|error| matches!(error, RecordError::Damaged { key, .. } if *key == at))
     }
 
     /// Why the binding of that name in that namespace may not be used now, where it may not.

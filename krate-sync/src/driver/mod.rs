@@ -39,13 +39,13 @@ use futures_util::future::{Either, select};
 use krate_model::Kind;
 use krate_model::kinds::sets::ErrorClass;
 use krate_model::kinds::shared::Time;
-use krate_model::store::{CommitError, Filter, Index, Query, Revision, Store, StoreError, Stored};
+use krate_model::store::{CommitError, Filter, Revision, Store, StoreError, Stored};
 use krate_providers::contract::ProviderError;
 
 pub use config::Config;
 pub use forecast::{Basis, Forecast, ListForecast};
 pub use ports::{Clock, Http, SecretError, Secrets, SendError};
-use turns::{Busy, Ended, Running};
+use turns::{Ended, Running};
 pub use verify::{Because, Difference, Verification, What};
 pub use why::Why;
 
@@ -202,7 +202,7 @@ impl Pass {
 pub struct Pass {
     /// Records that were worked on.
     pub done: usize,
-    /// Records whose work failed, each with what was wrong; they are still due.
+    /// Records whose work failed, each with what was wrong; they are still due. And what of the configuration can't be read.
     pub failed: Vec<String>,
     /// When the next record is due, if any is.
     pub next: Option<Time>,
@@ -324,7 +324,7 @@ impl Driver {
         }
         running.busy.share(&config);
         let before = self.store.revision().await?;
-        let mut pass = Pass::default();
+        let mut pass = Pass { failed: config.damaged().map(ToString::to_string).collect(), ..Pass::default() };
         pass.take(running.over());
         pass.take(Box::pin(self.advance_bindings(&config, now, running, patience)).await);
         if self.store.revision().await? != before {
@@ -345,23 +345,16 @@ impl Driver {
         });
         let held = self.held_until(&config, now);
         pass.next_log = self.next_log(&config, now);
-        pass.next =
-            self.next_due(&running.busy).await?.into_iter().chain(look).chain(held).chain(prune).chain(ending).min();
+        pass.next = self
+            .next_due(&config, &running.busy)
+            .await?
+            .into_iter()
+            .chain(look)
+            .chain(held)
+            .chain(prune)
+            .chain(ending)
+            .min();
         Ok(pass)
-    }
-
-    /// When the next record of any kind is due that isn't worked on already.
-    async fn next_due(&self, busy: &Busy) -> Result<Option<Time>, DriverError> {
-        let mut next: Option<Time> = None;
-        for kind in DUE {
-            let query = Query::new(kind).between(Index::Due, ""..).limit(busy.len().saturating_add(1));
-            let page = self.store.list(&query).await?;
-            let first = page.items.iter().find(|stored| !busy.has(&stored.key));
-            if let Some(at) = first.and_then(due_time) {
-                next = Some(next.map_or(at, |known| known.min(at)));
-            }
-        }
-        Ok(next)
     }
 
     async fn work(&self, kind: Kind, stored: &Stored, config: &Config) -> Result<(), DriverError> {
@@ -444,10 +437,3 @@ const STORE_PAUSE: TimeDelta = TimeDelta::seconds(1);
 const STALLED_PAUSE: TimeDelta = TimeDelta::seconds(1);
 /// How long to wait at least before a record that just failed is tried again.
 const FAILED_PAUSE: TimeDelta = TimeDelta::milliseconds(50);
-
-/// When a record is due, from its body: the times that its index entry was made from.
-fn due_time(stored: &Stored) -> Option<Time> {
-    let body: serde_json::Value = serde_json::from_slice(&stored.body).ok()?;
-    let text = body.pointer("/status/notBefore").and_then(serde_json::Value::as_str);
-    Some(text.and_then(krate_model::kinds::shared::parse_time).unwrap_or(Time::UNIX_EPOCH))
-}

@@ -135,7 +135,9 @@ impl Driver {
             match config.scope(namespace, name) {
                 Some(scope) if scope.missing_policy.is_none() => (*scope.policy).clone(),
                 // How long a policy that isn't there, or a binding that may not be used, would have it kept, nobody knows (R70).
-                None if config.why_refused(namespace, name).is_none() => unnamed(),
+                None if config.why_refused(namespace, name).is_none() && !config.is_damaged(namespace, name) => {
+                    unnamed()
+                }
                 _ => kept_long(),
             }
         };

@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 
 use krate_model::condition::{ConditionStatus, Finding, condition, set_condition};
 use krate_model::kinds::external::{
-    ExternalBackendBinding, ExternalBackendBindingPhase as Phase, ExternalBackendProvider, ExternalSyncConflict,
-    ExternalSyncState, ExternalWebhookDelivery, ExternalWriteIntent, ManifestRef,
+    BackfillMode, ExternalBackendBinding, ExternalBackendBindingPhase as Phase, ExternalBackendProvider,
+    ExternalSyncConflict, ExternalSyncState, ExternalWebhookDelivery, ExternalWriteIntent, ManifestRef,
 };
 use krate_model::kinds::shared::Time;
 use krate_model::store::{Index, Query, Revision};
@@ -53,7 +53,7 @@ impl Driver {
         // Of one that is deleted the condition says what it waits for (R21).
         for (binding, refusal) in config.refused().filter(|(binding, _)| !is_going(binding)) {
             let message = refusal.to_string();
-            self.tell_ready(binding, (ConditionStatus::False, refusal.reason(), &message), now).await?;
+            self.tell_ready(binding, (ConditionStatus::False, refusal.reason(), &message), Changes::at(now)).await?;
         }
         for scope in config.scopes() {
             let Some(status) = &scope.binding.status else { continue };
@@ -62,7 +62,10 @@ impl Driver {
             if refused {
                 let holds = matches!(status.phase, Phase::Ready | Phase::Conflict);
                 let found = if holds { ConditionStatus::True } else { ConditionStatus::Unknown };
-                self.tell_ready(&scope.binding, (found, "Admitted", ""), now).await?;
+                // Webhooks about it were nobody's meanwhile: what they told is in the lists.
+                let mut changes = Changes::at(now);
+                self.request_lists(scope, &BackfillMode::Complete, now, &mut changes).await?;
+                self.tell_ready(&scope.binding, (found, "Admitted", ""), changes).await?;
             }
         }
         Ok(())
@@ -72,16 +75,15 @@ impl Driver {
         &self,
         binding: &ExternalBackendBinding,
         (status, reason, message): (ConditionStatus, &str, &str),
-        now: Time,
+        mut changes: Changes,
     ) -> Result<(), DriverError> {
         let read_at = binding.metadata().resource_version.as_ref().and_then(|text| text.parse().ok()).map(Revision);
         let mut loaded = Loaded { object: binding.clone(), revision: read_at, dirty: true };
         let observed_generation = Some(binding.generation());
         let finding = Finding { kind: "Ready", status, reason, message, observed_generation };
-        if !set_condition(&mut loaded.object.status_mut().conditions, finding, now) {
+        if !set_condition(&mut loaded.object.status_mut().conditions, finding, changes.now()) {
             return Ok(());
         }
-        let mut changes = Changes::at(now);
         changes.put(&loaded)?;
         match changes.commit(self.store()).await {
             // Whoever changed it has woken the next pass.

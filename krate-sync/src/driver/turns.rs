@@ -12,7 +12,7 @@ use krate_model::kinds::shared::Time;
 use krate_model::store::{Index, Key, Query, Stored, sortable_time};
 use serde::Deserialize;
 
-use super::{Config, Driver, DriverError};
+use super::{Config, DUE, Driver, DriverError};
 
 /// Records of one provider that are worked on at the same time. Of those who share it, each may have as many as it leaves free: one alone half of them, two a third
 /// each. So there is always room for whoever comes next.
@@ -117,24 +117,37 @@ impl Running {
     }
 }
 
-/// Which provider a record is about.
+/// What a record says it is about.
 #[derive(Deserialize)]
-struct OfProvider {
-    spec: ProviderRef,
+struct Record {
+    spec: About,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
-struct ProviderRef {
+struct About {
     #[serde(default)]
     provider_ref: String,
+    #[serde(default)]
+    binding_ref: Option<String>,
 }
 
-/// The provider by its own name: where another organization lends it, records name that one before it, and it is the same provider all the same.
-fn provider_of(stored: &Stored) -> Arc<str> {
-    let spec = serde_json::from_slice::<OfProvider>(&stored.body).map(|record| record.spec.provider_ref);
-    let named = spec.unwrap_or_default();
-    named.rsplit_once('/').map_or(named.as_str(), |(_, name)| name).into()
+impl About {
+    /// What can't be read is about nothing: whoever works on it says what is wrong with it.
+    fn of(stored: &Stored) -> Self {
+        serde_json::from_slice::<Record>(&stored.body).map(|record| record.spec).unwrap_or_default()
+    }
+
+    /// The provider by its own name: where another organization lends it, records name that one before it, and it is the same provider all the same.
+    fn provider(&self) -> Arc<str> {
+        let named = self.provider_ref.as_str();
+        named.rsplit_once('/').map_or(named, |(_, name)| name).into()
+    }
+
+    /// Whether its binding may be used now. What is due under another one waits until it may, and holds up nothing: each pass would only find it again.
+    fn is_usable(&self, stored: &Stored, config: &Config) -> bool {
+        self.binding_ref.as_ref().is_none_or(|binding| config.scope(&stored.key.namespace, binding).is_some())
+    }
 }
 
 impl Driver {
@@ -198,7 +211,7 @@ impl Driver {
     ) -> Result<Vec<(Arc<str>, Stored)>, DriverError> {
         let upto = sortable_time(now);
         let query = Query::new(kind).between(Index::Due, ..=upto.as_str()).limit(BATCH);
-        let (first, more) = self.due_page(query.clone(), busy).await?;
+        let (first, more) = self.due_page(query.clone(), config, busy).await?;
         if !more {
             return Ok(first);
         }
@@ -206,7 +219,7 @@ impl Driver {
         let share = BATCH.div_ceil(turns.len().max(1));
         let mut due = Vec::new();
         for namespace in turns {
-            due.extend(self.due_page(query.clone().in_namespace(namespace).limit(share), busy).await?.0);
+            due.extend(self.due_page(query.clone().in_namespace(namespace).limit(share), config, busy).await?.0);
         }
         // What room is left goes to the oldest, whoever's it is.
         let taken: BTreeSet<Key> = due.iter().map(|(_, stored)| stored.key.clone()).collect();
@@ -216,14 +229,24 @@ impl Driver {
     }
 
     /// The records of a query that nobody works on, of providers that have room; and whether there may be more.
-    async fn due_page(&self, mut query: Query, busy: &Busy) -> Result<(Vec<(Arc<str>, Stored)>, bool), DriverError> {
+    async fn due_page(
+        &self,
+        mut query: Query,
+        config: &Config,
+        busy: &Busy,
+    ) -> Result<(Vec<(Arc<str>, Stored)>, bool), DriverError> {
         let limit = query.limit;
         let mut found = Vec::new();
-        for _ in 0..MOST_PAGES {
+        let mut pages = 0_usize;
+        while pages < MOST_PAGES {
             let page = self.store.list(&query).await?;
             let free = page.items.into_iter().filter(|stored| !busy.has(&stored.key));
-            let free = free.map(|stored| (provider_of(&stored), stored));
-            found.extend(free.filter(|(provider, stored)| busy.has_room(provider, &stored.key.namespace)));
+            let free = free.map(|stored| (About::of(&stored), stored));
+            let mut usable = free.filter(|(about, stored)| about.is_usable(stored, config)).peekable();
+            // Pages of nothing else than what waits for its binding aren't counted: however much it is, what comes after it has its turn.
+            pages = pages.saturating_add(usize::from(usable.peek().is_some()));
+            let usable = usable.map(|(about, stored)| (about.provider(), stored));
+            found.extend(usable.filter(|(provider, stored)| busy.has_room(provider, &stored.key.namespace)));
             match page.next {
                 Some(next) if found.len() < limit => query = query.after(next),
                 next => {
@@ -234,4 +257,32 @@ impl Driver {
         }
         Ok((found, true))
     }
+
+    /// When the next record of any kind is due that isn't worked on already.
+    pub(super) async fn next_due(&self, config: &Config, busy: &Busy) -> Result<Option<Time>, DriverError> {
+        let mut next: Option<Time> = None;
+        for kind in DUE {
+            let mut query = Query::new(kind).between(Index::Due, ""..).limit(busy.len().saturating_add(1));
+            loop {
+                let page = self.store.list(&query).await?;
+                let is_next = |stored: &&Stored| !busy.has(&stored.key) && About::of(stored).is_usable(stored, config);
+                match (page.items.iter().find(is_next), page.next) {
+                    (Some(first), _) => {
+                        next = next.into_iter().chain(due_time(first)).min();
+                        break;
+                    }
+                    (None, Some(after)) => query = query.limit(BATCH).after(after),
+                    (None, None) => break,
+                }
+            }
+        }
+        Ok(next)
+    }
+}
+
+/// When a record is due, from its body: the times that its index entry was made from.
+fn due_time(stored: &Stored) -> Option<Time> {
+    let body: serde_json::Value = serde_json::from_slice(&stored.body).ok()?;
+    let text = body.pointer("/status/notBefore").and_then(serde_json::Value::as_str);
+    Some(text.and_then(krate_model::kinds::shared::parse_time).unwrap_or(Time::UNIX_EPOCH))
 }

@@ -10,8 +10,8 @@ use krate_model::kinds::identity::Organization;
 use krate_model::kinds::members::{
     IdentityMapping, IdentityMappingPhase, RepositoryPermission, RepositoryPermissionPhase, Team, User,
 };
-use krate_model::store::{Key, Store};
-use krate_model::validate::{Request, View, Writer, validate};
+use krate_model::store::{Key, Query, Store};
+use krate_model::validate::{Failure, Request, Rule, View, Writer, validate};
 use krate_model::{Kind, Resource};
 use krate_sync::records::{self, Changes, Loaded, RecordError, bump_generation};
 use serde_json::Value;
@@ -50,32 +50,27 @@ pub(crate) struct Applied {
 
 /// Checks all, then writes what differs.
 pub(crate) async fn apply(store: &dyn Store, documents: &[Document]) -> Result<Applied, Error> {
-    let given = documents.iter().map(|document| document.value.clone());
-    let view = View::partial(built_in_manifests().into_iter().chain(given));
+    let mut view = View::complete(built_in_manifests());
+    // What an earlier configuration, or another process, has put there is still there: a second binding of the same scope is refused beside it, too (R12).
+    for kind in CONFIGURED {
+        for stored in records::list_stored(store, Query::new(kind)).await.map_err(Error::new)? {
+            // What can't be read is nothing to be judged beside; whoever needs it says so.
+            serde_json::from_slice(&stored.body).into_iter().for_each(|object| view.insert(object));
+        }
+    }
+    documents.iter().for_each(|document| view.insert(document.value.clone()));
+    let suspended: Option<Rule> = "R3".parse().ok();
     let mut kinds = Vec::with_capacity(documents.len());
     for document in documents {
         let kind = kind_of(document)?;
-        check(store, kind, document, &view).await?;
+        // What stays as it is isn't written: whoever suspends an organization leaves what is its own where it is (R3).
+        let stays = matches!(put_one(store, kind, document, How::Look).await, Ok(false));
+        check(store, kind, document, &view, |failure| !(stays && Some(failure.rule) == suspended)).await?;
         kinds.push(kind);
     }
     let mut applied = Applied::default();
     for (kind, document) in kinds.into_iter().zip(documents) {
-        let written = match kind {
-            Kind::Organization => put::<Organization>(store, document).await,
-            Kind::User => put::<User>(store, document).await,
-            Kind::Team => put::<Team>(store, document).await,
-            Kind::IdentityMapping => put::<IdentityMapping>(store, document).await,
-            Kind::RepositoryPermission => put::<RepositoryPermission>(store, document).await,
-            Kind::AgentRoleBinding => put::<AgentRoleBinding>(store, document).await,
-            Kind::PolicyProfile => put::<PolicyProfile>(store, document).await,
-            Kind::PolicyTemplate => put::<PolicyTemplate>(store, document).await,
-            Kind::PolicyBinding => put::<PolicyBinding>(store, document).await,
-            Kind::Repository => put::<Repository>(store, document).await,
-            Kind::ExternalBackendProvider => put::<ExternalBackendProvider>(store, document).await,
-            Kind::ExternalBackendBinding => put::<ExternalBackendBinding>(store, document).await,
-            _ => put::<ExternalBackendSyncPolicy>(store, document).await,
-        }?;
-        if written {
+        if put_one(store, kind, document, How::Write).await? {
             applied.written += 1;
         } else {
             applied.unchanged += 1;
@@ -85,6 +80,32 @@ pub(crate) async fn apply(store: &dyn Store, documents: &[Document]) -> Result<A
         vouch(store, document).await.map_err(Error::new)?;
     }
     Ok(applied)
+}
+
+/// Whether an object is written, or only looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Look,
+    Write,
+}
+
+/// Puts a document into the store; whether that changes anything.
+async fn put_one(store: &dyn Store, kind: Kind, document: &Document, how: How) -> Result<bool, Error> {
+    match kind {
+        Kind::Organization => put::<Organization>(store, document, how).await,
+        Kind::User => put::<User>(store, document, how).await,
+        Kind::Team => put::<Team>(store, document, how).await,
+        Kind::IdentityMapping => put::<IdentityMapping>(store, document, how).await,
+        Kind::RepositoryPermission => put::<RepositoryPermission>(store, document, how).await,
+        Kind::AgentRoleBinding => put::<AgentRoleBinding>(store, document, how).await,
+        Kind::PolicyProfile => put::<PolicyProfile>(store, document, how).await,
+        Kind::PolicyTemplate => put::<PolicyTemplate>(store, document, how).await,
+        Kind::PolicyBinding => put::<PolicyBinding>(store, document, how).await,
+        Kind::Repository => put::<Repository>(store, document, how).await,
+        Kind::ExternalBackendProvider => put::<ExternalBackendProvider>(store, document, how).await,
+        Kind::ExternalBackendBinding => put::<ExternalBackendBinding>(store, document, how).await,
+        _ => put::<ExternalBackendSyncPolicy>(store, document, how).await,
+    }
 }
 
 /// Whoever writes the configuration administers this installation, and there is no other controller of these kinds here: what stands in it is so. A permission,
@@ -184,7 +205,13 @@ fn kind_of(document: &Document) -> Result<Kind, Error> {
     })
 }
 
-async fn check(store: &dyn Store, kind: Kind, document: &Document, view: &View) -> Result<(), Error> {
+async fn check(
+    store: &dyn Store,
+    kind: Kind,
+    document: &Document,
+    view: &View,
+    counts: impl Fn(&Failure) -> bool,
+) -> Result<(), Error> {
     let text = |name| {
         let metadata = document.value.get("metadata").and_then(|metadata| metadata.get(name));
         metadata.and_then(Value::as_str).unwrap_or_default()
@@ -192,27 +219,28 @@ async fn check(store: &dyn Store, kind: Kind, document: &Document, view: &View) 
     let old = store.get(&Key::new(kind, text("namespace"), text("name"))).await.map_err(Error::new)?;
     let old: Option<Value> = old.and_then(|old| serde_json::from_slice(&old.body).ok());
     let report = validate(&document.value, old.as_ref(), view, &Request::new(Writer::Person, now()));
-    if report.is_valid() {
+    let failures = report.failures.iter().filter(|failure| counts(failure));
+    let failures: Vec<String> = failures.map(|failure| format!("\n  {failure}")).collect();
+    if failures.is_empty() {
         return Ok(());
     }
-    let failures: Vec<String> = report.failures.iter().map(|failure| format!("\n  {failure}")).collect();
     Err(Error::new(format!("{}: {kind} {}: {}", document.file, text("name"), failures.concat()))
         .hint(format!("see `krate explain {kind}`")))
 }
 
-async fn put<T: Resource>(store: &dyn Store, document: &Document) -> Result<bool, Error> {
+async fn put<T: Resource>(store: &dyn Store, document: &Document, how: How) -> Result<bool, Error> {
     let wanted: T = serde_path_to_error::deserialize(&document.value)
         .map_err(|error| Error::new(format!("{}: {}: {}", document.file, error.path(), error.inner())))?;
     let mut races = 0;
     loop {
-        match put_once(store, &wanted).await {
+        match put_once(store, &wanted, how).await {
             Err(error) if error.is_conflict() && races < MAX_RACES => races += 1,
             written => return written.map_err(Error::new),
         }
     }
 }
 
-async fn put_once<T: Resource>(store: &dyn Store, wanted: &T) -> Result<bool, RecordError> {
+async fn put_once<T: Resource>(store: &dyn Store, wanted: &T, how: How) -> Result<bool, RecordError> {
     let mut loaded = match records::get::<T>(store, wanted.namespace(), wanted.name()).await? {
         Some(found) if found.object.spec() == wanted.spec() && has_labels(&found.object, wanted) => return Ok(false),
         Some(mut found) => {
@@ -222,6 +250,9 @@ async fn put_once<T: Resource>(store: &dyn Store, wanted: &T) -> Result<bool, Re
         }
         None => Loaded::new(T::at(wanted.namespace(), wanted.name(), wanted.spec().clone())),
     };
+    if how == How::Look {
+        return Ok(true);
+    }
     loaded.change().metadata_mut().labels.clone_from(&wanted.metadata().labels);
     let mut changes = Changes::at(now());
     changes.put(&loaded)?;

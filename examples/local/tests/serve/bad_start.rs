@@ -7,7 +7,7 @@ use std::process::Command;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::harness::{Home, Server};
+use crate::harness::{Home, Server, object};
 use crate::hook::Hook;
 
 fn id(number: usize) -> String {
@@ -43,6 +43,32 @@ async fn a_configuration_that_is_wrong_is_named_by_file_and_field() {
     let mut wrong = Home::new();
     wrong.config["objects"][1]["spec"]["apiBaseURL"] = json!("https://api.github.com");
     refuses(&wrong, &["krate.yaml: objects[1]", "ExternalBackendProvider gh", "apiBaseURL"]).await;
+}
+
+#[tokio::test]
+async fn r3_r12_a_configuration_is_judged_beside_what_the_store_holds() {
+    let mut nobodys = Home::new();
+    nobodys.config["objects"].as_array_mut().expect("a list").remove(0);
+    refuses(&nobodys, &["spec.organizationRef", "names no organization that exists", "(R3)"]).await;
+
+    let mut home = Home::new();
+    let binding = |name: &str| {
+        let spec = json!({
+            "organizationRef": "acme", "providerRef": "gh", "targetRef": {"kind": "Organization", "name": "acme"},
+            "externalRef": {"owner": "acme", "repository": "site"}, "interfaces": [{"name": "issueTracking", "mode": "bidirectional"}],
+        });
+        object("ExternalBackendBinding", name, spec)
+    };
+    home.config["objects"].as_array_mut().expect("a list").push(binding("one"));
+    home.start().await.stop().await;
+    // Another name for the same: both would sync it.
+    home.config["objects"].as_array_mut().expect("a list").pop();
+    home.config["objects"].as_array_mut().expect("a list").push(binding("other"));
+    refuses(&home, &["ExternalBackendBinding other", "one binds issueTracking of this external scope already"]).await;
+    // What only the store knows is there to be referred to.
+    home.config["objects"].as_array_mut().expect("a list").pop();
+    home.config["objects"].as_array_mut().expect("a list").remove(0);
+    home.start().await.stop().await;
 }
 
 #[tokio::test]

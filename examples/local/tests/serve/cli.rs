@@ -296,6 +296,34 @@ async fn s4_an_object_is_deleted_or_closed_at_its_provider_by_command() {
 }
 
 #[tokio::test]
+async fn r2_r3_a_write_is_judged_beside_what_the_store_holds() {
+    let told = Told::new(&["Flaky test"]).await;
+    let issue = told.issue("Flaky test").await;
+    let make = |organization: &str, namespace: &str| {
+        let body = json!({
+            "metadata": {"name": "made", "namespace": namespace},
+            "spec": {"organizationRef": organization, "title": "Made"},
+        });
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", "application/json".parse().expect("a header"));
+        told.server.send(Method::POST, "/api/v1/Issue", headers, body.to_string().into_bytes())
+    };
+    let nobodys = make("nobody", NAMESPACE).await;
+    assert_eq!(nobodys.status, StatusCode::UNPROCESSABLE_ENTITY, "{nobodys:?}");
+    assert!(nobodys.text.contains("names no organization that exists (R3)"), "{nobodys:?}");
+    let elsewhere = make("acme", "krate-org-elsewhere").await;
+    assert!(elsewhere.text.contains("stands in its namespace krate-org-acme"), "{elsewhere:?}");
+    let Told { mut home, server, forge } = told;
+    server.stop().await;
+    home.config["objects"][0]["spec"]["suspend"] = json!(true);
+    let told = Told { server: home.start().await, home, forge };
+    let edit = told.krate(&["edit", "issue", &issue, "--set", "title=Ours"]).await.ends(1);
+    says(&edit, &["the organization is suspended"]);
+    says(&told.krate(&["get", "issue", &issue]).await.ends(0), &["Flaky test"]);
+    told.server.stop().await;
+}
+
+#[tokio::test]
 async fn s26_the_lists_of_a_binding_are_read_when_somebody_asks() {
     let told = Told::new(&["Flaky test"]).await;
     says(&told.krate(&["backfill", "nowhere"]).await.ends(1), &["nowhere isn't there"]);

@@ -2,6 +2,7 @@
 //! that wasn't sent (R37), and that lists are read now (S26).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::{Path, Request, State};
 use axum::{Extension, Json};
@@ -174,7 +175,9 @@ async fn commanded<T: DeserializeOwned>(
 
 /// Who commands when: no two commands have the same id (R37).
 fn command_id(caller: &Caller) -> String {
-    format!("{}-{}", caller.actor().name, now().timestamp_millis())
+    static COMMANDS: AtomicU64 = AtomicU64::new(0);
+    let count = COMMANDS.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{}-{count}", caller.actor().name, now().timestamp_micros())
 }
 
 fn reasoned(reason: &str) -> Result<(), ApiError> {

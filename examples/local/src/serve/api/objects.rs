@@ -10,7 +10,7 @@ use http::StatusCode;
 use krate_model::kinds::sets::SourceFormat;
 use krate_model::kinds::shared::ObjectRef;
 use krate_model::store::{Index, Key, Page, Position, Query, Stored};
-use krate_model::validate::{Report, Request as Write, View, Writer, validate};
+use krate_model::validate::{DEFAULT_PLATFORM_NAMESPACE, Report, Request as Write, View, Writer, references, validate};
 use krate_model::{API_VERSION, Kind};
 use krate_policy::admission::Change;
 use krate_sync::local::{Local, spec_fields};
@@ -223,7 +223,7 @@ pub(super) async fn create(
     members.entry("apiVersion").or_insert(API_VERSION.into());
     members.entry("kind").or_insert(kind.as_str().into());
     may_write(&app, &caller, kind, Change::Create { new: &document }).await?;
-    refuse(&judge(&document, None))?;
+    refuse(&judge(&app, &document, None).await?)?;
     let local = to_local(kind, document)?;
     if local.kind() != kind || local.name().is_empty() || local.namespace().is_empty() {
         return Err(ApiError::invalid(format!("metadata.namespace and metadata.name of a {kind} are needed")));
@@ -246,7 +246,7 @@ pub(super) async fn patch(
     let old = load_for(&app, &caller, kind, &namespace, &name).await?;
     let new = patched(&old, &patch);
     may_write(&app, &caller, kind, Change::Update { old: &old, new: &new }).await?;
-    refuse(&judge(&new, Some(&old)))?;
+    refuse(&judge(&app, &new, Some(&old)).await?)?;
     to_local(kind, new)?;
     let edit = |local: &mut Local| {
         // The object may have moved since: the patch is made again on what is there. It was well-formed on the old one.
@@ -385,8 +385,19 @@ fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-fn judge(document: &Value, old: Option<&Value>) -> Report {
-    validate(document, old, &View::partial([]), &Write::new(Writer::Person, now()))
+/// Judges a person's write of a document beside what the store holds of that which the document names: its organization (R2, R3), and what it refers to (R32).
+async fn judge(app: &App, document: &Value, old: Option<&Value>) -> Result<Report, ApiError> {
+    let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let organization = Key::new(Kind::Organization, DEFAULT_PLATFORM_NAMESPACE, text("/spec/organizationRef"));
+    let named = references(document).into_iter();
+    let named = named.map(|named| Key::new(named.kind, text("/metadata/namespace"), named.name.as_str()));
+    let mut view = View::complete([]);
+    for key in named.chain([organization]) {
+        if let Some(stored) = app.store.get(&key).await? {
+            view.insert(self::object(&stored)?);
+        }
+    }
+    Ok(validate(document, old, &view, &Write::new(Writer::Person, now())))
 }
 
 /// Refuses what is wrong. Where there is an old object, what was wrong before and stays as it was is none of it (R64).
