@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use crate::kinds::ci::{Conclusion, RunPhase};
 use crate::kinds::sets::{EventAction, Interface, Visibility};
 use crate::kinds::shared::{Time, Version};
-use crate::kinds::work::{DiffSide, IssueState, IssueStateReason, PullRequestState, Verdict};
+use crate::kinds::work::{DiffSide, IssueState, IssueStateReason, MergeState, PullRequestState, Verdict};
 
 /// Text that may borrow from what was read.
 pub type Text<'a> = Cow<'a, str>;
@@ -66,6 +66,7 @@ owns_itself!(
     IssueStateReason,
     PullRequestState,
     Verdict,
+    MergeState,
     RunPhase,
     Conclusion,
     DiffSide,
@@ -366,9 +367,8 @@ observed! {
         /// Method of the automatic merge, where one is set.
         #[serde(borrow)]
         auto_merge_method: Option<Text<'a>>,
-        /// The provider's word for whether it can be merged.
-        #[serde(borrow)]
-        merge_state: Option<Text<'a>>,
+        /// Whether it can be merged.
+        merge_state: Option<MergeState>,
         /// Commit of the merge.
         #[serde(borrow)]
         merge_commit_sha: Option<Text<'a>>,

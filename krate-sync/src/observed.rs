@@ -8,7 +8,7 @@ use krate_model::kinds::forge::{CloneUrls, Repository, RepositoryPhase, Reposito
 use krate_model::kinds::sets::{ActorKind, SourceFormat, Visibility};
 use krate_model::kinds::shared::{Account, Actor, Body, ObjectRef};
 use krate_model::kinds::work::{
-    Comment, CommentPhase, CommentSpec, Issue, IssuePhase, IssueSpec, IssueState, MergeState, Position, PullRequest,
+    Comment, CommentPhase, CommentSpec, Issue, IssuePhase, IssueSpec, IssueState, Position, PullRequest,
     PullRequestHead, PullRequestPhase, PullRequestSpec, PullRequestState, Review, ReviewPhase, ReviewSpec, Verdict,
 };
 use krate_model::observation::{AccountObserved, Normalized, Text};
@@ -257,7 +257,7 @@ pub fn take_status(local: &mut Local, normalized: &Normalized<'_>, provider: &st
                 status.merged_by => actor_of(seen.merged_by.as_ref(), provider);
                 status.head_sha => text(&seen.head_sha);
                 status.base_sha => text(&seen.base_sha);
-                status.merge_state => seen.merge_state.as_deref().map(MergeState::from_text);
+                status.merge_state => seen.merge_state.clone();
                 status.from_fork => seen.from_fork;
                 status.changed_files => seen.changed_files;
             }
@@ -283,8 +283,11 @@ pub fn take_status(local: &mut Local, normalized: &Normalized<'_>, provider: &st
                 status.author => actor_of(seen.author.as_ref(), provider);
                 status.submitted_at => seen.submitted_at;
             }
-            status.phase =
-                if seen.verdict == Some(Verdict::Dismissed) { ReviewPhase::Dismissed } else { ReviewPhase::Submitted };
+            status.phase = match (&seen.verdict, seen.submitted_at) {
+                (Some(Verdict::Dismissed), _) => ReviewPhase::Dismissed,
+                (None, None) => ReviewPhase::Pending,
+                _ => ReviewPhase::Submitted,
+            };
         }
         (Local::Comment(comment), Normalized::Comment(seen)) => {
             let status = comment.status_mut();

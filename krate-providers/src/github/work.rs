@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use krate_model::ClosedSet;
 use krate_model::kinds::sets::Interface;
-use krate_model::kinds::work::{DiffSide, IssueState, IssueStateReason, PullRequestState, Verdict};
+use krate_model::kinds::work::{DiffSide, IssueState, IssueStateReason, MergeState, PullRequestState, Verdict};
 use krate_model::observation::{
     CanonicalEvent, CommentObserved, IssueObserved, Normalized, PullRequestObserved, RepositoryIdentity, ResourceKind,
     ReviewObserved, Text,
@@ -281,7 +282,7 @@ impl<'a> PullRequest<'a> {
             requested_reviewers: accounts(self.requested_reviewers),
             requested_teams: self.requested_teams.unwrap_or_default().into_iter().map(|team| team.slug.0).collect(),
             auto_merge_method: self.auto_merge.and_then(|auto| text(auto.merge_method)),
-            merge_state: text(self.mergeable_state),
+            merge_state: self.mergeable_state.map(|state| merge_state(&state.0)),
             merge_commit_sha: text(self.merge_commit_sha),
             merged_by: account(self.merged_by),
             merged_at: when(self.merged_at),
@@ -334,7 +335,7 @@ impl<'a> Review<'a> {
             repository: Some(repository),
             pull_request_number: Some(subject.number),
             pull_request_id: subject.id,
-            verdict: Some(verdict(&self.state.0)),
+            verdict: verdict(&self.state.0),
             body,
             marker,
             commit_sha: text(self.commit_id),
@@ -349,9 +350,23 @@ impl<'a> Review<'a> {
     }
 }
 
-fn verdict(native: &str) -> Verdict {
+/// GitHub's `mergeable_state`, in krate's words: a draft can't be merged, and what only waits for hooks of the server can.
+fn merge_state(native: &str) -> MergeState {
+    match native {
+        "clean" | "has_hooks" => MergeState::Clean,
+        "blocked" | "draft" => MergeState::Blocked,
+        "behind" => MergeState::Behind,
+        "dirty" => MergeState::Dirty,
+        "unstable" => MergeState::Unstable,
+        _ => MergeState::Undetermined,
+    }
+}
+
+/// What a review says; nothing while it is pending, or where GitHub has a word that krate doesn't know.
+fn verdict(native: &str) -> Option<Verdict> {
     // Payloads write it in lower case, answers in upper case.
-    Verdict::from_text(&native.to_ascii_lowercase().replace('_', "-"))
+    let verdict = Verdict::from_text(&native.to_ascii_lowercase().replace('_', "-"));
+    verdict.is_known().then_some(verdict)
 }
 
 native! {
@@ -450,5 +465,38 @@ impl<'a> Comment<'a> {
         };
         let identity = Identity { kind, id: self.id.0, node_id: self.node_id, version: version(updated_at) };
         event(interface, identity, Normalized::Comment(observed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r8_every_word_of_githubs_is_one_of_krates() {
+        for (native, ours) in [
+            ("clean", "clean"),
+            ("has_hooks", "clean"),
+            ("draft", "blocked"),
+            ("blocked", "blocked"),
+            ("behind", "behind"),
+            ("dirty", "dirty"),
+            ("unstable", "unstable"),
+            ("unknown", "unknown"),
+            ("not-yet-invented", "unknown"),
+        ] {
+            assert_eq!(merge_state(native).as_str(), ours, "{native}");
+            assert!(merge_state(native).is_known());
+        }
+        for (native, ours) in [
+            ("approved", Some("approved")),
+            ("CHANGES_REQUESTED", Some("changes-requested")),
+            ("COMMENTED", Some("commented")),
+            ("dismissed", Some("dismissed")),
+            ("PENDING", None),
+            ("not-yet-invented", None),
+        ] {
+            assert_eq!(verdict(native).as_ref().map(Verdict::as_str), ours, "{native}");
+        }
     }
 }

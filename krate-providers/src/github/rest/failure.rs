@@ -23,8 +23,7 @@ fn header_number(headers: &HeaderMap, name: &str) -> Option<u64> {
 /// date says how far they are apart.
 pub(super) fn quota(headers: &HeaderMap, received_at: Time) -> Option<QuotaReading> {
     let reset = DateTime::from_timestamp(i64::try_from(header_number(headers, "x-ratelimit-reset")?).ok()?, 0)?;
-    let sent = header_text(headers, header::DATE.as_str()).and_then(|date| DateTime::parse_from_rfc2822(date).ok());
-    let here = sent.and_then(|sent| received_at.checked_add_signed(reset - sent.to_utc())).unwrap_or(reset);
+    let here = by_this_clock(headers, reset, received_at);
     Some(QuotaReading::new(
         header_text(headers, "x-ratelimit-resource").unwrap_or("core").chars().take(64).collect::<String>(),
         header_number(headers, "x-ratelimit-limit")?,
@@ -33,9 +32,23 @@ pub(super) fn quota(headers: &HeaderMap, received_at: Time) -> Option<QuotaReadi
     ))
 }
 
+fn date(text: &str) -> Option<Time> {
+    DateTime::parse_from_rfc2822(text.trim()).ok().map(|date| date.to_utc())
+}
+
+/// A time of the sender's clock, by the receiver's.
+fn by_this_clock(headers: &HeaderMap, time: Time, received_at: Time) -> Time {
+    let sent = header_text(headers, header::DATE.as_str()).and_then(date);
+    sent.and_then(|sent| received_at.checked_add_signed(time - sent)).unwrap_or(time)
+}
+
+/// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3), which proxies in front of a GitHub Enterprise Server send.
 fn retry_after(headers: &HeaderMap, received_at: Time) -> Option<Time> {
-    let seconds = i64::try_from(header_number(headers, header::RETRY_AFTER.as_str())?).ok()?;
-    received_at.checked_add_signed(TimeDelta::try_seconds(seconds)?)
+    let name = header::RETRY_AFTER.as_str();
+    match header_number(headers, name) {
+        Some(seconds) => received_at.checked_add_signed(TimeDelta::try_seconds(i64::try_from(seconds).ok()?)?),
+        None => Some(by_this_clock(headers, date(header_text(headers, name)?)?, received_at)),
+    }
 }
 
 /// GitHub's error body.
@@ -157,5 +170,23 @@ mod tests {
         assert_eq!(read(&headers).reset_at, at(1_780_007_200 + 3600));
         headers.remove("x-ratelimit-limit");
         assert_eq!(quota(&headers, at(0)), None, "half a budget is none");
+    }
+
+    #[test]
+    fn s45_a_pause_is_told_in_seconds_or_as_a_date() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let told = |retry: &'static str, date: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(retry));
+            date.map(|date| headers.insert(header::DATE, HeaderValue::from_static(date)));
+            retry_after(&headers, at(1_780_007_200))
+        };
+        assert_eq!(told("40", None), Some(at(1_780_007_240)));
+        assert_eq!(told("Thu, 28 May 2026 20:27:40 GMT", None), Some(at(1_780_000_060)));
+        // The receiver's clock is two hours ahead.
+        let sent = Some("Thu, 28 May 2026 20:26:40 GMT");
+        assert_eq!(told("Thu, 28 May 2026 20:27:40 GMT", sent), Some(at(1_780_007_260)));
+        assert_eq!(told("soon", sent), None);
+        assert_eq!(told("18446744073709551615", sent), None);
     }
 }
