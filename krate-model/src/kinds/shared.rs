@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub use super::duration::{Dur, MAX_DURATION_HOURS, NotADuration};
 use super::policy::ApprovalClass;
 use super::sets::{ActorKind, ErrorClass, Interface, SourceFormat};
+use crate::observation::NativeFields;
+use crate::validate::schema::{MAX_OPEN_BYTES, MAX_OPEN_DEPTH, compact_bytes, is_deeper};
 use crate::{ClosedSet, Digest, NotCanonical, canonical_json};
 
 /// A point in time: RFC 3339 with offset in JSON, compared as an instant (S17).
@@ -252,6 +254,30 @@ pub struct Extensions {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "additionalProperties" = null))]
     pub fields: BTreeMap<String, serde_json::Value>,
+}
+
+impl Extensions {
+    /// Takes over the fields that were seen: each in the place of what was known of it. One that isn't among them stays, since not every form of an object shows all of
+    /// its fields. Together they are held to what open content may be (R68): one that is too deep, or no longer fits, isn't kept, and neither is what was known of it.
+    pub fn take(&mut self, seen: &NativeFields<'_>) {
+        let is_seen = |name: &str| seen.0.iter().any(|(seen, _)| seen == name);
+        let size = |name: &str, bytes: usize| name.len().saturating_add(bytes).saturating_add(4);
+        let mut used = self
+            .fields
+            .iter()
+            .filter(|(name, _)| !is_seen(name))
+            .fold(2_usize, |used, (name, value)| used.saturating_add(size(name, compact_bytes(value))));
+        for (name, raw) in &seen.0 {
+            self.fields.remove(&**name);
+            let Ok(value) = serde_json::from_str(raw.get()) else { continue };
+            let with = used.saturating_add(size(name, compact_bytes(&value)));
+            // The fields themselves are one level of it.
+            if with <= MAX_OPEN_BYTES && !is_deeper(&value, MAX_OPEN_DEPTH - 1) {
+                used = with;
+                self.fields.insert(name.to_string(), value);
+            }
+        }
+    }
 }
 
 /// The external identity, version and extension block of every synced resource (external-sync.md section 3).
@@ -577,4 +603,40 @@ pub(crate) fn conditions_schema(_: &mut schemars::SchemaGenerator) -> schemars::
             },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    fn seen(fields: &[(&str, String)]) -> NativeFields<'static> {
+        let raw = |json: &String| Cow::Owned(RawValue::from_string(json.clone()).expect("JSON"));
+        NativeFields(fields.iter().map(|(name, json)| (Cow::Owned((*name).to_owned()), raw(json))).collect())
+    }
+
+    #[test]
+    fn s6_r68_open_content_is_kept_as_it_came_and_within_its_bounds() {
+        let mut kept = Extensions::default();
+        kept.take(&seen(&[("score", "1.5".to_owned()), ("reactions", r#"{"+1": 9007199254740993}"#.to_owned())]));
+        kept.take(&seen(&[("score", "2".to_owned())]));
+        assert_eq!(kept.fields["reactions"].to_string(), r#"{"+1":9007199254740993}"#);
+        assert_eq!(kept.fields["score"].to_string(), "2", "the newer one is in its place");
+
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        kept.take(&seen(&[("deep", deep(MAX_OPEN_DEPTH - 1)), ("deeper", deep(MAX_OPEN_DEPTH))]));
+        assert!(kept.fields.contains_key("deep") && !kept.fields.contains_key("deeper"));
+
+        let long = |bytes: usize| format!("\"{}\"", "é".repeat(bytes / 2));
+        kept.take(&seen(&[("long", long(60_000)), ("more", long(8_000)), ("small", "1".to_owned())]));
+        assert!(kept.fields.contains_key("long") && kept.fields.contains_key("small"));
+        assert!(!kept.fields.contains_key("more"), "it would be too much");
+        let all = serde_json::to_value(&kept.fields).expect("JSON");
+        assert!(compact_bytes(&all) <= MAX_OPEN_BYTES && !is_deeper(&all, MAX_OPEN_DEPTH));
+        kept.take(&seen(&[("small", long(60_000))]));
+        assert!(!kept.fields.contains_key("small"), "what was known of it is no longer so");
+    }
 }

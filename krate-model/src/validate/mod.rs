@@ -39,7 +39,7 @@ mod policy;
 mod references;
 mod rules;
 mod scalars;
-mod schema;
+pub(crate) mod schema;
 mod secrets;
 mod ssh;
 mod tenancy;

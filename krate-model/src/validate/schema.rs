@@ -18,9 +18,9 @@ use crate::Digest;
 use crate::kinds::shared::parse_time;
 
 /// The deepest open content (R68).
-pub(super) const MAX_OPEN_DEPTH: usize = 64;
+pub(crate) const MAX_OPEN_DEPTH: usize = 64;
 /// The largest open content, as compact JSON (R68).
-pub(super) const MAX_OPEN_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_OPEN_BYTES: usize = 64 * 1024;
 
 /// Durations that may be no time at all (R8).
 const MAY_BE_ZERO: [&str; 3] = ["jitter", "overlap", "debounce"];
@@ -308,7 +308,7 @@ fn open(value: &Value, path: &Path<'_>, findings: &mut Findings) {
 }
 
 /// Whether `value` nests more than `max` objects and lists, itself counted. Never recurses, so that depth can't hurt.
-pub(super) fn is_deeper(value: &Value, max: usize) -> bool {
+pub(crate) fn is_deeper(value: &Value, max: usize) -> bool {
     let mut waiting = vec![(value, 1)];
     while let Some((value, depth)) = waiting.pop() {
         let is_container = value.is_object() || value.is_array();
@@ -325,7 +325,7 @@ pub(super) fn is_deeper(value: &Value, max: usize) -> bool {
 }
 
 /// The length of `value` as compact JSON. Never recurses.
-pub(super) fn compact_bytes(value: &Value) -> usize {
+pub(crate) fn compact_bytes(value: &Value) -> usize {
     let quoted = |text: &str| {
         let escaped = |byte: u8| match byte {
             b'"' | b'\\' | 0x08 | b'\t' | b'\n' | 0x0c | b'\r' => 2,

@@ -47,11 +47,7 @@ pub(super) fn take_envelope(state: &mut ObjectState, seen: Observation<'_>, scop
         let extensions = envelope.extensions.get_or_insert_with(Extensions::default);
         scope.backend.adapter.provider_type().clone_into(&mut extensions.provider_type);
         "1".clone_into(&mut extensions.schema_version);
-        for (name, raw) in &fields.0 {
-            if let Ok(value) = serde_json::from_str(raw.get()) {
-                extensions.fields.insert(name.to_string(), value);
-            }
-        }
+        extensions.take(fields);
     }
     status.tombstone = None;
     status.phase = ExternalObjectLinkPhase::Linked;
