@@ -17,7 +17,7 @@ use krate_model::{Digest, NotCanonical, Resource, canonical_json};
 
 use crate::local::local_kind;
 use crate::machines::Refused;
-use crate::merge::FieldValue;
+use crate::merge::{FieldRule, FieldValue};
 use crate::mistakes::{Mistake, made};
 use crate::moves;
 use crate::object::{ObjectState, projection_name};
@@ -136,7 +136,8 @@ pub fn observe(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope) ->
         Order::Same => {
             let confirmed = confirm(state, seen, &fields, content)?;
             let settled = settle_hydration(state, seen);
-            return Ok(if confirmed || settled { Applied::Changed(Vec::new()) } else { Applied::NoChange });
+            let agreed = agree(state, &rules, &fields)?;
+            return Ok(if confirmed || settled || agreed { Applied::Changed(Vec::new()) } else { Applied::NoChange });
         }
         Order::Ambiguous => return Ok(hydrate(state, seen)),
         Order::Newer => {}
@@ -192,6 +193,26 @@ pub fn observe(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope) ->
     take_envelope(state, seen, scope, content);
     confirm(state, seen, &fields, content)?;
     Ok(Applied::Changed(changed))
+}
+
+/// What both sides have is agreed on, also where the provider had it before: a write of what was there already shows nothing new.
+fn agree(
+    state: &mut ObjectState,
+    rules: &[FieldRule<'static>],
+    fields: &[(&'static str, FieldValue<'_>)],
+) -> Result<bool, ObserveError> {
+    let is_dirty = |state: &ObjectState| state.link.as_ref().is_some_and(|link| link.dirty);
+    let before = is_dirty(state);
+    for (path, value) in fields {
+        let is_ours = state.local.as_ref().is_some_and(|local| local.object.get(path) == *value);
+        if let Some(rule) = rules.iter().find(|rule| rule.path == *path)
+            && is_ours
+            && state.open_conflict(path).is_none()
+        {
+            state.set_base(rule, value)?;
+        }
+    }
+    Ok(!before && is_dirty(state))
 }
 
 /// Whether the object that this one belongs to is known, where it needs one.

@@ -145,6 +145,8 @@ pub struct Wish {
     pub kind: IntentSourceKind,
     /// What made it want it.
     pub cause: Option<ObjectRef>,
+    /// The field that a resolution decides about.
+    pub decides: Option<String>,
     /// Whether a person has to approve in any case (a resolution by `reviewedWrite`).
     pub review: bool,
     /// When.
@@ -154,14 +156,24 @@ pub struct Wish {
 impl Wish {
     /// A wish of krate's own: drift, or what a merge left to write.
     pub fn reconcile(now: Time) -> Self {
-        Self { actor: crate::object::controller(), kind: IntentSourceKind::Reconcile, cause: None, review: false, now }
+        let (actor, kind) = (crate::object::controller(), IntentSourceKind::Reconcile);
+        Self { actor, kind, cause: None, decides: None, review: false, now }
     }
 
     /// A person's or an agent's wish.
     pub fn of(actor: Actor, now: Time) -> Self {
         let kind =
             if actor.kind == ActorKind::Agent { IntentSourceKind::AgentAction } else { IntentSourceKind::UserAction };
-        Self { actor, kind, cause: None, review: false, now }
+        Self { actor, kind, cause: None, decides: None, review: false, now }
+    }
+
+    /// Whether somebody is there who wishes for the field, and can be told that it can't be written.
+    fn asks_for(&self, path: &str) -> bool {
+        match self.kind {
+            IntentSourceKind::Reconcile => false,
+            IntentSourceKind::ConflictResolution => self.decides.as_deref().is_none_or(|decided| decided == path),
+            _ => true,
+        }
     }
 }
 
@@ -180,7 +192,7 @@ pub fn plan(state: &mut ObjectState, scope: &Scope, wish: &Wish) -> Result<(), P
     if let (true, Some(field)) = (is_deleted(state), wanted.first()) {
         return Err(PlanError::Deleted { path: field.rule.path.to_string(), provider: scope.provider().to_owned() });
     }
-    let warnings = leave_out(state, scope, &mut wanted);
+    let warnings = leave_out(state, scope, wish, &mut wanted);
     let payloads = payloads(state, scope, &wanted)?;
     place(state, scope, wish, &interface, Writes { payloads, approve, warnings })
 }
@@ -200,11 +212,14 @@ pub(crate) fn uncarried(state: &ObjectState, scope: &Scope, now: Time) -> Result
         return Ok(Vec::new());
     };
     let (wanted, _) = wanted(state, scope, &interface, &Wish::reconcile(now))?;
-    let carry = |field: &Wanted| {
-        let payloads = payloads(state, scope, std::slice::from_ref(field))?;
-        payloads.iter().try_for_each(|(payload, _)| place::permitted(scope, payload))
-    };
-    Ok(wanted.into_iter().filter(|field| carry(field).is_err()).map(|field| field.rule).collect())
+    let uncarried = wanted.into_iter().filter(|field| carry(state, scope, field).is_err());
+    Ok(uncarried.map(|field| field.rule).collect())
+}
+
+/// Whether the field can be written, alone.
+fn carry(state: &ObjectState, scope: &Scope, field: &Wanted) -> Result<(), PlanError> {
+    let payloads = payloads(state, scope, std::slice::from_ref(field))?;
+    payloads.iter().try_for_each(|(payload, _)| place::permitted(scope, payload))
 }
 
 /// Refuses a wish that would be written in the name of a deleted binding (R21).
@@ -274,13 +289,11 @@ pub fn plan_create(
     place(state, scope, wish, &interface, Writes { payloads: vec![(payload, target)], approve, warnings })
 }
 
-/// Takes out what no operation of the provider carries, where the policy lets a write go without it, and says so of each (S6). A change of nothing else is no
-/// write, and is refused as ever.
-fn leave_out(state: &ObjectState, scope: &Scope, wanted: &mut Vec<Wanted>) -> Vec<IntentWarning> {
-    let refused = |field: &Wanted| {
-        let payloads = payloads(state, scope, std::slice::from_ref(field));
-        matches!(payloads, Err(PlanError::Unrepresentable { .. }))
-    };
+/// Takes out what can't be written: where the policy lets a write go without what no operation carries, which is said of each (S6), and what nobody wishes for now, so
+/// that it holds up nothing else. A change of nothing else is no write, and is refused as ever.
+fn leave_out(state: &ObjectState, scope: &Scope, wish: &Wish, wanted: &mut Vec<Wanted>) -> Vec<IntentWarning> {
+    wanted.retain(|field| wish.asks_for(&field.rule.path) || carry(state, scope, field).is_ok());
+    let refused = |field: &Wanted| matches!(carry(state, scope, field), Err(PlanError::Unrepresentable { .. }));
     if !warns(scope) || wanted.iter().all(refused) {
         return Vec::new();
     }

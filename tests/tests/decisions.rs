@@ -277,6 +277,60 @@ fn s6_a_write_that_cannot_carry_all_says_so_or_is_refused_as_the_policy_has_it()
 }
 
 #[test]
+fn s27_a_write_of_what_the_provider_has_already_is_agreed_on() {
+    let world = world("bidirectional");
+    edit(&world, |spec| spec.title = "Ours".to_owned()).expect("accepted");
+    world.settle().expect("quiet");
+    // Within the second of that write: it may have been written over, so that somebody decides, and what is decided is there already.
+    retitle_there(&world, "Theirs");
+    edit(&world, |spec| spec.title = "Mine".to_owned()).expect("accepted");
+    world.settle().expect("quiet");
+    prefer(&world, &open(&world).remove(0), ResolutionStrategy::PreferExternal);
+    world.pass_time(60);
+    retitle_there(&world, "Theirs again");
+    world.deliver();
+    world.settle().expect("quiet");
+    assert_eq!((issue(&world).spec.title.as_str(), open(&world).len()), ("Theirs again", 0));
+}
+
+#[test]
+fn s6_what_a_write_left_out_holds_up_nothing_later() {
+    let world = world("bidirectional");
+    let policy = |to: LossyWrites| {
+        world.change(|policy: &mut ExternalBackendSyncPolicy| policy.spec.conflict_policy.lossy_writes = to.clone());
+    };
+    policy(LossyWrites::Warn);
+    // A field that GitHub never shows: no observation can say that it differs.
+    let rank = |spec: &mut IssueSpec| spec.priority = Some("high".to_owned());
+    edit(&world, |spec| spec.title = "Ours".to_owned()).expect("accepted");
+    let warnings = |world: &World| only::<ExternalWriteIntent>(world).status.expect("a status").warnings.len();
+    assert_eq!(warnings(&world), 0);
+    edit(&world, |spec| {
+        rank(spec);
+        spec.title = "Ours".to_owned();
+    })
+    .expect("the title goes");
+    assert_eq!(warnings(&world), 1, "the same write now says what it doesn't carry");
+    world.settle().expect("quiet");
+    // What its provider tells, and what a person decides about another field, goes on.
+    world.pass_time(60);
+    retitle_there(&world, "Theirs");
+    edit(&world, |spec| spec.title = "Mine".to_owned()).expect("accepted");
+    world.settle().expect("quiet");
+    prefer(&world, &open(&world).remove(0), ResolutionStrategy::PreferExternal);
+    assert_eq!((issue(&world).spec.title.as_str(), issue(&world).spec.priority.as_deref()), ("Theirs", Some("high")));
+    // Also once the policy lets no such write go any more.
+    policy(LossyWrites::Refuse);
+    world.pass_time(60);
+    retitle_there(&world, "Theirs again");
+    world.deliver();
+    world.settle().expect("quiet");
+    assert_eq!(issue(&world).spec.title, "Theirs again");
+    let told = edit(&world, |spec| spec.priority = Some("low".to_owned())).expect_err("refused");
+    assert!(told.to_string().contains("gh has no operation that writes it"), "{told}");
+}
+
+#[test]
 fn s39_what_waits_is_asked_about_once_policy_or_mode_let_a_person_look_first() {
     let agent = Actor::new(ActorKind::Agent, "fixer");
     for is_agents in [true, false] {
@@ -530,12 +584,11 @@ fn title_there(world: &World) -> String {
 }
 
 fn ignore(world: &World, conflict: &ExternalSyncConflict) {
-    let resolution = Resolution {
-        strategy: ResolutionStrategy::Ignore,
-        value: None,
-        seen_versions: conflict.spec.versions.clone(),
-        comment: None,
-    };
+    prefer(world, conflict, ResolutionStrategy::Ignore);
+}
+
+fn prefer(world: &World, conflict: &ExternalSyncConflict, strategy: ResolutionStrategy) {
+    let resolution = Resolution { strategy, value: None, seen_versions: conflict.spec.versions.clone(), comment: None };
     block_on(world.driver.resolve(NAMESPACE, conflict.name(), resolution, &person())).expect("taken in");
     world.settle().expect("quiet");
 }

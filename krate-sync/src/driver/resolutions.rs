@@ -171,6 +171,7 @@ impl Driver {
             actor: by.clone(),
             kind: IntentSourceKind::ConflictResolution,
             cause: Some(ObjectRef::new(Kind::ExternalSyncConflict.as_str(), found.name())),
+            decides: Some(path),
             review: resolution.strategy == ResolutionStrategy::ReviewedWrite,
             now,
         };

@@ -454,7 +454,9 @@ pub fn step(intent: &ExternalWriteIntent, event: Event, ctx: &Ctx<'_>) -> Result
             status.conflict_ref = None;
             status.error = None;
             status.not_before = answer_until;
-            status.verify_first = false;
+            // What was sent once may have made the object after all, by the key that it keeps (S34).
+            let is_create = next.spec.native_target.native_id.is_none();
+            status.verify_first = is_create && (status.verify_first || this.from == Phase::Conflict);
             status.attempts = 0;
             status.phase = if approval_required { Phase::PendingApproval } else { Phase::ReadyToSend };
             let (holds, why) = if approval_required { (false, "Waiting") } else { (true, "NotRequired") };
@@ -537,7 +539,7 @@ pub fn due(intent: &ExternalWriteIntent, policy: &Policy, now: Time) -> Due<Effe
         Phase::Retrying if status.is_some_and(|status| status.attempts >= attempts_for(status, policy)) => {
             Due::Now(Effect::GiveUp)
         }
-        Phase::Retrying if status.is_some_and(|status| status.verify_first) => {
+        Phase::ReadyToSend | Phase::Retrying if status.is_some_and(|status| status.verify_first) => {
             Due::after(not_before, now, Effect::VerifyThenSend)
         }
         Phase::Retrying if made(Mistake::RetryForgotten) => Due::Idle,

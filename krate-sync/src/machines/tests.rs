@@ -635,6 +635,21 @@ fn s32_a_resolved_conflict_is_another_request_and_asks_again() {
 }
 
 #[test]
+fn s34_a_create_that_a_person_sends_again_is_looked_for_first() {
+    use intent::Effect::{Send, VerifyThenSend};
+    let again = |phase: &str, native_id: Option<&str>| {
+        let mut met = intent(phase);
+        met.spec.approval_policy.required = false;
+        met.spec.native_target.native_id = native_id.map(str::to_owned);
+        let again = stepped(&met, intent_event(intent::EventKind::Reissued)).unwrap();
+        intent::due(&again, &Policy::default(), seconds(3_600))
+    };
+    assert_eq!(again("Conflict", None), Due::Now(VerifyThenSend), "it may have been made after all");
+    assert_eq!(again("Conflict", Some("7")), Due::Now(Send), "the look before each change shows it");
+    assert_eq!(again("ReadyToSend", None), Due::Now(Send), "it was never sent");
+}
+
+#[test]
 fn s44_a_rate_limit_costs_no_attempt_and_is_waited_for() {
     let mut sending = intent("Sending");
     sending.status_mut().attempts = 3;

@@ -72,11 +72,15 @@ pub(super) fn place(
         let operation = payload.operation();
         let policy = &scope.policy.write_policy;
         // The same wish that still waits is the same intent: nobody is asked twice.
-        if let Some(waiting) = state.intents.iter().find(|intent| {
+        if let Some(waiting) = state.intents.iter_mut().find(|intent| {
             is_unsent(&intent.object)
                 && intent.object.spec.payload == payload
                 && intent.object.spec.native_target == target
         }) {
+            // What it doesn't carry may be more, or less, than before.
+            if waiting.object.status().is_none_or(|status| status.warnings != warnings) {
+                waiting.change().status_mut().warnings.clone_from(&warnings);
+            }
             let name = waiting.object.name().to_owned();
             previous = Some(name.clone());
             kept.push(name);
