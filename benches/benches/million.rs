@@ -2,7 +2,7 @@
 //!
 //! Heap is counted in bytes asked of the allocator. A start is a new [`Driver`] and its first pass, which reads the configuration and finds nothing to do. An
 //! event is a webhook about a pull request that is there: taken in, then applied by a pass, which also reads the configuration, writes the statuses where they
-//! are due, and looks for what is due next. The engine is the one that a server runs, before a simulated forge that has no pull requests.
+//! are due, and looks for what is due next. A question is `why` about a pull request, with all that it answers. The engine is the one that a server runs, before a simulated forge that has no pull requests.
 //!
 //! `KRATE_OBJECTS=1000,10000 cargo bench -p krate-benches --bench million` stops at fewer; the first size is what the others are compared with.
 
@@ -18,11 +18,12 @@ use futures::executor::block_on;
 use krate_benches::compare::{is_measured, shown};
 use krate_benches::payload;
 use krate_benches::pulls::{self, Bodies, PROVIDER};
+use krate_model::Kind;
 use krate_model::kinds::external::ExternalBackendProvider;
 use krate_model::kinds::forge::Repository;
 use krate_model::kinds::sets::AuthMode;
 use krate_model::kinds::shared::Time;
-use krate_model::store::{MemoryStore, Store};
+use krate_model::store::{MemoryStore, Query, Store, Stored};
 use krate_providers::contract::{Credential, SendOutcome, WebhookSecret};
 use krate_providers::simulator::{Faults, Forge, Network, Reply};
 use krate_sync::driver::{Clock, Driver, Http, Pass, SecretError, Secrets, SendError};
@@ -35,6 +36,8 @@ const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const STARTS: usize = 21;
 /// Events that are measured.
 const EVENTS: usize = 501;
+/// Questions that are measured.
+const QUESTIONS: usize = 101;
 /// A token of the simulated forge.
 const TOKEN: &str = "a token of the benches";
 
@@ -143,6 +146,18 @@ impl World {
         filled.bytes_current
     }
 
+    /// How long the questions take why a pull request is as it is, each about another one.
+    fn ask(&self, driver: &Driver, questions: usize) -> Vec<f64> {
+        let page = block_on(self.store.list(&Query::new(Kind::PullRequest).limit(questions))).expect("it can be read");
+        let ask = |stored: &Stored| {
+            let (namespace, name) = (&stored.key.namespace, &stored.key.name);
+            let (took, why) = timed(|| block_on(driver.why(Kind::PullRequest, namespace, name)));
+            assert_eq!(why.expect("it is there").links.len(), 1, "it is synced");
+            took
+        };
+        page.items.iter().map(ask).collect()
+    }
+
     /// One event about an object that is there.
     fn event(&mut self, driver: &Driver, size: usize) -> Cost {
         self.events += 1;
@@ -194,6 +209,7 @@ struct Row {
     apply: f64,
     apply_p99: f64,
     allocations: u64,
+    why_p99: f64,
 }
 
 fn percentile(times: &mut [f64], percent: usize) -> f64 {
@@ -215,7 +231,7 @@ fn sizes() -> Vec<usize> {
 fn print(row: Row) {
     let (bytes, objects) = (row.bytes as f64, row.objects as f64);
     println!(
-        "  {:>9} {:>9.1} MB {:>7.0} B {:>10} {:>10} {:>10} {:>10} {:>11}",
+        "  {:>9} {:>9.1} MB {:>7.0} B {:>10} {:>10} {:>10} {:>10} {:>11} {:>10}",
         row.objects,
         bytes / 1e6,
         bytes / objects,
@@ -224,6 +240,7 @@ fn print(row: Row) {
         shown(row.apply),
         shown(row.apply_p99),
         row.allocations,
+        shown(row.why_p99),
     );
 }
 
@@ -233,10 +250,10 @@ fn main() {
     let mut rows: Vec<Row> = Vec::new();
     println!("synced pull requests with their links, bases and indexes");
     println!(
-        "  {:>9} {:>12} {:>9} {:>10} {:>10} {:>10} {:>10} {:>11}",
-        "objects", "heap", "each", "start", "accept", "apply", "apply p99", "allocations"
+        "  {:>9} {:>12} {:>9} {:>10} {:>10} {:>10} {:>10} {:>11} {:>10}",
+        "objects", "heap", "each", "start", "accept", "apply", "apply p99", "allocations", "why p99"
     );
-    let (starts, events) = if is_measured() { (STARTS, EVENTS) } else { (1, 3) };
+    let (starts, events, questions) = if is_measured() { (STARTS, EVENTS, QUESTIONS) } else { (1, 3, 3) };
     for objects in sizes() {
         bytes += world.fill(filled..objects);
         filled = objects;
@@ -262,13 +279,14 @@ fn main() {
             apply: percentile(&mut apply, 50),
             apply_p99: percentile(&mut apply, 99),
             allocations: allocations.get(allocations.len() / 2).copied().unwrap_or(0),
+            why_p99: percentile(&mut world.ask(&driver, questions), 99),
         };
         print(row);
         rows.push(row);
     }
     if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
         println!(
-            "  {} beside {}: start {:.2}x, accept {:.2}x, apply {:.2}x, p99 {:.2}x, allocations {} to {}",
+            "  {} beside {}: start {:.2}x, accept {:.2}x, apply {:.2}x, p99 {:.2}x, allocations {} to {}, why {:.2}x",
             last.objects,
             first.objects,
             last.start / first.start,
@@ -277,6 +295,7 @@ fn main() {
             last.apply_p99 / first.apply_p99,
             first.allocations,
             last.allocations,
+            last.why_p99 / first.why_p99,
         );
     }
 }

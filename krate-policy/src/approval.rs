@@ -50,6 +50,12 @@ pub enum Refusal {
         /// Who.
         name: String,
     },
+    /// Somebody who has given no answer that could be taken back (P32).
+    #[error("{name} hasn't answered it: an answer is taken back by who gave it (P32)")]
+    NotAnswered {
+        /// Who.
+        name: String,
+    },
     /// A verdict that this version doesn't know.
     #[error("verdict: {verdict} is not one of approved, denied")]
     UnknownVerdict {
@@ -119,6 +125,20 @@ pub fn may_add(
         return Err(Refusal::AnsweredBefore { name: by.name.clone() });
     }
     Ok(())
+}
+
+/// Whether `by` may take the answers back: one of them is theirs (P32, P33).
+///
+/// # Errors
+/// [`Refusal::NotAnswered`], or [`Refusal::ApproverNotAllowed`] for who is no person.
+pub fn may_withdraw(answers: &[ApprovalDecision], by: &Actor) -> Result<(), Refusal> {
+    if by.kind != ActorKind::User || by.on_behalf_of.is_some() {
+        return Err(Refusal::ApproverNotAllowed { name: by.name.clone() });
+    }
+    if answers.iter().any(|answer| is_same(&answer.by, by)) {
+        return Ok(());
+    }
+    Err(Refusal::NotAnswered { name: by.name.clone() })
 }
 
 /// Where an approval stands at `now` with these answers. Answers that may not be given ([`may_answer`]) don't count, whoever stored them; a no

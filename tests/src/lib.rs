@@ -1,5 +1,6 @@
 //! What the tests of the whole workspace share.
 
+pub mod fleet;
 pub mod fuzz;
 mod mortal;
 pub mod neighbours;

@@ -105,7 +105,7 @@ enum Event {
 type Arrivals = Vec<(Mark, DateTime<Utc>)>;
 
 /// The way to the forge: there, and back.
-struct Road {
+pub(crate) struct Road {
     network: Arc<Mutex<Network>>,
     timeline: Arc<Timeline>,
     seed: u64,
@@ -113,6 +113,13 @@ struct Road {
     asked: Mutex<BTreeMap<String, u64>>,
     /// The edits that were carried out.
     arrived: Arc<Mutex<Arrivals>>,
+}
+
+impl Road {
+    pub(crate) fn new(network: &Arc<Mutex<Network>>, timeline: &Arc<Timeline>, seed: u64) -> Self {
+        let (network, timeline) = (Arc::clone(network), Arc::clone(timeline));
+        Self { network, timeline, seed, asked: Mutex::default(), arrived: Arc::default() }
+    }
 }
 
 /// Whether a tenant is the one that has more to do than the others.
@@ -162,7 +169,7 @@ fn organization(tenant: usize) -> String {
     format!("tenant-{tenant}")
 }
 
-fn namespace(organization: &str) -> String {
+pub(crate) fn namespace(organization: &str) -> String {
     format!("krate-org-{organization}")
 }
 
@@ -170,7 +177,7 @@ fn repository(tenant: usize) -> String {
     format!("{}/site", organization(tenant))
 }
 
-fn object<T: Resource>(organization: &str, name: &str, spec: &Value) -> Loaded<T> {
+pub(crate) fn object<T: Resource>(organization: &str, name: &str, spec: &Value) -> Loaded<T> {
     let metadata = json!({"name": name, "namespace": namespace(organization), "generation": 1});
     let whole = json!({
         "apiVersion": krate_model::API_VERSION, "kind": T::KIND.as_str(), "metadata": metadata, "spec": spec,
@@ -245,15 +252,10 @@ impl Play {
         }
         forge.take_deliveries();
         let network = Arc::new(Mutex::new(Network::new(forge, Faults::none(), seed)));
-        let (timeline, arrived) = (Arc::new(Timeline::from(start())), Arc::default());
+        let timeline = Arc::new(Timeline::from(start()));
         let store = Arc::new(MemoryStore::new());
-        let road = Road {
-            network: Arc::clone(&network),
-            timeline: Arc::clone(&timeline),
-            seed,
-            asked: Mutex::default(),
-            arrived: Arc::clone(&arrived),
-        };
+        let road = Road::new(&network, &timeline, seed);
+        let arrived = Arc::clone(&road.arrived);
         let secrets = Arc::new(KnownSecrets::default());
         let clock = Arc::clone(&timeline) as Arc<dyn Clock>;
         let driver = Driver::new(Arc::clone(&store) as Arc<dyn Store>, Arc::new(road), clock, secrets, seed);

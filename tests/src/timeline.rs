@@ -40,6 +40,13 @@ impl Timeline {
         None
     }
 
+    /// How many wait for a time.
+    pub fn waiting(&self) -> usize {
+        let mut state = lock(&self.0);
+        state.waiting.retain(|_, waiting| !waiting.is_canceled());
+        state.waiting.len()
+    }
+
     /// Lets time pass until `time`, and wakes whoever waited for it.
     pub fn advance(&self, time: DateTime<Utc>) {
         let mut state = lock(&self.0);

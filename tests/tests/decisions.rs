@@ -5,12 +5,13 @@ use krate_model::kinds::external::{
     ExternalWebhookDelivery, ExternalWriteIntent, ExternalWriteIntentPhase, IntentCancel, LossyWrites, Resolution,
     SeenVersions, WarningCode,
 };
-use krate_model::kinds::policy::{AgentApproval, ApprovalDecision, ApprovalVerdict};
+use krate_model::kinds::policy::{AgentApproval, ApprovalDecision, ApprovalVerdict, WithdrawCommand};
 use krate_model::kinds::sets::{ActorKind, ConflictReason, Mode, Operation, ResolutionStrategy};
 use krate_model::kinds::shared::{Actor, Body, ObjectRef};
 use krate_model::kinds::work::{Comment, CommentSpec, Issue, IssueSpec};
 use krate_model::store::{Query, Store};
 use krate_model::{Kind, Resource};
+use krate_policy::approval::Refusal;
 use krate_providers::simulator::{Faults, IssueEdit, NewIssue};
 use krate_sync::driver::{Clock, DriverError};
 use krate_sync::local::Local;
@@ -152,6 +153,60 @@ fn s32_p32_a_write_waits_for_as_many_persons_as_its_policy_says() {
     decide_as(&world, user("cid"), ApprovalVerdict::Approved).expect("the second");
     world.settle().expect("quiet");
     assert_eq!(title_there(&world), "Approved");
+}
+
+#[test]
+fn p32_an_answer_is_taken_back_by_who_gave_it_until_the_write_was_sent() {
+    let bob = || Actor::new(ActorKind::User, "bob");
+    let withdraw = |world: &World, name: &str, by: Actor| {
+        let found =
+            block_on(records::get::<AgentApproval>(world.store.as_ref(), NAMESPACE, name)).expect("it can be read");
+        let command = WithdrawCommand { id: "w-1".to_owned(), reason: Some("I looked at the wrong one".to_owned()) };
+        block_on(world.driver.withdraw(found.expect("it is there"), command, &by))
+    };
+    let pending = |world: &World| {
+        let mut all = world.all::<AgentApproval>();
+        all.retain(|approval| approval.phase() == "Pending");
+        all.pop().map(|approval| approval.name().to_owned())
+    };
+    let world = world("reviewed-write");
+    edit(&world, |spec| spec.title = "Ours".to_owned()).expect("accepted");
+    let first = pending(&world).expect("it asks");
+    let nobodys = withdraw(&world, &first, bob()).expect_err("bob hasn't answered");
+    assert!(matches!(nobodys, DriverError::Approval(Refusal::NotAnswered { .. })), "{nobodys}");
+    decide_named(&world, &first, bob(), ApprovalVerdict::Approved).expect("another person");
+    assert_eq!(only::<ExternalWriteIntent>(&world).phase(), "ReadyToSend");
+    let others = withdraw(&world, &first, Actor::new(ActorKind::User, "carol")).expect_err("it is bob's answer");
+    assert!(matches!(others, DriverError::Approval(_)), "{others}");
+    withdraw(&world, &first, bob()).expect("it wasn't sent");
+    assert_eq!(only::<ExternalWriteIntent>(&world).phase(), "PendingApproval");
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Crash", "nobody's yes stands");
+    let again = pending(&world).expect("it asks anew");
+    assert_ne!(again, first);
+    let audit = block_on(world.store.list(&Query::new(Kind::AuditEvent).in_namespace(NAMESPACE))).expect("readable");
+    let told = audit.items.iter().map(|stored| String::from_utf8_lossy(&stored.body).into_owned());
+    let told = told.filter(|event| event.contains("ApprovalWithdrawn")).collect::<String>();
+    assert!(told.contains("bob") && told.contains("I looked at the wrong one"), "{told}");
+    // Who took it back may give it again: it is another question.
+    decide_named(&world, &again, bob(), ApprovalVerdict::Approved).expect("another person");
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Ours");
+    let sent = withdraw(&world, &again, bob()).expect_err("it is done");
+    assert!(matches!(sent, DriverError::NotUnsent { .. }), "{sent}");
+
+    // Of several persons who have to say yes, one takes it back before the last has.
+    world.change(|policy: &mut ExternalBackendSyncPolicy| {
+        let rule = serde_json::json!([{"class": "write-back", "quorum": 2}]);
+        policy.spec.write_policy.approvals = serde_json::from_value(rule).expect("a rule");
+    });
+    edit(&world, |spec| spec.title = "Ours again".to_owned()).expect("accepted");
+    let first = pending(&world).expect("it asks");
+    decide_named(&world, &first, bob(), ApprovalVerdict::Approved).expect("one of two");
+    withdraw(&world, &first, bob()).expect("it wasn't sent");
+    let again = pending(&world).expect("it asks anew");
+    decide_named(&world, &again, Actor::new(ActorKind::User, "carol"), ApprovalVerdict::Approved).expect("one of two");
+    assert_eq!(pending(&world).as_deref(), Some(again.as_str()), "bob's yes is void");
 }
 
 #[test]

@@ -1,12 +1,19 @@
-//! What persons answer to the writes that wait for them (S32, S39, R59).
+//! What persons answer to the writes that wait for them, and that they take it back (S32, S39, R59, P32).
 
 use krate_model::Resource;
-use krate_model::kinds::external::{ExternalWriteIntent, IntentApproval};
-use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalDecision};
-use krate_policy::approval::{Tally, may_add, tally};
+use krate_model::audit::{AuditDraft, AuditOutcome};
+use krate_model::kinds::external::{ExternalWriteIntent, ExternalWriteIntentPhase as IntentPhase, IntentApproval};
+use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalDecision, WithdrawCommand};
+use krate_model::kinds::shared::{Actor, ObjectRef};
+use krate_policy::approval::{Tally, may_add, may_withdraw, tally};
 
+use super::edits::usable;
+use super::intents::{phase_of, reissued};
 use super::{Driver, DriverError};
-use crate::machines::intent::Event;
+use crate::machines::intent::{self, Event};
+use crate::machines::{Ctx, Policy};
+use crate::object::controller;
+use crate::plan::asked_again;
 use crate::records::{self, Changes, Loaded};
 
 impl Driver {
@@ -61,5 +68,67 @@ impl Driver {
             return self.step_intent_with(scope, intent, event, Some(approval), false).await.map(|_| ());
         }
         self.end_unsent(scope, intent, event, Some(approval)).await
+    }
+
+    /// Takes an answer back, by who gave it (P32): an approval that wasn't used is void and the write is asked about anew; a denial is no longer in the way of the
+    /// same request (P33), and what it ended stays ended.
+    ///
+    /// `approval` is what the caller looked at and judged, as in [`Self::decide`].
+    ///
+    /// # Errors
+    /// [`DriverError::Approval`] when this person has given no answer, [`DriverError::NotUnsent`] when the write was sent, others when the intent isn't there, or
+    /// the approval moved. Nothing is stored then.
+    pub async fn withdraw(
+        &self,
+        mut approval: Loaded<AgentApproval>,
+        command: WithdrawCommand,
+        by: &Actor,
+    ) -> Result<(), DriverError> {
+        let now = self.clock.now();
+        let namespace = approval.object.namespace().to_owned();
+        let status = approval.object.status.clone().unwrap_or_default();
+        may_withdraw(&status.decisions, by)?;
+        let mut changes = Changes::at(now);
+        let mut draft = AuditDraft::new(namespace.as_str(), "ApprovalWithdrawn", now, by.clone())
+            .organization(approval.object.spec.organization_ref.as_str())
+            .object(ObjectRef::new(AgentApproval::KIND.as_str(), approval.object.name()))
+            .moved(status.phase.as_str(), AgentApprovalPhase::Withdrawn.as_str())
+            .outcome(AuditOutcome::Recorded);
+        draft.reason.clone_from(&command.reason);
+        changes.audit(draft);
+        let name = approval.object.name().to_owned();
+        let object = approval.change();
+        object.spec.withdraw = Some(command);
+        object.status_mut().phase = AgentApprovalPhase::Withdrawn;
+        if status.phase == AgentApprovalPhase::Denied {
+            changes.put(&approval)?;
+            changes.commit(self.store()).await?;
+            return Ok(());
+        }
+        let config = self.config().await?;
+        let target = approval.object.spec.subject.name.clone();
+        let found = records::get::<ExternalWriteIntent>(self.store(), &namespace, &target).await?;
+        let mut intent = found.ok_or(DriverError::NotFound { what: "intent", name: target.clone() })?;
+        let scope = usable(&config, &namespace, &intent.object.spec.binding_ref)?;
+        let is_given = intent.object.status().and_then(|status| status.approval.as_ref());
+        let is_given = is_given.is_some_and(|given| given.approval_ref == name);
+        match phase_of(&intent.object) {
+            IntentPhase::PendingApproval if status.phase == AgentApprovalPhase::Pending => {}
+            IntentPhase::ReadyToSend if is_given => {
+                let (actor, policy) = (controller(), Policy::of(&scope.policy));
+                let ctx = Ctx { now, actor: &actor, policy: &policy, seed: self.seed };
+                let event = reissued(scope, &intent.object.spec, intent.object.spec.desired_generation, None)?;
+                let step = intent::step(&intent.object, event, &ctx)?;
+                changes.audit_all(crate::moves::take(&mut intent, step));
+            }
+            phase => return Err(DriverError::NotUnsent { name: target, phase: phase.as_str().to_owned() }),
+        }
+        let again = asked_again(scope, &intent.object, now)?;
+        for record in [approval, again] {
+            changes.put(&record)?;
+        }
+        changes.put(&intent)?;
+        changes.commit(self.store()).await?;
+        Ok(())
     }
 }

@@ -122,7 +122,7 @@ impl Driver {
 }
 
 /// The binding, where it may be used: what is changed under another one would never be sent, and nobody would know (S37).
-fn usable<'c>(config: &'c Config, namespace: &str, binding: &str) -> Result<&'c Scope, DriverError> {
+pub(super) fn usable<'c>(config: &'c Config, namespace: &str, binding: &str) -> Result<&'c Scope, DriverError> {
     config.scope(namespace, binding).ok_or_else(|| match config.why_refused(namespace, binding) {
         Some(why) => DriverError::Unusable { binding: binding.to_owned(), why: why.to_string() },
         None => DriverError::NotFound { what: "binding", name: binding.to_owned() },

@@ -134,8 +134,8 @@ pub enum DriverError {
         /// Why.
         why: String,
     },
-    /// Only a write that wasn't sent is cancelled.
-    #[error("write {name} is {phase}: only one that is PendingApproval or ReadyToSend can be cancelled")]
+    /// Only a write that wasn't sent is cancelled, and only its approval withdrawn.
+    #[error("write {name} is {phase}: only one that is PendingApproval or ReadyToSend can be taken back")]
     NotUnsent {
         /// The intent.
         name: String,

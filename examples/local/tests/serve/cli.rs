@@ -152,6 +152,11 @@ async fn r59_a_write_waits_for_its_approval_and_goes_by_the_answer() {
     told.server.list_until("ExternalWriteIntent", ends("Rejected")).await;
     assert_eq!(told.forge.comments(1).len(), 1, "a denied write went out");
 
+    // P32: only who answered takes an answer back, and not once the write was sent.
+    let late = ["withdraw", &wanted, "--as", "bob", "--reason", "too late"];
+    says(&told.krate(&late).await.ends(1), &["no: ", "only one that is PendingApproval or ReadyToSend"]);
+    says(&told.krate(&["withdraw", &wanted, "--as", "carol", "--reason", "mine"]).await.ends(1), &["no: ", "P32"]);
+
     // R37: whoever asked for it may take it back instead.
     write("regretted", "This one doesn't either").await;
     let intents = told.server.list("ExternalWriteIntent").await;

@@ -1,4 +1,4 @@
-//! Deciding: `resolve`, `approve`, `deny`, `cancel`, `backfill`, `delivery`.
+//! Deciding: `resolve`, `approve`, `deny`, `withdraw`, `cancel`, `backfill`, `delivery`.
 
 use http::Method;
 use krate_model::Kind;
@@ -117,6 +117,31 @@ fn answer(args: &AnswerArgs, verdict: &str, output: Output) -> Result<Answer, Fa
     let approval = api.call(Method::POST, &url, Some(&body))?;
     output.print(Format::Table, &approval, |approval| {
         format!("{}: {} ({})", args.approval, verdict, text(approval, "/status/phase"))
+    })?;
+    Ok(Answer::Yes)
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct WithdrawArgs {
+    #[command(flatten)]
+    server: Server,
+    /// The approval
+    approval: String,
+    /// Who takes their answer back
+    #[arg(long = "as", value_name = "USER", required = true)]
+    user: String,
+    /// Why
+    #[arg(long, value_name = "TEXT", required = true)]
+    reason: String,
+}
+
+pub(super) fn withdraw(args: &WithdrawArgs, output: Output) -> Result<Answer, Failed> {
+    let api = Api::new(&args.server)?.user(Some(&args.user));
+    let namespace = api.namespace_of(Kind::AgentApproval, &args.approval)?;
+    let url = api.url(&["approvals", &namespace, &args.approval, "withdraw"], &[]);
+    let approval = api.call(Method::POST, &url, Some(&json!({"reason": args.reason})))?;
+    output.print(Format::Table, &approval, |approval| {
+        format!("{}: taken back ({})", args.approval, text(approval, "/status/phase"))
     })?;
     Ok(Answer::Yes)
 }

@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Approve(decide::AnswerArgs),
     /// Refuse a write that waits for approval
     Deny(decide::AnswerArgs),
+    /// Take your answer to an approval back, until the write was sent: it is asked about anew
+    Withdraw(decide::WithdrawArgs),
     /// Take a write back that wasn't sent yet: its fields are then as they were before
     Cancel(decide::CancelArgs),
     /// Read a binding's lists whole now, instead of when their time comes
@@ -75,6 +77,7 @@ pub(crate) fn run(command: Command, output: Output) -> Result<Answer, Error> {
         Command::Resolve(args) => decide::resolve(&args, output),
         Command::Approve(args) => decide::approve(&args, output),
         Command::Deny(args) => decide::deny(&args, output),
+        Command::Withdraw(args) => decide::withdraw(&args, output),
         Command::Cancel(args) => decide::cancel(&args, output),
         Command::Backfill(args) => decide::backfill(&args, output),
         Command::Delivery(command) => decide::delivery(&command, output),

@@ -9,7 +9,9 @@ use axum::{Extension, Json};
 use krate_model::kinds::external::{
     Disposition, DispositionAct, ExternalSyncConflict, IntentCancel, Resolution, SeenVersions,
 };
-use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalDecision, ApprovalVerdict};
+use krate_model::kinds::policy::{
+    AgentApproval, AgentApprovalPhase, ApprovalDecision, ApprovalVerdict, WithdrawCommand,
+};
 use krate_model::kinds::sets::ResolutionStrategy;
 use krate_model::kinds::shared::{MAX_VALUE_BYTES, Value as FieldText};
 use krate_model::validate::credential_in;
@@ -259,6 +261,30 @@ pub(super) async fn decide(
     let decision = ApprovalDecision { by, at: now(), verdict: asked.verdict, reason: asked.reason };
     app.driver.decide(approval, decision).await?;
     Ok(Json(load(&app, Kind::AgentApproval, &namespace, &name).await?))
+}
+
+/// An answer that is taken back.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Withdraw {
+    reason: String,
+}
+
+/// `POST /api/v1/approvals/{namespace}/{name}/withdraw`.
+pub(super) async fn withdraw(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path((namespace, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    let kind = Kind::AgentApproval;
+    let judge = |asked: &Withdraw| reasoned(&asked.reason);
+    let (asked, id) = commanded(&app, &caller, (kind, &namespace, &name), "withdraw", request, judge).await?;
+    let found = records::get::<AgentApproval>(app.store.as_ref(), &namespace, &name).await?;
+    let approval = found.ok_or_else(|| ApiError::missing(format!("AgentApproval {namespace}/{name} isn't there")))?;
+    let command = WithdrawCommand { id, reason: Some(asked.reason) };
+    app.driver.withdraw(approval, command, &caller.actor()).await?;
+    Ok(Json(load(&app, kind, &namespace, &name).await?))
 }
 
 /// The object with a command in its spec, as it is judged.

@@ -34,6 +34,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/conflicts/{namespace}/{name}/resolve", post(decisions::resolve))
         .route("/approvals/{namespace}/{name}/decide", post(decisions::decide))
         .route("/deliveries/{namespace}/{name}/dispose", post(decisions::dispose))
+        .route("/approvals/{namespace}/{name}/withdraw", post(decisions::withdraw))
         .route("/intents/{namespace}/{name}/cancel", post(decisions::cancel))
         .route("/bindings/{namespace}/{name}/backfill", post(decisions::backfill))
         .route("/why/{kind}/{namespace}/{name}", get(why::why))
