@@ -143,11 +143,16 @@ impl Http for Wire {
 pub struct KnownSecrets {
     webhook: Mutex<Vec<String>>,
     is_down: AtomicBool,
+    was_missed: AtomicBool,
 }
 
 impl Default for KnownSecrets {
     fn default() -> Self {
-        Self { webhook: Mutex::new(vec![SECRET.to_owned()]), is_down: AtomicBool::new(false) }
+        Self {
+            webhook: Mutex::new(vec![SECRET.to_owned()]),
+            is_down: AtomicBool::default(),
+            was_missed: AtomicBool::default(),
+        }
     }
 }
 
@@ -162,10 +167,16 @@ impl KnownSecrets {
         self.is_down.store(is_down, Ordering::SeqCst);
     }
 
+    /// Whether somebody wanted them since the last call, and they couldn't be read.
+    pub fn was_missed(&self) -> bool {
+        self.was_missed.swap(false, Ordering::SeqCst)
+    }
+
     fn check(&self) -> Result<(), SecretError> {
         if !self.is_down.load(Ordering::SeqCst) {
             return Ok(());
         }
+        self.was_missed.store(true, Ordering::SeqCst);
         Err(SecretError { path: "spec.authRef.secretRef".to_owned(), message: "it can't be read".to_owned() })
     }
 }

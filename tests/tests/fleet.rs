@@ -29,6 +29,6 @@ fn s25_a_fleet_is_verified_by_its_tags() {
     assert_eq!(verified.cost, (requests - tagged) as u64, "what is as it was costs nothing");
     assert_eq!(requests - tagged, fleet.changed, "one page of each that changed");
     // Each call takes 0.1 to 0.3 seconds there and back.
-    let longest = requests as i64 * 300 / fleet.at_once as i64 + 10_000;
+    let longest = i64::try_from(requests * 300 / fleet.at_once).expect("a time") + 10_000;
     assert!(verified.took.num_milliseconds() <= longest, "{} ms", verified.took.num_milliseconds());
 }

@@ -68,7 +68,11 @@ fn s10_s34_a_crash_at_every_commit_boundary_loses_and_doubles_nothing() {
             for after in [false, true] {
                 let crash = Crash { commit, after };
                 let played = play_and_check(seed, &steps, false, Some(crash));
-                assert!(played.wrong.is_empty(), "seed {seed}, {crash:?}: {:#?}", played.wrong);
+                let when = if after { "after" } else { "before" };
+                let replay = format!(
+                    "krate simulate --seed {seed} --events 20 --faults delivery-dropped --crash {when}:{commit}"
+                );
+                assert!(played.wrong.is_empty(), "replay: {replay}\n{:#?}", played.wrong);
             }
         }
     }

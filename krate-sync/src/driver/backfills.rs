@@ -204,6 +204,10 @@ fn next_mode(scope: &Scope, state: &ExternalSyncState, now: Time) -> BackfillMod
     }
 }
 
-fn state_name(scope: &Scope, interface: &Interface, kind: &ResourceKind) -> Result<String, krate_model::NotCanonical> {
+pub(super) fn state_name(
+    scope: &Scope,
+    interface: &Interface,
+    kind: &ResourceKind,
+) -> Result<String, krate_model::NotCanonical> {
     derived_name(&format!("{}-{kind}", scope.binding_name()), &(scope.binding_name(), interface, kind))
 }

@@ -10,6 +10,7 @@ use krate_model::store::{Index, Query};
 use krate_model::{Kind, Resource, derived_name};
 use krate_providers::contract::{Call, Credential, Decoded, Endpoint, Outcome, ProviderError, SendOutcome};
 
+use super::backfills::{LISTS, state_name};
 use super::{Config, Driver, DriverError, MAX_RACES};
 use crate::machines::binding::is_going;
 use crate::machines::{LIMIT_PAUSE, later};
@@ -27,7 +28,11 @@ use crate::scope::Scope;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Cause<'c> {
     Delivery(&'c str),
-    Backfill(&'c str),
+    /// A page of a list, in one of its runs.
+    Backfill {
+        list: &'c str,
+        run: &'c str,
+    },
     Intent(&'c str),
     Read,
 }
@@ -376,7 +381,7 @@ pub(super) fn repository_of<'a>(event: &CanonicalEvent<'a>) -> Option<Repository
     }
 }
 
-/// The record of an event (R36); none for an event that no delivery, backfill or intent brought.
+/// The record of an event (R36). What was read alone was read for its list; none for what is in no list.
 fn event_record(
     scope: &Scope,
     event: &CanonicalEvent<'_>,
@@ -384,11 +389,20 @@ fn event_record(
     changed: &[String],
     now: Time,
 ) -> Result<Option<ExternalSyncEvent>, DriverError> {
+    let (own, read);
     let (source, delivery, backfill, intent) = match cause {
         Cause::Delivery(name) => (name, Some(name), None, None),
-        Cause::Backfill(name) => (name, None, Some(name), None),
+        Cause::Backfill { list, run } => (run, None, Some(list), None),
         Cause::Intent(name) => (name, None, None, Some(name)),
-        Cause::Read => return Ok(None),
+        Cause::Read => {
+            let Some((interface, kind, _)) = LISTS.iter().find(|(_, kind, _)| *kind == event.resource_kind) else {
+                return Ok(None);
+            };
+            own = state_name(scope, interface, kind)?;
+            // Each read is one of its own, also of what was read before within a second.
+            read = format!("{own} {}", now.timestamp_micros());
+            (read.as_str(), None, Some(own.as_str()), None)
+        }
     };
     let owned = |name: Option<&str>| name.map(str::to_owned);
     let name = derived_name(

@@ -179,10 +179,10 @@ impl Driver {
         let origin = Origin::Read { started_at: answer.started_at };
         let mut applied = 0_i64;
         for event in objects.iter().take(objects.len().saturating_sub(usize::from(made(Mistake::LastRowDropped)))) {
-            let mut outcome = self.apply(scope, event, origin, Shows::Backfill, Cause::Backfill(&name)).await?;
+            let cause = Cause::Backfill { list: &name, run: &page.run_id };
+            let mut outcome = self.apply(scope, event, origin, Shows::Backfill, cause).await?;
             if outcome == Applied::NeedsParent && !made(Mistake::ParentDropped) {
                 // Each list is read on its own: what this is about may be on a page that comes later.
-                let cause = Cause::Backfill(&name);
                 outcome = self.apply_with_parent(scope, event, origin, Shows::Backfill, cause).await?;
             }
             if let (Applied::Hydrate, Normalized::PullRequest(pull)) = (&outcome, &event.normalized)

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use krate_model::Resource;
+use krate_model::audit::{AuditEventSpec, verify_chain};
 use krate_model::kinds::external::{
     BackfillMode, ExternalObjectLink, ExternalSyncConflict, ExternalSyncEvent, ExternalSyncState,
     ExternalWebhookDelivery, ExternalWriteIntent,
 };
+use krate_model::kinds::hooks::AuditEvent;
 use krate_model::kinds::sets::Operation;
 use krate_model::kinds::work::{Comment, Issue};
+use krate_model::store::chain_ends;
 use krate_providers::simulator::State;
 use krate_sync::driver::Clock as _;
 use krate_sync::plan::carries;
@@ -24,9 +27,10 @@ pub fn check(history: &History) -> Vec<String> {
     let mut wrong = Vec::new();
     let world = &history.world;
     let journal = lock(&history.journal).clone();
-    let told = Told::of(world);
+    let told = Told::of(world, &journal);
     wrong.extend(converged(world, &journal, &told));
     no_hidden_edit(history, &journal, &mut wrong);
+    recorded(world, &journal, &mut wrong);
     no_echo(world, &told, &mut wrong);
     proven(world, &mut wrong);
     decided(world, &journal, &told, &mut wrong);
@@ -69,7 +73,7 @@ pub(super) fn shown_by_webhooks(history: &History) -> Vec<String> {
     if journal.lost || is_waiting(&history.world) {
         return Vec::new();
     }
-    let wrong = converged(&history.world, &journal, &Told::of(&history.world));
+    let wrong = converged(&history.world, &journal, &Told::of(&history.world, &journal));
     // A comment is asked for by the list of its conversation: one that lacks it, too, takes it away until the next list shows it (docs/limits.md).
     let (thin, lagging) = (struck(history, &THIN), struck(history, &LAGGING));
     let waits = |wrong: &String| thin && wrong.starts_with("S5: comment") || lagging && wrong.starts_with("S18");
@@ -89,7 +93,7 @@ pub(super) fn shown_by_lists(history: &History) -> Vec<String> {
         return Vec::new();
     }
     let journal = lock(&history.journal).clone();
-    let wrong = converged(&history.world, &journal, &Told::of(&history.world));
+    let wrong = converged(&history.world, &journal, &Told::of(&history.world, &journal));
     // The list of comments waits for the first whole run of the other lists, which a limit may hold up.
     let waiting = unfinished(&history.world).into_iter().filter(|(is_due, _)| !is_due);
     let waiting: Vec<String> =
@@ -142,13 +146,16 @@ struct Told {
     failed: Vec<ExternalWriteIntent>,
     /// Writes that wait for a person's decision.
     held: Vec<ExternalWriteIntent>,
+    /// Objects of which a person denied a write, or took one back.
+    refused: BTreeSet<String>,
 }
 
 impl Told {
-    fn of(world: &World) -> Self {
+    fn of(world: &World, journal: &Journal) -> Self {
         let mut failed = world.all::<ExternalWriteIntent>();
         failed.retain(|intent| intent.phase() == "Failed");
-        Self { conflicts: world.all::<ExternalSyncConflict>(), failed, held: world.held() }
+        let refused = journal.unwanted.iter().map(|(object, _)| object.clone()).collect();
+        Self { conflicts: world.all::<ExternalSyncConflict>(), failed, held: world.held(), refused }
     }
 
     /// Whether somebody is told that a field of an object differs.
@@ -172,16 +179,20 @@ impl Told {
                 && conflict.spec.resource.name == name
                 && conflict.spec.field_path.starts_with("operation.create")
         };
-        self.failed.iter().chain(&self.held).any(makes) || self.conflicts.iter().any(withdrawn)
+        self.failed.iter().chain(&self.held).any(makes)
+            || self.conflicts.iter().any(withdrawn)
+            || self.refused.contains(name)
     }
 
     /// Whether somebody decided what becomes of labels of an object.
     fn decided_labels(&self, name: &str) -> bool {
-        self.conflicts.iter().any(|conflict| {
-            let spec = &conflict.spec;
-            let about = ["operation.addLabels", "operation.removeLabels"].contains(&spec.field_path.as_str());
-            about && spec.resource.name == name && conflict.phase() == "Resolved"
-        })
+        let refused = self.refused.contains(name);
+        refused
+            || self.conflicts.iter().any(|conflict| {
+                let spec = &conflict.spec;
+                let about = ["operation.addLabels", "operation.removeLabels"].contains(&spec.field_path.as_str());
+                about && spec.resource.name == name && conflict.phase() == "Resolved"
+            })
     }
 
     /// Texts that somebody decided to write, maybe a second time.
@@ -283,6 +294,8 @@ fn no_hidden_edit(history: &History, journal: &Journal, wrong: &mut Vec<String>)
             }
         }
     }
+    // What a person denied or took back is told by the write that wasn't sent.
+    decided.extend(journal.unwanted.iter().map(|(_, wish)| wish.clone()));
     let in_conflict = |text: &str| decided.iter().any(|value| has_text(value, text));
     let written: Vec<String> = world.written().iter().map(|written| written.body.to_string()).collect();
     let reached = |text: &str| written.iter().any(|body| has_text(body, text));
@@ -309,6 +322,35 @@ fn no_hidden_edit(history: &History, journal: &Journal, wrong: &mut Vec<String>)
             wrong.push(format!("hidden edit: {edit:?}"));
         }
     }
+}
+
+/// S41: the records tell of every text that anybody wished for here, by who wished for it, and of every one that was taken over from the forge, and the audit is
+/// one unbroken chain.
+fn recorded(world: &World, journal: &Journal, wrong: &mut Vec<String>) {
+    let intents = world.all::<ExternalWriteIntent>();
+    let mut wished: String = intents.iter().map(|intent| as_text(&intent.spec.payload)).collect();
+    let mut seen: String =
+        world.all::<ExternalSyncEvent>().iter().map(|event| as_text(&event.spec.normalized)).collect();
+    for conflict in world.all::<ExternalSyncConflict>() {
+        wished.push_str(&as_text(&conflict.spec.desired.to_json()));
+        seen.push_str(&as_text(&conflict.spec.observed.to_json()));
+    }
+    for edit in &journal.edits {
+        let told = if edit.here { has_text(&wished, &edit.text) } else { has_text(&seen, &edit.text) };
+        let field = edit.place.rsplit(' ').next().unwrap_or_default();
+        if !told && (edit.here || world.store.ever_shown(field, &edit.text)) {
+            wrong.push(format!("S41: no record tells of {edit:?}"));
+        }
+    }
+    let events: Vec<AuditEventSpec> = world.all::<AuditEvent>().into_iter().map(|event| event.spec).collect();
+    let (from, to) = block_on(chain_ends(&world.store.inner, NAMESPACE)).expect("the store can be read");
+    if let Err(error) = verify_chain(&from, &events, &to) {
+        wrong.push(format!("R44: {error}"));
+    }
+}
+
+fn as_text<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Whether the object was deleted at the forge.
@@ -408,6 +450,9 @@ fn decided(world: &World, journal: &Journal, told: &Told, wrong: &mut Vec<String
         let Some(conflict) = told.conflicts.iter().find(|it| it.name() == decision.conflict) else { continue };
         let spec = &conflict.spec;
         // Who also decides about a write as a whole decides about its title, too.
+        if told.refused.contains(&spec.resource.name) {
+            continue;
+        }
         let about_it = told.conflicts.iter().filter(|other| {
             let path = &other.spec.field_path;
             other.spec.resource == spec.resource && (*path == spec.field_path || path.starts_with("operation."))
@@ -484,7 +529,11 @@ fn taken_back(world: &World, journal: &Journal, told: &Told, wrong: &mut Vec<Str
         // Who decides about the same once more, or about its fields too, may well mean that it is to be written.
         let alone = told.conflicts.iter().filter(|other| other.spec.resource == spec.resource).count() == 1
             && journal.decisions.iter().filter(|other| other.conflict == decision.conflict).count() == 1;
-        if !alone || conflict.phase() != "Resolved" || !spec.field_path.starts_with("operation.") {
+        if told.refused.contains(&spec.resource.name)
+            || !alone
+            || conflict.phase() != "Resolved"
+            || !spec.field_path.starts_with("operation.")
+        {
             continue;
         }
         let Some(payload) = spec.desired.to_json().map(|json| json.to_string()) else { continue };
@@ -524,7 +573,8 @@ fn in_order(world: &World, journal: &Journal, told: &Told, wrong: &mut Vec<Strin
             let path = &conflict.spec.field_path;
             conflict.spec.resource.name == name && (path == "spec.title" || path.starts_with("operation."))
         };
-        if told.conflicts.iter().any(decided) || told.differs(name, "spec.title") {
+        let refused = told.refused.contains(name);
+        if refused || told.conflicts.iter().any(decided) || told.differs(name, "spec.title") {
             continue;
         }
         let places = [format!("issue/{number} title"), format!("{name} title")];

@@ -114,6 +114,7 @@ faults! {
         EchoBeforeAnswer = "echo-before-answer": "the webhook of a write arrives before its answer",
         TokenRevoked = "token-revoked": "the token is revoked, and given back later",
         TokenReadOnly = "token-read-only": "the token may not write for a while",
+        ApprovalWithdrawn = "approval-withdrawn": "who approved a write takes that back before it is sent",
     }
     Controller {
         CrashBeforeCommit = "crash-before-commit": "the process dies before a commit is durable",
@@ -138,6 +139,11 @@ faults! {
 }
 
 impl Fault {
+    /// Whether it is about approvals: there are some only in histories with agents.
+    pub fn is_about_approvals(self) -> bool {
+        self == Self::ApprovalWithdrawn
+    }
+
     /// The fault of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|fault| fault.as_str() == name)

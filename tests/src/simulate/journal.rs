@@ -37,6 +37,8 @@ pub struct Journal {
     pub labels: BTreeMap<u64, BTreeSet<String>>,
     /// What people decided about conflicts, in order.
     pub decisions: Vec<Decision>,
+    /// Writes that a person denied or took back: the object, and all that the write would have written.
+    pub unwanted: Vec<(String, String)>,
     /// Calls that were refused for a limit in one moment, at most.
     pub most_refused: usize,
     refused: (DateTime<Utc>, usize),

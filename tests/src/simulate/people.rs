@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use krate_model::kinds::external::{ExternalSyncConflict, Resolution};
+use krate_model::kinds::external::{ExternalSyncConflict, ExternalWriteIntent, IntentCancel, Resolution};
+use krate_model::kinds::policy::{AgentApproval, ApprovalDecision, ApprovalVerdict, WithdrawCommand};
 use krate_model::kinds::sets::{ActorKind, ResolutionStrategy};
 use krate_model::kinds::shared::{Actor, Body, ObjectRef};
 use krate_model::kinds::work::{Comment, CommentSpec, Issue, IssueSpec, IssueState};
 use krate_model::{Kind, Resource};
 use krate_providers::simulator::{Forge, IssueEdit, NewIssue, Refusal, Rng};
-use krate_sync::driver::DriverError;
+use krate_sync::driver::{Clock as _, DriverError};
 use krate_sync::local::Local;
-use krate_sync::records::parse;
+use krate_sync::records::{Loaded, parse};
 
 use super::journal::{Decision, Journal};
 use super::small::Field;
@@ -20,6 +21,16 @@ use crate::world::{NAMESPACE, World, block_on};
 /// Whoever edits here.
 pub fn alice() -> Actor {
     Actor::new(ActorKind::User, "alice")
+}
+
+/// An agent that the policy trusts with nothing: what it wants is asked about (S39).
+pub fn agent() -> Actor {
+    Actor::new(ActorKind::Agent, "fixer")
+}
+
+/// Whoever answers for others' writes.
+fn bea() -> Actor {
+    Actor::new(ActorKind::User, "bea")
 }
 
 /// Something that a person does at the forge.
@@ -212,8 +223,8 @@ pub(super) fn edit_here(world: &World, journal: &mut Journal, number: u64, field
     let Some(issue) = world.all::<Issue>().into_iter().find(|issue| known(issue) == wanted) else { return };
     let about = ObjectRef::new(Kind::Issue.as_str(), issue.name());
     let (name, edited) = match field {
-        Field::Title => ("title", edit(world, &about, &|spec| spec.title.clone_from(&text))),
-        Field::Body => ("body", edit(world, &about, &|spec| spec.body = Some(Body::markdown(text.as_str())))),
+        Field::Title => ("title", edit(world, &about, &alice(), &|spec| spec.title.clone_from(&text))),
+        Field::Body => ("body", edit(world, &about, &alice(), &|spec| spec.body = Some(Body::markdown(text.as_str())))),
     };
     if edited {
         journal.tell(world.forge_now(), || format!("alice edits issue/{number} {name} here: {text:?}"));
@@ -221,8 +232,9 @@ pub(super) fn edit_here(world: &World, journal: &mut Journal, number: u64, field
     }
 }
 
-/// Something that a person does here.
-pub fn here(world: &World, journal: &mut Journal, rng: &mut Rng) {
+/// Something that somebody does here.
+pub fn here(world: &World, journal: &mut Journal, rng: &mut Rng, by: &Actor) {
+    let who = by.name.as_str();
     let at = journal.fresh();
     let text = format!("here {at}");
     let now = world.forge_now();
@@ -230,8 +242,8 @@ pub fn here(world: &World, journal: &mut Journal, rng: &mut Rng) {
         let mut spec = IssueSpec::new("acme", text.as_str());
         spec.repository = Some("site".to_owned());
         let issue = Issue::at(NAMESPACE, format!("made-{at}"), spec);
-        if create(world, &Local::Issue(issue)) {
-            journal.tell(now, || format!("alice makes issue made-{at} here: {text:?}"));
+        if create(world, &Local::Issue(issue), by) {
+            journal.tell(now, || format!("{who} makes issue made-{at} here: {text:?}"));
             journal.wrote(true, format!("made-{at} title"), text);
         }
         return;
@@ -242,28 +254,28 @@ pub fn here(world: &World, journal: &mut Journal, rng: &mut Rng) {
     let place = number.map_or_else(|| issue.name().to_owned(), |number| format!("issue/{number}"));
     match rng.below(12) {
         0..=2 => {
-            if edit(world, &about, &|spec| spec.title.clone_from(&text)) {
-                journal.tell(now, || format!("alice edits {place} title here: {text:?}"));
+            if edit(world, &about, by, &|spec| spec.title.clone_from(&text)) {
+                journal.tell(now, || format!("{who} edits {place} title here: {text:?}"));
                 journal.wrote(true, format!("{place} title"), text);
             }
         }
         3 | 4 => {
             let line = a_line(rng);
-            if edit(world, &about, &|spec| {
+            if edit(world, &about, by, &|spec| {
                 let known = spec.body.take().map_or_else(String::new, |body| body.markdown);
                 spec.body = Some(Body::markdown(with_line(&known, line, &text)));
             }) {
-                journal.tell(now, || format!("alice edits line {line} of {place} body here: {text:?}"));
+                journal.tell(now, || format!("{who} edits line {line} of {place} body here: {text:?}"));
                 journal.wrote(true, format!("{place} line {line} of body"), text);
             }
         }
         5 | 6 => {
             let label = format!("here-{at}");
             let Some(number) = number.and_then(|number| u64::try_from(number).ok()) else { return };
-            if edit(world, &about, &|spec| {
+            if edit(world, &about, by, &|spec| {
                 spec.labels.insert(label.clone());
             }) {
-                journal.tell(now, || format!("alice labels {place} here: {label}"));
+                journal.tell(now, || format!("{who} labels {place} here: {label}"));
                 journal.labels.entry(number).or_default().insert(label);
             }
         }
@@ -271,35 +283,35 @@ pub fn here(world: &World, journal: &mut Journal, rng: &mut Rng) {
             let labels: Vec<&String> = issue.spec.labels.iter().collect();
             let Some(number) = number.and_then(|number| u64::try_from(number).ok()) else { return };
             let Some(label) = pick(rng, &labels) else { return };
-            if edit(world, &about, &|spec| {
+            if edit(world, &about, by, &|spec| {
                 spec.labels.remove(*label);
             }) {
-                journal.tell(now, || format!("alice takes label {label} from {place} here"));
+                journal.tell(now, || format!("{who} takes label {label} from {place} here"));
                 journal.labels.entry(number).or_default().remove(*label);
             }
         }
         8 => {
             let closed = issue.spec.state == IssueState::Closed;
             let state = if closed { IssueState::Open } else { IssueState::Closed };
-            if edit(world, &about, &|spec| {
+            if edit(world, &about, by, &|spec| {
                 spec.state = state.clone();
                 spec.state_reason = None;
             }) {
-                journal.tell(now, || format!("alice sets {place} to {state} here"));
+                journal.tell(now, || format!("{who} sets {place} to {state} here"));
             }
         }
-        9 => edit_comment(world, journal, rng, text),
+        9 => edit_comment(world, journal, rng, text, by),
         _ => {
             let spec = CommentSpec::new("acme", about, Body::markdown(text.as_str()));
-            if create(world, &Local::Comment(Comment::at(NAMESPACE, format!("c-{at}"), spec))) {
-                journal.tell(now, || format!("alice comments on {place} here: {text:?}"));
+            if create(world, &Local::Comment(Comment::at(NAMESPACE, format!("c-{at}"), spec)), by) {
+                journal.tell(now, || format!("{who} comments on {place} here: {text:?}"));
                 journal.wrote(true, format!("c-{at} body"), text);
             }
         }
     }
 }
 
-fn edit_comment(world: &World, journal: &mut Journal, rng: &mut Rng, text: String) {
+fn edit_comment(world: &World, journal: &mut Journal, rng: &mut Rng, text: String, by: &Actor) {
     let comments = world.all::<Comment>();
     let own: Vec<&Comment> = comments
         .iter()
@@ -314,29 +326,29 @@ fn edit_comment(world: &World, journal: &mut Journal, rng: &mut Rng, text: Strin
             comment.spec.body = Body::markdown(text.as_str());
         }
     };
-    if edit_any(world, &about, &change) {
-        journal.tell(world.forge_now(), || format!("alice edits comment {id} here: {text:?}"));
+    if edit_any(world, &about, by, &change) {
+        journal.tell(world.forge_now(), || format!("{} edits comment {id} here: {text:?}", by.name));
         journal.wrote(true, format!("comment/{id} body"), text);
     }
 }
 
-fn edit(world: &World, about: &ObjectRef, change: &(dyn Fn(&mut IssueSpec) + Sync)) -> bool {
+fn edit(world: &World, about: &ObjectRef, by: &Actor, change: &(dyn Fn(&mut IssueSpec) + Sync)) -> bool {
     let apply = |local: &mut Local| {
         if let Local::Issue(issue) = local {
             change(&mut issue.spec);
         }
     };
-    edit_any(world, about, &apply)
+    edit_any(world, about, by, &apply)
 }
 
 /// Whether the edit was taken in. A person who sees it fail looks, and edits again: the second time nothing is new.
-fn edit_any(world: &World, about: &ObjectRef, change: &(dyn Fn(&mut Local) + Sync)) -> bool {
-    let once = || block_on(world.driver.edit(NAMESPACE, about, &alice(), change));
+fn edit_any(world: &World, about: &ObjectRef, by: &Actor, change: &(dyn Fn(&mut Local) + Sync)) -> bool {
+    let once = || block_on(world.driver.edit(NAMESPACE, about, by, change));
     again(world, &once).is_ok()
 }
 
-fn create(world: &World, local: &Local) -> bool {
-    let once = || block_on(world.driver.create(local.clone(), &alice()));
+fn create(world: &World, local: &Local, by: &Actor) -> bool {
+    let once = || block_on(world.driver.create(local.clone(), by));
     match again(world, &once) {
         Ok(_) => true,
         // It was made before the process died.
@@ -381,6 +393,104 @@ pub fn decide(world: &World, journal: &mut Journal, rng: &mut Rng) {
     if block_on(world.driver.resolve(NAMESPACE, conflict.name(), resolution, &alice())).is_ok() {
         let (conflict, edits) = (conflict.name().to_owned(), journal.edits.len());
         journal.decisions.push(Decision { conflict, for_krate, edits, written: world.written().len() });
+    }
+}
+
+/// One of the objects of a kind that are in a phase, as the store has it.
+fn any_in<T: Resource>(world: &World, rng: &mut Rng, phase: &str) -> Option<Loaded<T>> {
+    parse(pick(rng, &world.in_phase(T::KIND, phase))?).ok()
+}
+
+/// What a write would write, and of which object.
+fn wish_of(intent: &ExternalWriteIntent) -> (String, String) {
+    let payload = serde_json::to_value(&intent.spec.payload).unwrap_or_default().to_string();
+    (intent.spec.target.name.clone(), payload)
+}
+
+/// Answers for a write; whether that was taken in. The record may have moved since it was looked at, and the store may fail: then nothing was said.
+fn say(world: &World, journal: &mut Journal, approval: Loaded<AgentApproval>, verdict: &ApprovalVerdict) -> bool {
+    let (name, subject) = (approval.object.name().to_owned(), approval.object.spec.subject.name.clone());
+    let intent = world.all::<ExternalWriteIntent>().into_iter().find(|intent| intent.name() == subject);
+    let decision = ApprovalDecision { by: bea(), at: world.clock.now(), verdict: verdict.clone(), reason: None };
+    let done = block_on(world.driver.decide(approval, decision));
+    if world.is_dead() {
+        world.store.revive();
+    }
+    // Its answer may be lost, and the answer durable.
+    let phase = world.all::<AgentApproval>().into_iter().find(|it| it.name() == name).map(|it| it.phase().to_owned());
+    let is_said = done.is_ok() || phase.as_deref().is_some_and(|phase| ["Used", "Denied"].contains(&phase));
+    if is_said {
+        journal.tell(world.forge_now(), || format!("bea says {verdict} to {subject}"));
+        if let Some(intent) = intent.filter(|_| *verdict == ApprovalVerdict::Denied) {
+            journal.unwanted.push(wish_of(&intent));
+        }
+    }
+    is_said
+}
+
+/// A person answers for a write that waits.
+pub fn answer(world: &World, journal: &mut Journal, rng: &mut Rng) {
+    let Some(approval) = any_in::<AgentApproval>(world, rng, "Pending") else { return };
+    let verdict = if rng.below(3) == 0 { ApprovalVerdict::Denied } else { ApprovalVerdict::Approved };
+    say(world, journal, approval, &verdict);
+}
+
+/// Every write that waits is approved; whether there was one.
+pub fn approve_all(world: &World, journal: &mut Journal) -> bool {
+    let waiting = world.in_phase(Kind::AgentApproval, "Pending");
+    let waiting = waiting.iter().filter_map(|stored| parse::<AgentApproval>(stored).ok());
+    let mut said = false;
+    for approval in waiting {
+        said |= say(world, journal, approval, &ApprovalVerdict::Approved);
+    }
+    said
+}
+
+/// A person takes back that they approved a write, before it is sent; whether they did.
+pub fn withdraw(world: &World, journal: &mut Journal, rng: &mut Rng) -> bool {
+    // Who has approved none that could be taken back approves one, and thinks better of it at once.
+    let given = |world: &World| {
+        let ready = world.in_phase(Kind::ExternalWriteIntent, "ReadyToSend");
+        let ready = ready.iter().filter_map(|stored| parse::<ExternalWriteIntent>(stored).ok());
+        let mut given = ready.filter_map(|intent| Some(intent.object.status?.approval?.approval_ref));
+        given.next()
+    };
+    if given(world).is_none()
+        && let Some(approval) = any_in::<AgentApproval>(world, rng, "Pending")
+    {
+        say(world, journal, approval, &ApprovalVerdict::Approved);
+    }
+    let Some(name) = given(world) else { return false };
+    let stored = world.in_phase(Kind::AgentApproval, "Used");
+    let mut used = stored.iter().filter_map(|stored| parse::<AgentApproval>(stored).ok());
+    let Some(approval) = used.find(|approval| approval.object.name() == name) else { return false };
+    let command = WithdrawCommand { id: format!("w-{}", journal.fresh()), reason: None };
+    let done = block_on(world.driver.withdraw(approval, command, &bea())).is_ok();
+    if world.is_dead() {
+        world.store.revive();
+    }
+    if done {
+        journal.tell(world.forge_now(), || format!("bea takes back that she approved {name}"));
+    }
+    done
+}
+
+/// A person takes a write back that wasn't sent.
+pub fn cancel(world: &World, journal: &mut Journal, rng: &mut Rng) {
+    let phase = if rng.below(2) == 0 { "PendingApproval" } else { "ReadyToSend" };
+    let Some(intent) = any_in::<ExternalWriteIntent>(world, rng, phase) else { return };
+    let name = intent.object.name().to_owned();
+    let command = IntentCancel { id: format!("c-{}", journal.fresh()), reason: Some("not this one".to_owned()) };
+    let _ = block_on(world.driver.cancel(NAMESPACE, &name, command));
+    if world.is_dead() {
+        world.store.revive();
+    }
+    // Its answer may be lost, and the command durable.
+    let commanded =
+        world.all::<ExternalWriteIntent>().into_iter().find(|it| it.name() == name && it.spec.cancel.is_some());
+    if let Some(intent) = commanded {
+        journal.tell(world.forge_now(), || format!("alice cancels {name}"));
+        journal.unwanted.push(wish_of(&intent));
     }
 }
 

@@ -35,8 +35,14 @@ pub enum Act {
     There,
     /// A person does something here.
     Here,
+    /// An agent does something here.
+    Agent,
     /// A person decides about a conflict.
     Decide,
+    /// A person answers for a write that waits for approval.
+    Answer,
+    /// A person takes a write back that wasn't sent.
+    Cancel,
     /// Webhooks arrive.
     Arrive,
     /// The engine works.
@@ -52,6 +58,9 @@ impl fmt::Display for Act {
         match self {
             Self::There => f.write_str("somebody at the forge"),
             Self::Here => f.write_str("somebody here"),
+            Self::Agent => f.write_str("an agent here"),
+            Self::Answer => f.write_str("an answer"),
+            Self::Cancel => f.write_str("a cancel"),
             Self::Decide => f.write_str("a decision"),
             Self::Arrive => f.write_str("webhooks"),
             Self::Work => f.write_str("work"),
@@ -84,14 +93,40 @@ impl Plan {
     ///
     /// Each history has a character of its own: which faults there are in it, and how often each thing happens. What takes two rare things, or one of them
     /// many times, would nearly never happen where all histories are the same mixture (Groce et al., "Swarm Testing", 2012).
+    ///
+    /// In one of eight an agent edits, too, and persons answer for its writes: they take the places of other steps, so that the other histories are what they were.
     pub fn steps(&self, seed: u64) -> Vec<Step> {
+        let mut steps = self.plain_steps(seed);
+        if self.has_agents(seed) {
+            let withdrawn = self.faults.iter().copied().find(|fault| fault.is_about_approvals());
+            let mut rng = Rng::stream(seed, "agents");
+            for step in &mut steps {
+                let chance = rng.below(12);
+                step.act = match (step.act, chance) {
+                    (Act::Here, 0..=3) => Act::Agent,
+                    (Act::Decide, 0..=5) | (Act::Work, 0) | (Act::Wait, 0..=2) => Act::Answer,
+                    (Act::Work, 1) => Act::Cancel,
+                    (Act::Wait, 3 | 4) | (Act::Arrive, 0) => withdrawn.map_or(step.act, Act::Strike),
+                    (act, _) => act,
+                };
+            }
+        }
+        steps
+    }
+
+    /// Whether the history of this seed has an agent in it.
+    fn has_agents(&self, seed: u64) -> bool {
+        self.two_sided && (seed % 8 == 7 || self.faults.iter().all(|fault| fault.is_about_approvals()))
+    }
+
+    fn plain_steps(&self, seed: u64) -> Vec<Step> {
         let mut rng = Rng::stream(seed, "steps");
+        let mut faults: Vec<Fault> = self.faults.iter().copied().filter(|fault| !fault.is_about_approvals()).collect();
         let few = match rng.below(4) {
-            0 | 1 => self.faults.len(),
+            0 | 1 => faults.len(),
             2 => 12,
             _ => 4,
         };
-        let mut faults = self.faults.clone();
         while faults.len() > few.max(1) {
             let at = rng.below(faults.len() as u64);
             faults.swap_remove(usize::try_from(at).unwrap_or(0));
@@ -230,6 +265,12 @@ impl History {
         self.tell(|| format!("    fault: {}", fault.what()));
     }
 
+    /// An outage begins: it strikes once something meets it.
+    fn outage(&self, fault: Fault) {
+        lock(&self.strikes).arm(fault);
+        self.tell(|| format!("    begins: {}", fault.what()));
+    }
+
     fn step(&mut self, step: Step) {
         self.end_outages(false);
         let mut rng = Rng::seeded(step.salt);
@@ -241,7 +282,10 @@ impl History {
                 let repository = self.world.repository();
                 people::there(&mut self.world.forge().forge, &repository, &mut lock(&self.journal), &mut rng, now);
             }
-            Act::Here => people::here(&self.world, &mut lock(&self.journal), &mut rng),
+            Act::Here => people::here(&self.world, &mut lock(&self.journal), &mut rng, &people::alice()),
+            Act::Agent => people::here(&self.world, &mut lock(&self.journal), &mut rng, &people::agent()),
+            Act::Answer => people::answer(&self.world, &mut lock(&self.journal), &mut rng),
+            Act::Cancel => people::cancel(&self.world, &mut lock(&self.journal), &mut rng),
             Act::Decide => people::decide(&self.world, &mut lock(&self.journal), &mut rng),
             Act::Arrive => self.arrive(),
             Act::Work => {
@@ -283,33 +327,39 @@ impl History {
                 }
             }
             Fault::RepositoryRenamed | Fault::RepositoryTransferred | Fault::NameReused => self.move_repository(fault),
+            Fault::ApprovalWithdrawn => {
+                if people::withdraw(&self.world, &mut lock(&self.journal), rng) {
+                    self.struck(fault);
+                }
+            }
             Fault::HookDisabled => {
-                self.struck(fault);
+                self.outage(fault);
                 self.outages.push((soon, Outage::Hook));
             }
             Fault::SecretRotated | Fault::SecretRotatedUnseen => {
-                self.struck(fault);
                 let secret = format!("canary-webhook-secret-{}", lock(&self.journal).fresh());
                 self.world.forge().forge.rotate_secret(self.world.hook, &secret);
                 self.secret.clone_from(&secret);
                 if fault == Fault::SecretRotated {
+                    self.struck(fault);
                     self.world.secrets.learn(&secret);
                 } else {
+                    self.outage(fault);
                     self.outages.push((soon, Outage::Secret(secret)));
                 }
             }
             Fault::TokenRevoked => {
-                self.struck(fault);
+                self.outage(fault);
                 self.world.forge().forge.revoke_token(TOKEN);
                 self.outages.push((soon, Outage::Token));
             }
             Fault::TokenReadOnly => {
-                self.struck(fault);
+                self.outage(fault);
                 self.world.forge().forge.make_token_read_only(TOKEN);
                 self.outages.push((soon, Outage::Token));
             }
             Fault::SecretsUnavailable => {
-                self.struck(fault);
+                self.outage(fault);
                 self.world.secrets.set_down(true);
                 self.outages.push((soon, Outage::Secrets));
             }
@@ -385,7 +435,13 @@ impl History {
         if self.outages.iter().any(|(_, outage)| matches!(outage, Outage::Hook)) {
             // A disabled hook sends nothing, and nobody is told.
             let unsent = self.world.forge().forge.take_deliveries();
-            lock(&self.journal).lost |= !unsent.is_empty();
+            if !unsent.is_empty() {
+                self.lose();
+                self.take(Fault::HookDisabled);
+            }
+        }
+        if self.world.secrets.was_missed() {
+            self.take(Fault::SecretsUnavailable);
         }
         let (over, left): (Vec<_>, Vec<_>) = self.outages.drain(..).partition(|(until, _)| all || *until <= now);
         self.outages = left;
@@ -543,6 +599,9 @@ impl History {
             self.heard.push_str(&body.to_string());
         } else {
             self.lose();
+            if self.outages.iter().any(|(_, outage)| matches!(outage, Outage::Secret(_))) {
+                self.take(Fault::SecretRotatedUnseen);
+            }
         }
         self.tell(|| {
             let action = delivery.action.unwrap_or("");
@@ -566,17 +625,18 @@ impl History {
 
     /// What arrives late arrives before the end; what was lost stays lost.
     pub(super) fn rest(&mut self) -> Result<(), String> {
+        self.end_outages(true);
         lock(&self.strikes).disarm();
         self.world.plan_crash(None);
         self.world.store.come_up();
         self.throttled = 0;
-        self.end_outages(true);
         self.tell(|| "everything works again".to_owned());
         for (until, _) in &mut self.held {
             *until = DateTime::UNIX_EPOCH;
         }
         self.arrive();
         self.world.settle()?;
+        self.answer_all()?;
         self.wrong.extend(shown_by_webhooks(self));
         self.world.pass_time(3_600);
         self.arrive();
@@ -586,6 +646,21 @@ impl History {
         self.tell(|| "a complete run of all lists".to_owned());
         block_on(self.world.driver.request_backfill(NAMESPACE, "site", BackfillMode::Complete))
             .map_err(|error| format!("the backfill was refused: {error}"))?;
-        self.world.settle()
+        self.world.settle()?;
+        self.answer_all()
+    }
+
+    /// Nothing is left to wait for an answer.
+    fn answer_all(&self) -> Result<(), String> {
+        for _ in 0..MOST_ANSWERS {
+            if !people::approve_all(&self.world, &mut lock(&self.journal)) {
+                return Ok(());
+            }
+            self.world.settle()?;
+        }
+        Err("S32: what was answered is asked again and again".to_owned())
     }
 }
+
+/// Rounds of answers that a history needs to end.
+const MOST_ANSWERS: usize = 20;

@@ -181,6 +181,11 @@ impl Way {
             return unknown("the connection broke");
         }
         let Reply::Response(mut response) = self.plain.carry(request) else { return unknown("the connection broke") };
+        match response.status() {
+            StatusCode::UNAUTHORIZED => drop(self.take(Fault::TokenRevoked)),
+            StatusCode::FORBIDDEN if is_write(request) => drop(self.take(Fault::TokenReadOnly)),
+            _ => {}
+        }
         if !response.status().is_success() {
             return Ok(response);
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use krate_tests::simulate::campaign::{Campaign, Failure, play_and_check, report};
 use krate_tests::simulate::fault::Fault;
 use krate_tests::simulate::play::Plan;
+use krate_tests::world::Crash;
 use serde::Serialize;
 
 use crate::error::{Answer, Error};
@@ -32,6 +33,12 @@ pub(crate) struct Args {
     /// Only these steps of the one history with `--seed`, and its timeline, as a failure is reported
     #[arg(long, value_name = "PLACES", value_delimiter = ',')]
     steps: Vec<usize>,
+    /// Nobody edits here, only at the forge
+    #[arg(long)]
+    one_sided: bool,
+    /// The process dies at this commit of the one history with `--seed`, and its timeline
+    #[arg(long, value_name = "before:N|after:N", value_parser = crash)]
+    crash: Option<Crash>,
     /// Fail where a fault or a pair of faults never struck in one history
     #[arg(long)]
     cover: bool,
@@ -86,8 +93,8 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Answer, Error> {
         })?;
         return Ok(Answer::yes_if(true));
     }
-    let plan = Plan { events: args.events, faults: faults(&args.faults)?, two_sided: true };
-    if !args.steps.is_empty() {
+    let plan = Plan { events: args.events, faults: faults(&args.faults)?, two_sided: !args.one_sided };
+    if !args.steps.is_empty() || args.crash.is_some() {
         return replay(args, &plan);
     }
     let threads = args.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
@@ -113,6 +120,9 @@ fn again(args: &Args, failure: &Failure) -> String {
     if args.events != 200 {
         command += &format!(" --events {}", args.events);
     }
+    if args.one_sided {
+        command += " --one-sided";
+    }
     if !args.faults.is_empty() {
         command += &format!(" --faults {}", args.faults.join(","));
     }
@@ -128,12 +138,24 @@ fn replay(args: &Args, plan: &Plan) -> Result<Answer, Error> {
         })?;
         steps.push(*step);
     }
-    let played = play_and_check(args.seed, &steps, true, None);
+    let steps = if steps.is_empty() { all } else { steps };
+    let played = play_and_check(args.seed, &steps, true, args.crash);
     crate::output::line(&played.timeline.join("\n"))?;
     for wrong in &played.wrong {
         crate::output::line(&format!("WRONG {wrong}"))?;
     }
     Ok(Answer::yes_if(played.wrong.is_empty()))
+}
+
+fn crash(text: &str) -> Result<Crash, String> {
+    let wrong = || format!("{text:?} is no crash: before:N or after:N is expected, with the number of a commit");
+    let (when, commit) = text.split_once(':').ok_or_else(wrong)?;
+    let commit = commit.parse().map_err(|_| wrong())?;
+    match when {
+        "before" => Ok(Crash { commit, after: false }),
+        "after" => Ok(Crash { commit, after: true }),
+        _ => Err(wrong()),
+    }
 }
 
 fn faults(names: &[String]) -> Result<Vec<Fault>, Error> {

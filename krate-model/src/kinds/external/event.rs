@@ -70,7 +70,7 @@ pub struct ExternalSyncEventSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253), extend("x-krate-ref" = "ExternalWebhookDelivery"))]
     pub source_delivery: Option<String>,
-    /// The backfill that read it.
+    /// The list that it was read for: with a page of it, or alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253), extend("x-krate-ref" = "ExternalSyncState"))]
     pub source_backfill: Option<String>,
