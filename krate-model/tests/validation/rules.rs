@@ -3,7 +3,7 @@
 use krate_model::key::{KeyInput, RequestInput, request_digest};
 use krate_model::kinds::external::ExternalWriteIntentSpec;
 use krate_model::schema::schema;
-use krate_model::validate::{Request, View, Writer, dependants, validate};
+use krate_model::validate::{Request, View, Writer, dependants, references, validate};
 use krate_model::{Digest, Kind};
 use serde_json::{Value, json};
 
@@ -134,6 +134,19 @@ fn r40_both_groups_are_read_and_no_other() {
     let version = |text: &str| failures("Issue/first", &[("apiVersion", text.into())]);
     assert_eq!(version("records.krate.a5c.ai/v1alpha1"), [""; 0]);
     assert_eq!(version("krate.a5c.ai/v1"), ["apiVersion R40"]);
+}
+
+#[test]
+fn r40_a_reference_means_the_same_with_either_group() {
+    let resolved = |version: &str| {
+        let provider = json!({"kind": "ExternalBackendProvider", "name": "gh", "apiVersion": version});
+        let mapping = json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "IdentityMapping",
+            "metadata": {"name": "m", "namespace": "krate-org-a"},
+            "spec": {"organizationRef": "a", "user": "alice", "provider": provider, "subject": "1"}});
+        references(&mapping).into_iter().any(|reference| reference.path == "spec.provider.name")
+    };
+    assert!(resolved("krate.a5c.ai/v1alpha1") && resolved("records.krate.a5c.ai/v1alpha1"));
+    assert!(!resolved("v1"), "another group's kinds are none of krate's");
 }
 
 #[test]
@@ -688,6 +701,35 @@ fn r62_a_review_of_a_label_is_a_persons_of_what_stands_there_and_void_once_it_ch
     );
     assert_eq!(told(&report), ["spec.review.digest R62"]);
     assert!(report.failures[0].to_string().contains(&Digest::of(b"Be bold.").to_string()), "{}", report.failures[0]);
+}
+
+#[test]
+fn r43_a_mapping_is_one_however_its_provider_is_written() {
+    let mapping = |name: &str, more: Value| {
+        let mut provider = json!({"kind": "ExternalBackendProvider", "name": "gh"});
+        provider.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+        json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "IdentityMapping",
+            "metadata": {"name": name, "namespace": "krate-org-a"},
+            "spec": {"organizationRef": "a", "user": "alice", "provider": provider, "subject": "583231"}})
+    };
+    let told_beside = |first: Value, second: Value| {
+        let mut view = store();
+        view.insert(mapping("m1", first));
+        told(&validate(&mapping("m2", second), None, &view, &request(Writer::Person)))
+    };
+    let forms = [
+        json!({}),
+        json!({"apiVersion": "krate.a5c.ai/v1alpha1"}),
+        json!({"apiVersion": "records.krate.a5c.ai/v1alpha1"}),
+        json!({"uid": "u1"}),
+    ];
+    for first in &forms {
+        for second in &forms {
+            assert_eq!(told_beside(first.clone(), second.clone()), ["spec.subject R43"], "{first} {second}");
+        }
+    }
+    assert_eq!(told_beside(json!({"uid": "u1"}), json!({"uid": "u2"})), [""; 0], "made anew under the name");
+    assert_eq!(told_beside(json!({"name": "acme"}), json!({})), [""; 0]);
 }
 
 #[test]
