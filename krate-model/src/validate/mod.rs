@@ -49,7 +49,7 @@ mod work;
 
 use serde_json::{Map, Value};
 
-pub use change::{Command, admitted, commands};
+pub use change::{Command, admitted, commands, maker};
 pub use failure::{Accepted, Code, Failure, Report, Unchecked, Unresolved};
 pub use mergeable::{MergeableField, mergeable};
 pub use references::{Reference, dependants, references};
