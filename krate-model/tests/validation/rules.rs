@@ -592,6 +592,37 @@ fn r9_and_r23_take_a_providers_text_as_it_came() {
 }
 
 #[test]
+fn r9_a_key_of_a_map_is_no_credential_and_is_not_told() {
+    let token = format!("ghp_{}", "0".repeat(36));
+    let map = json!({&token: "x"});
+    for (base, at) in [
+        ("Pipeline/p1", "spec.inputs"),
+        ("RunnerPool/small", "spec.nodeSelector"),
+        ("ExternalBackendProvider/gh", "spec.authRef.keys"),
+        ("Repository/krate", "metadata.labels"),
+        ("Repository/krate", "metadata.annotations"),
+    ] {
+        let report = created(&like(base, &[(at, map.clone())]));
+        let hidden = format!("{at}[(hidden)] R9");
+        assert!(told(&report).contains(&hidden), "{base} {at}: {report:?}");
+        assert!(!serde_json::to_string(&report).expect("JSON").contains(&token), "{base} {at} tells it");
+    }
+    let lent = json!([{"name": token, "keys": ["k"]}]);
+    let report = updated("OrgNamespaceBinding/a", &[("spec.platformSecrets", lent)], Writer::Person);
+    assert!(told(&report).contains(&"spec.platformSecrets[0].name R9".to_owned()), "{report:?}");
+    assert!(!serde_json::to_string(&report).expect("JSON").contains(&token));
+}
+
+#[test]
+fn r23_a_key_of_a_map_shows_what_it_holds() {
+    let told_of = |key: &str| failures("Pipeline/p1", &[("spec.inputs", json!({key: "x"}))]);
+    assert_eq!(told_of("größe"), [""; 0]);
+    assert_eq!(told_of("a\u{202e}b"), ["spec.inputs[\"a\\u202eb\"] R23"]);
+    assert_eq!(told_of("a\nb"), ["spec.inputs[\"a\\nb\"] R23"]);
+    assert_eq!(told_of("gro\u{308}ße"), ["spec.inputs[\"gro\u{308}ße\"] R23"]);
+}
+
+#[test]
 fn r38_nothing_leaves_merged() {
     let merged =
         with(stored("PullRequest/pr-krate-42"), &[("spec.state", "merged".into()), ("status.phase", "Merged".into())]);
