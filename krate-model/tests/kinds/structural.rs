@@ -157,6 +157,39 @@ fn r25_defaults_fit_their_own_schema() {
 }
 
 #[test]
+#[test]
+fn r10_every_reference_to_a_secret_or_config_map_has_kubernetes_form() {
+    let forms = |reference: &Value| {
+        let form = |name: &str| {
+            reference["properties"].get(name).map(|node| node.get("items").unwrap_or(node)["pattern"].clone())
+        };
+        ["name", "key", "keys"].map(form)
+    };
+    let mut found = BTreeSet::new();
+    for_every_node(|path, node| {
+        let name = path.rsplit('.').next().unwrap_or_default();
+        let words = ["secretref", "configmapref", "configref", "caref", "platformsecret", "platformconfigmap"];
+        if !words.iter().any(|word| name.to_lowercase().contains(word)) {
+            return;
+        }
+        match node["type"].as_str() {
+            // A named reference holds the reference itself.
+            Some("object") if node["properties"].get("secretRef").is_none() => {
+                let [name, key, keys] = forms(node);
+                assert!(name.is_some_and(|form| form.is_string()), "{path}: its name has any form");
+                assert!(key.or(keys).is_none_or(|form| form.is_string()), "{path}: its keys have any form");
+                found.insert(path.to_owned());
+            }
+            Some("string") => {
+                assert!(node["pattern"].is_string(), "{path} has any form");
+                found.insert(path.to_owned());
+            }
+            _ => {}
+        }
+    });
+    assert!(found.len() >= 17, "{found:#?}");
+}
+
 fn every_field_is_described() {
     for_every_node(|path, node| {
         // Elements and values of maps are described by their list and map; Kubernetes' own label selector as it comes.

@@ -592,6 +592,31 @@ fn r9_and_r23_take_a_providers_text_as_it_came() {
 }
 
 #[test]
+fn r4_r10_secrets_and_config_maps_are_named_as_kubernetes_names_them() {
+    let name = "spec.authRef.secretRef.name";
+    let provider = |at: &str, found: &str| failures("ExternalBackendProvider/gh", &[(at, found.into())]);
+    assert_eq!(provider(name, "gh.app-1"), [""; 0]);
+    assert_eq!(provider(name, &"a".repeat(100)), [""; 0], "longer than a DNS label");
+    assert_eq!(provider(name, "other/gh-app"), [format!("{name} R4")]);
+    for wrong in ["GH", "gh_app", "-gh", "gh.", ""] {
+        assert_eq!(provider(name, wrong), [format!("{name} R10")], "{wrong:?}");
+    }
+    let key = "spec.webhook.secretRefs[name=first].secretRef.key";
+    assert_eq!(provider(key, "Tls_1.crt"), [""; 0]);
+    for wrong in ["a/b", "a b", ".", "..a", ""] {
+        assert_eq!(provider(key, wrong), [format!("{key} R10")], "{wrong:?}");
+    }
+    let authority = json!({"name": "A", "key": "b"});
+    assert_eq!(failures("ExternalBackendProvider/gh", &[("spec.tls.caRef", authority)]), ["spec.tls.caRef.name R10"]);
+    let lent = json!([{"name": "A/b", "keys": ["c d"]}]);
+    let report = updated("OrgNamespaceBinding/a", &[("spec.platformConfigMaps", lent)], Writer::Person);
+    assert_eq!(
+        told(&report),
+        ["spec.platformConfigMaps[name=A/b].keys[0] R10", "spec.platformConfigMaps[name=A/b].name R4"]
+    );
+}
+
+#[test]
 fn r9_a_key_of_a_map_is_no_credential_and_is_not_told() {
     let token = format!("ghp_{}", "0".repeat(36));
     let map = json!({&token: "x"});

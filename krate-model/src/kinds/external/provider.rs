@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Digest;
 use crate::kinds::sets::{AuthMode, ErrorClass, Interface};
-use crate::kinds::shared::{ConfigMapKeyRef, Dur, ErrorInfo, SecretKeyRef, SecretRef, Time};
+use crate::kinds::shared::{ConfigMapKeyRef, Dur, ErrorInfo, NATIVE_KEY, SecretKeyRef, SecretRef, Time};
 use crate::resource::resource;
 use crate::store::Index;
 
@@ -51,7 +51,7 @@ pub struct AuthRef {
     pub secret_ref: SecretRef,
     /// The Secret's own names for the credential keys of the manifest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64), inner(length(max = 1024)))]
+    #[schemars(extend("maxProperties" = 64), inner(length(max = 253), regex(pattern = NATIVE_KEY)))]
     pub keys: BTreeMap<String, String>,
 }
 
