@@ -86,6 +86,7 @@ fn r25_strings_lists_and_maps_are_bounded() {
             }
             Some("array") => node.get("maxItems").is_some(),
             Some("object") if node.get("additionalProperties").is_some() => node.get("maxProperties").is_some(),
+            None => flag(node, "x-kubernetes-int-or-string") && node.get("maxLength").is_some(),
             _ => true,
         };
         assert!(bounded, "{path} has no bound");

@@ -72,6 +72,23 @@ fn r8_durations_times_and_integers() {
 }
 
 #[test]
+fn r8_r25_a_value_of_an_external_ref_is_bounded() {
+    // Without the manifest, whose patterns bound them, too.
+    let told_of = |value: Value| {
+        let binding = like("ExternalBackendBinding/gh-krate", &[("spec.externalRef.repository", value)]);
+        told(&validate(&binding, None, &View::partial([]), &request(Writer::Person)))
+    };
+    let at = "spec.externalRef.repository";
+    for fits in [json!("r".repeat(253)), json!(9_007_199_254_740_991_i64), json!(-9_007_199_254_740_991_i64)] {
+        assert_eq!(told_of(fits.clone()), [""; 0], "{fits}");
+    }
+    assert_eq!(told_of("r".repeat(254).into()), [format!("{at} R25")]);
+    for number in [json!(9_007_199_254_740_992_i64), json!(-9_007_199_254_740_992_i64), json!(u64::MAX)] {
+        assert_eq!(told_of(number.clone()), [format!("{at} R8")], "{number}");
+    }
+}
+
+#[test]
 fn r22_an_object_has_a_largest_size_by_its_class() {
     let big = Value::from("x".repeat(300 * 1024));
     let report = created(&like("Repository/krate", &[("metadata.annotations.note", big)]));
