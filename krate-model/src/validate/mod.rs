@@ -39,6 +39,7 @@ mod policy;
 mod references;
 mod rules;
 mod scalars;
+mod schedule;
 mod schema;
 mod secrets;
 mod ssh;

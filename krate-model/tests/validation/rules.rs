@@ -634,6 +634,20 @@ fn r4_r10_secrets_and_config_maps_are_named_as_kubernetes_names_them() {
 }
 
 #[test]
+fn r18_a_schedule_says_when_and_where() {
+    let rule = |schedule: Value| {
+        let changes = [("spec.sources", json!(["schedule"])), ("spec.match", json!({})), ("spec.schedule", schedule)];
+        failures("AgentTriggerRule/fix", &changes)
+    };
+    assert_eq!(rule(json!({"cron": "0 3 * * mon-fri", "timeZone": "Europe/Berlin"})), [""; 0]);
+    assert_eq!(rule(json!({"cron": "0 3 1 * *"})), [""; 0], "in UTC");
+    assert_eq!(
+        rule(json!({"cron": "0 25 * * *", "timeZone": "Berlin"})),
+        ["spec.schedule.cron R18", "spec.schedule.timeZone R18"]
+    );
+}
+
+#[test]
 fn r9_a_key_of_a_map_is_no_credential_and_is_not_told() {
     let token = format!("ghp_{}", "0".repeat(36));
     let map = json!({&token: "x"});
