@@ -226,8 +226,8 @@ impl JsonSchema for RefValue {
     printcolumn = r#"{"name":"Provider","type":"string","jsonPath":".spec.providerRef"}"#,
     printcolumn = r#"{"name":"Target","type":"string","jsonPath":".spec.targetRef.name"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
-    printcolumn = r#"{"name":"Conflicts","type":"integer","jsonPath":".status.interfaces[*].openConflicts"}"#,
-    printcolumn = r#"{"name":"Last backfill","type":"date","jsonPath":".status.interfaces[*].lastBackfillAt"}"#
+    printcolumn = r#"{"name":"Conflicts","type":"integer","jsonPath":".status.openConflicts"}"#,
+    printcolumn = r#"{"name":"Last backfill","type":"date","jsonPath":".status.lastBackfillAt"}"#
 )]
 #[x_kube(validation = Rule::new("has(self.providerRef) != has(self.sharedProviderRef)")
     .message("R4: exactly one of spec.providerRef and spec.sharedProviderRef is set")
@@ -301,6 +301,12 @@ pub struct ExternalBackendBindingStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub interfaces: Vec<BindingInterfaceStatus>,
+    /// Open conflicts of all interfaces; absent until they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_conflicts: Option<i64>,
+    /// End of the newest backfill of the interface where that is longest ago, of those that were backfilled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_backfill_at: Option<Time>,
     /// Newest deliveries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_delivery: Option<LastDelivery>,
