@@ -648,6 +648,40 @@ fn r18_a_schedule_says_when_and_where() {
 }
 
 #[test]
+fn r53_a_reviewed_write_is_one_that_the_manifest_can() {
+    let value = json!({"json": "1", "digest": Digest::of(b"1").to_string(), "bytes": 1});
+    let versions = json!({"desiredGeneration": 1, "observed": {}});
+    let conflict = || {
+        json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "ExternalSyncConflict",
+            "metadata": {"name": "c1", "namespace": "krate-org-a"},
+            "spec": {"organizationRef": "a", "providerRef": "gh", "bindingRef": "gh-krate", "interface": "issueTracking",
+                "resource": {"kind": "Issue", "name": "first"}, "linkRef": "l", "fieldPath": "spec.title",
+                "reason": "ConcurrentEdit", "strategy": "scalar", "desired": value, "observed": value,
+                "versions": versions}})
+    };
+    let resolved = |strategy: &str, view: &View| {
+        let old = conflict();
+        let resolution = json!({"strategy": strategy, "seenVersions": versions});
+        validate(&with(old.clone(), &[("spec.resolution", resolution)]), Some(&old), view, &request(Writer::Person))
+    };
+    let at = "spec.resolution.strategy";
+    assert_eq!(told(&resolved("reviewedWrite", &store())), [""; 0]);
+    // A provider that only reads issues, and writes comments at most.
+    for operations in [
+        json!([{"operation": "getIssue", "write": false}]),
+        json!([{"operation": "createIssue", "write": true}, {"operation": "createComment", "write": true}, {"operation": "updateComment", "write": true}]),
+    ] {
+        let mut reads = store();
+        reads.insert(with(yaml(MANIFEST), &[("spec.interfaces[name=issueTracking].operations", operations)]));
+        assert_eq!(told(&resolved("reviewedWrite", &reads)), [format!("{at} R53")]);
+        assert_eq!(told(&resolved("preferExternal", &reads)), [""; 0]);
+    }
+    let unknown = resolved("reviewedWrite", &View::partial([]));
+    assert_eq!(told(&unknown), [""; 0]);
+    assert!(unknown.unchecked.iter().any(|unchecked| unchecked.path == at), "{unknown:?}");
+}
+
+#[test]
 fn r9_a_key_of_a_map_is_no_credential_and_is_not_told() {
     let token = format!("ghp_{}", "0".repeat(36));
     let map = json!({&token: "x"});
