@@ -176,6 +176,10 @@ pub fn of_binding(
             mark(&mut status.conditions, (kind, known.ready.into(), reason, ""), generation, ctx.now);
         }
     }
+    let is_used = |name: &Interface| binding.spec.interfaces.iter().any(|it| it.enabled && it.name == *name);
+    let backfilled = status.interfaces.iter().filter(|it| is_used(&it.name)).filter_map(|it| it.last_backfill_at);
+    status.last_backfill_at = backfilled.min();
+    status.open_conflicts = Some(conflicts);
     take_newest(&mut status.last_delivery, &seen.deliveries);
     let deliveries = status.last_delivery.clone().unwrap_or_default();
     let lists = Lists { states: states.iter().collect(), held };
@@ -294,7 +298,7 @@ pub fn of_provider(
         let own = bindings.iter().filter_map(|binding| counted.get(&((*binding).to_owned(), interface.clone())));
         own.fold(0_i64, |sum, count| sum.saturating_add(*count))
     };
-    let mut conflicts = 0_i64;
+    let (mut conflicts, mut writes) = (0_i64, 0_i64);
     status.interfaces.clear();
     for (interface, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
         let lists = Lists { states: states.iter().filter(|state| state.spec.interface == interface).collect(), held };
@@ -314,8 +318,10 @@ pub fn of_provider(
             name: interface,
         };
         conflicts = conflicts.saturating_add(entry.open_conflicts);
+        writes = writes.saturating_add(entry.pending_writes);
         status.interfaces.push(entry);
     }
+    (status.open_conflicts, status.pending_writes) = (Some(conflicts), Some(writes));
     if next.spec.webhook.is_some() {
         status.webhook_path.get_or_insert_with(|| webhook_path(&name));
     }

@@ -179,3 +179,13 @@ fn library_crates_compile_for_a_target_without_threads() {
     let out = check.output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
+
+#[test]
+fn the_documentation_lists_every_page() {
+    let docs = root().join("docs");
+    let list = fs::read_to_string(docs.join("README.md")).expect("docs/README.md");
+    let pages = fs::read_dir(&docs).expect("docs").map(|page| page.expect("a page").file_name());
+    for page in pages.map(|page| page.to_string_lossy().into_owned()).filter(|page| page != "README.md") {
+        assert!(list.contains(&format!("]({page})")), "docs/README.md doesn't list {page}");
+    }
+}

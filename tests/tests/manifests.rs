@@ -27,3 +27,28 @@ fn r63_every_manifest_that_ships_is_valid() {
         assert_eq!(validate(&document, None, &view, &request).failures, [], "{}", document["metadata"]["name"]);
     }
 }
+
+#[test]
+fn r11_an_owner_at_github_is_any_account_that_is_there() {
+    let provider = json!({"apiVersion": API_VERSION, "kind": "ExternalBackendProvider",
+        "metadata": {"name": "gh", "namespace": "krate-org-a"},
+        "spec": {"organizationRef": "a", "providerType": "github", "displayName": "GitHub", "capabilities": {"issueTracking": true},
+            "authRef": {"mode": "personal-access-token", "secretRef": {"name": "gh"}}}});
+    let view = View::partial(documents().into_iter().chain([provider]));
+    let told = |owner: &str| {
+        let binding = json!({"apiVersion": API_VERSION, "kind": "ExternalBackendBinding",
+            "metadata": {"name": "gh-krate", "namespace": "krate-org-a"},
+            "spec": {"organizationRef": "a", "providerRef": "gh", "targetRef": {"kind": "Repository", "name": "krate"},
+                "externalRef": {"owner": owner, "repository": "krate"}, "interfaces": [{"name": "issueTracking", "mode": "read-only"}]}});
+        let request = Request::new(Writer::Person, "2026-06-01T00:00:00Z".parse().expect("a time"));
+        let failures = validate(&binding, None, &view, &request).failures;
+        failures.into_iter().map(|failure| format!("{} {}", failure.path, failure.rule)).collect::<Vec<_>>()
+    };
+    // Old accounts have hyphens at either end, and managed users the short code of their enterprise.
+    for owner in ["a5c-ai", "x", "foo-", "-ace-", "a--b", "mona_corp"] {
+        assert_eq!(told(owner), [""; 0], "{owner}");
+    }
+    for owner in ["", "a/b", "a.b", "a b", "ä"] {
+        assert_eq!(told(owner), ["spec.externalRef.owner R11"], "{owner:?}");
+    }
+}

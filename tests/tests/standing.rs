@@ -147,6 +147,21 @@ fn s42_a_write_that_waits_is_counted() {
 }
 
 #[test]
+fn s42_r25_the_columns_show_all_interfaces() {
+    let world = world("reviewed-write");
+    world.settle().expect("quiet");
+    edit_title(&world, "Ours");
+    look(&world);
+    let (ours, theirs) = (binding(&world).status.expect("a status"), provider(&world).status.expect("a status"));
+    assert!(ours.interfaces.len() > 1 && theirs.interfaces.len() > 1, "{ours:?} {theirs:?}");
+    assert_eq!((ours.open_conflicts, theirs.open_conflicts), (Some(0), Some(0)));
+    assert_eq!(theirs.pending_writes, Some(theirs.interfaces.iter().map(|it| it.pending_writes).sum()));
+    assert_eq!(theirs.pending_writes, Some(1));
+    let longest_ago = ours.interfaces.iter().filter_map(|it| it.last_backfill_at).min();
+    assert!(longest_ago.is_some() && ours.last_backfill_at == longest_ago, "{ours:?}");
+}
+
+#[test]
 fn s41_s42_an_open_conflict_shows_and_moves_the_binding() {
     let world = world("bidirectional");
     world.settle().expect("quiet");
@@ -161,7 +176,9 @@ fn s41_s42_an_open_conflict_shows_and_moves_the_binding() {
     assert!(holds(&world, "ConflictsPresent"));
     let shown = binding(&world);
     assert_eq!(shown.phase(), "Conflict");
-    assert_eq!(shown.status.expect("a status").interfaces.iter().map(|it| it.open_conflicts).sum::<i64>(), 1);
+    let shown = shown.status.expect("a status");
+    assert_eq!(shown.interfaces.iter().map(|it| it.open_conflicts).sum::<i64>(), 1);
+    assert_eq!((shown.open_conflicts, provider(&world).status.expect("a status").open_conflicts), (Some(1), Some(1)));
     let moves: Vec<AuditEvent> = world.all::<AuditEvent>();
     assert!(moves.iter().any(|event| format!("{:?}", event.spec).contains("BindingPhase")), "the move is audited");
 }

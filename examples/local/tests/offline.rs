@@ -279,6 +279,65 @@ fn r31_what_cant_be_looked_up_is_named_and_neither_valid_nor_invalid() {
     assert!(unchecked.iter().any(|unchecked| unchecked["path"] == "spec.organizationRef"), "{unchecked:?}");
 }
 
+/// A Record as a store holds it.
+const DELIVERY: &str = "
+apiVersion: krate.a5c.ai/v1alpha1
+kind: ExternalWebhookDelivery
+metadata: {name: d1, namespace: krate-org-a}
+spec:
+  organizationRef: a
+  providerRef: gh
+  deliveryId: 72d3162e-cc78-11e3-81ab-4c9367dc0958
+  eventType: issues
+  receivedAt: '2026-06-01T00:00:00Z'
+  signature: {algorithm: hmac-sha256, verified: true, secretName: first}
+  payload:
+    digest: sha256:0000000000000000000000000000000000000000000000000000000000000001
+    bytes: 2
+    mediaType: application/json
+    storage: none
+status: {phase: Succeeded}
+";
+
+#[test]
+fn r19_r31_a_record_is_judged_as_made_by_who_makes_it() {
+    let judged = |more: &[&str], text: &str, code| {
+        let args = ["validate", "-f", "-", "-o", "json"].iter().chain(more).copied();
+        krate_reading(args, text).ends(code).json()["documents"].clone()
+    };
+    let both = format!("---{REPOSITORY}---{DELIVERY}");
+    let said = judged(&[], &both, 0);
+    assert_eq!((&said[0]["as"], &said[1]["as"]), (&json!("person"), &json!("controller")));
+    let said = judged(&["--as", "person"], &both, 1);
+    assert_eq!((&said[0]["valid"], &said[1]["failures"][0]["rule"]), (&json!(true), &json!("R19")));
+    assert_eq!(judged(&["--as", "controller"], &both, 0)[0]["as"], "controller");
+    let people = krate_reading(["validate", "-f", "-"], DELIVERY).ends(0).out;
+    assert!(people.contains("d1: valid, as made by a controller"), "{people}");
+}
+
+#[test]
+fn r19_r37_a_command_in_a_record_is_judged_as_a_persons() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
+    let ends = (now + chrono::TimeDelta::hours(1)).to_rfc3339();
+    let approval = |decided: &str| {
+        json!({
+            "apiVersion": "krate.a5c.ai/v1alpha1", "kind": "AgentApproval", "metadata": {"name": "ap1", "namespace": "krate-org-a"},
+            "spec": {"organizationRef": "a", "subject": {"kind": "writeIntent", "name": "wi1"}, "class": "write-back",
+                "action": {"summary": "Post it"}, "requestedBy": {"kind": "user", "name": "alice"}, "digest": digest,
+                "expiresAt": ends,
+                "decide": {"id": "d1", "verdict": "approved", "digest": decided}},
+        })
+        .to_string()
+    };
+    krate_reading(["validate", "-f", "-"], &approval(&digest)).ends(0);
+    let other = format!("sha256:{}", "1".repeat(64));
+    let said = krate_reading(["validate", "-f", "-", "-o", "json"], &approval(&other)).ends(1).json();
+    let failures = said["documents"][0]["failures"].as_array().unwrap();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert_eq!((&failures[0]["path"], &failures[0]["rule"]), (&json!("spec.decide.digest"), &json!("R59")));
+}
+
 #[test]
 fn lists_arrays_and_json_are_taken_apart() {
     let of = |name: &str| {

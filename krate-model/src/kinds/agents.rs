@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::duration::Dur;
 use super::sets::TrustTier;
-use super::shared::{Condition, CrossOrgRef, ObjectRef, Retention, SecretKeyRef, Time};
+use super::shared::{Condition, CrossOrgRef, NATIVE_NAME, ObjectRef, Retention, SecretKeyRef, Time};
 use super::tools::OutputContract;
 use crate::Digest;
 use crate::resource::{phases, resource};
@@ -180,7 +180,7 @@ pub struct StackSecretPolicy {
     pub allow_on_forks: bool,
     /// The only Secrets that it uses; none: all that are granted.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    #[schemars(inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(inner(length(max = 253), regex(pattern = NATIVE_NAME)), extend("x-kubernetes-list-type" = "set"))]
     pub allowed_secret_refs: BTreeSet<String>,
 }
 
@@ -689,7 +689,7 @@ pub struct AgentServiceAccountSpec {
     pub token_expiration_seconds: i64,
     /// Secrets that images are pulled with, by name.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    #[schemars(inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(inner(length(max = 253), regex(pattern = NATIVE_NAME)), extend("x-kubernetes-list-type" = "set"))]
     pub image_pull_secret_refs: BTreeSet<String>,
     /// Whether pods get its token without asking.
     #[serde(default)]

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::shared::{Condition, RefFilter, Time};
+use super::shared::{Condition, NATIVE_KEY, NATIVE_NAME, RefFilter, Time};
 use crate::resource::{phases, resource};
 use crate::store::{Index, sortable_time};
 
@@ -42,14 +42,14 @@ pub struct GrantSubject {
 #[serde(rename_all = "camelCase")]
 pub struct GrantTarget {
     /// Its name.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), regex(pattern = NATIVE_NAME))]
     pub name: String,
     /// Its namespace, where it is lent by the platform (R10).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub namespace: Option<String>,
     /// The keys; no patterns (R16).
-    #[schemars(length(min = 1), inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(min = 1), inner(length(max = 253), regex(pattern = NATIVE_KEY)), extend("x-kubernetes-list-type" = "set"))]
     pub keys: BTreeSet<String>,
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sets::Visibility;
-use super::shared::{Condition, Time};
+use super::shared::{Condition, NATIVE_KEY, NATIVE_NAME, Time};
 use crate::Digest;
 use crate::resource::{phases, resource};
 use crate::store::{Index, sortable_time};
@@ -151,10 +151,10 @@ fn agent_prefix() -> String {
 #[serde(rename_all = "camelCase")]
 pub struct LentKeys {
     /// Its name.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), regex(pattern = NATIVE_NAME))]
     pub name: String,
     /// The keys that are lent.
-    #[schemars(inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(inner(length(max = 253), regex(pattern = NATIVE_KEY)), extend("x-kubernetes-list-type" = "set"))]
     pub keys: BTreeSet<String>,
 }
 

@@ -60,12 +60,17 @@ pub struct CrossOrgRef {
     pub name: String,
 }
 
+/// The form of a Secret's or ConfigMap's name, which is Kubernetes' own (R10): no `/`, so that it never leaves the namespace (R4).
+pub(crate) const NATIVE_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// The form of a key in a Secret or ConfigMap: neither `.` nor anything that begins with `..`.
+pub(crate) const NATIVE_KEY: &str = r"^([-_a-zA-Z0-9]|\.[-_a-zA-Z0-9])[-._a-zA-Z0-9]*$";
+
 /// A Secret of the same namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
     /// Name of the Secret.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), regex(pattern = NATIVE_NAME))]
     pub name: String,
 }
 
@@ -74,10 +79,10 @@ pub struct SecretRef {
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
     /// Name of the Secret.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), regex(pattern = NATIVE_NAME))]
     pub name: String,
     /// Key inside the Secret.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), regex(pattern = NATIVE_KEY))]
     pub key: String,
 }
 
@@ -86,10 +91,10 @@ pub struct SecretKeyRef {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapKeyRef {
     /// Name of the ConfigMap.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), regex(pattern = NATIVE_NAME))]
     pub name: String,
     /// Key inside the ConfigMap.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), regex(pattern = NATIVE_KEY))]
     pub key: String,
 }
 

@@ -440,10 +440,11 @@ impl Default for TriggerMatch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TriggerSchedule {
-    /// Five fields.
+    /// Five fields: minute, hour, day of month, month and day of week. Each is `*`, a number, a range, a step of either (`*/15`), or a list of these; months and
+    /// days also by their English names of three letters.
     #[schemars(length(max = 253))]
     pub cron: String,
-    /// The IANA name of its zone.
+    /// The IANA name of its zone: `UTC`, or an area and a place, such as `Europe/Berlin`.
     #[serde(default = "utc")]
     #[schemars(length(max = 253))]
     pub time_zone: String,

@@ -6,6 +6,7 @@ use super::failure::{Code, Findings};
 use super::path::{Path, ROOT, get, list, map, text};
 use super::references::{cross_organization, cross_organizations};
 use super::rules::Rule;
+use super::schedule::{cron_problem, is_zone};
 use super::work::exactly_when;
 use super::{Subject, Writer};
 use crate::pattern::Domain;
@@ -57,6 +58,13 @@ fn trigger_rule(subject: &Subject<'_>, findings: &mut Findings) {
     let sources: Vec<&str> = list(subject.spec, "sources").iter().filter_map(Value::as_str).collect();
     let is_scheduled = sources.contains(&"schedule");
     exactly_when(subject, "schedule", is_scheduled, Rule::r(18), "where sources hold schedule", findings);
+    if let Some(problem) = text(subject.spec, "schedule.cron").and_then(cron_problem) {
+        findings.fail("spec.schedule.cron", Rule::r(18), Code::Invalid, problem);
+    }
+    if text(subject.spec, "schedule.timeZone").is_some_and(|zone| !is_zone(zone)) {
+        let message = "is no zone of the IANA database: UTC, or an area and a place, such as Europe/Berlin";
+        findings.fail("spec.schedule.timeZone", Rule::r(18), Code::Invalid, message);
+    }
     for (member, needs) in MATCHERS {
         let is_used = get(subject.spec, &format!("match.{member}")).is_some();
         if is_used && !needs.iter().any(|source| sources.contains(source)) {

@@ -326,6 +326,34 @@ fn alone(subject: &Subject<'_>, manifest: Option<&Value>, findings: &mut Finding
     }
 }
 
+/// R53: the provider's manifest has an operation that changes objects of the conflict's kind. Which field it carries is for the plan of the write to say.
+pub(super) fn allows_reviewed_write(subject: &Subject<'_>, findings: &mut Findings) {
+    let (at, rule) = ("spec.resolution.strategy", Rule::r(53));
+    let (Some(name), Some(interface), Some(kind)) =
+        (text(subject.spec, "bindingRef"), text(subject.spec, "interface"), text(subject.spec, "resource.kind"))
+    else {
+        return;
+    };
+    let binding = subject.view.get(Kind::ExternalBackendBinding, subject.namespace(), name);
+    let provider = binding.and_then(|binding| provider_of(subject.view, binding));
+    let Some(manifest) = provider.and_then(|provider| subject.view.manifest_of(provider)) else {
+        if !subject.view.is_complete() {
+            let reason = format!("the manifest of the provider of {name} is not among the given documents");
+            findings.unchecked(at, rule, reason);
+        }
+        return;
+    };
+    let declared = entries(manifest, "spec.interfaces", "name").into_iter().map(|(_, entry)| entry);
+    let declared = declared.filter(|entry| is_true(entry, "supported") && text(entry, "name") == Some(interface));
+    let mut operations = declared
+        .flat_map(|entry| list(entry, "operations"))
+        .filter_map(|operation| text(operation, "operation")?.parse::<Operation>().ok());
+    if !operations.any(|operation| super::external::changes(&operation).contains(&kind)) {
+        let message = format!("writes a {kind} after a review, and the provider can't write one");
+        findings.fail_set(at, rule, message, ["preferExternal", "ignore"]);
+    }
+}
+
 /// R52: the binding's mode lets an intent write to its target's kind.
 pub(super) fn allows_write(subject: &Subject<'_>, operation: &Operation, findings: &mut Findings) {
     let (Some(name), Some(interface)) = (text(subject.spec, "bindingRef"), text(subject.spec, "interface")) else {

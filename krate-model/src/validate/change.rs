@@ -142,6 +142,17 @@ const fn created_by_person(kind: Kind) -> Creation {
     }
 }
 
+/// Who makes a document such as this one (R19): its controller, where people make no such Record. For documents that come without a writer, such as
+/// files; who sends a request is what its authentication says (P43), not this.
+pub fn maker(document: &Value) -> Writer {
+    let kind = text(document, "kind").and_then(|kind| kind.parse::<Kind>().ok());
+    match kind.filter(|kind| kind.info().class == StorageClass::Record).map(created_by_person) {
+        None | Some(Creation::Free) => Writer::Person,
+        Some(Creation::With(field, value)) if text(document, &format!("spec.{field}")) == Some(value) => Writer::Person,
+        Some(Creation::With(..) | Creation::Never) => Writer::Controller,
+    }
+}
+
 /// R6 for a spec of which only commands change.
 fn whole_spec(subject: &Subject<'_>, schema: &Value, old: &Value, findings: &mut Findings) {
     let properties = schema.get("properties");

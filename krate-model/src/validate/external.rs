@@ -209,6 +209,28 @@ fn targets(operation: &Operation) -> &'static [&'static str] {
     }
 }
 
+/// The kinds of which an operation changes an object that is there already.
+pub(super) fn changes(operation: &Operation) -> &'static [&'static str] {
+    match operation {
+        _ if !operation.is_write() || is_create(operation) => &[],
+        // These are named with what holds them; what they change is the part.
+        Operation::UpdateComment
+        | Operation::DeleteComment
+        | Operation::UpdatePullRequestComment
+        | Operation::DeletePullRequestComment => &["Comment"],
+        Operation::DismissReview => &["Review"],
+        Operation::SyncDeployKeys => &["SSHKey"],
+        Operation::SyncCollaborators => &["RepositoryPermission"],
+        Operation::SyncBranchProtection => &["BranchProtection"],
+        Operation::UpdateRef | Operation::DeleteRef | Operation::UpdateRelease => &[],
+        other => targets(other),
+    }
+}
+
+fn is_create(operation: &Operation) -> bool {
+    operation.as_str().starts_with("create") || *operation == Operation::RegisterRunner
+}
+
 fn intent(subject: &Subject<'_>, findings: &mut Findings) {
     let (spec, rule) = (subject.spec, Rule::r(52));
     let Some(operation) = text(spec, "operation").and_then(|name| name.parse::<Operation>().ok()) else { return };
@@ -228,7 +250,7 @@ fn intent(subject: &Subject<'_>, findings: &mut Findings) {
         findings.fail_set("spec.target.kind", rule, message, accepted);
     }
     one_member(spec, "payload", operation.as_str(), rule, findings);
-    let creates = operation.as_str().starts_with("create") || operation == Operation::RegisterRunner;
+    let creates = is_create(&operation);
     if map(spec, "nativeTarget").is_some() {
         exactly_when(subject, "nativeTarget.nativeId", !creates, rule, "but for creates", findings);
     }
@@ -320,6 +342,9 @@ fn conflict(subject: &Subject<'_>, findings: &mut Findings) {
         if subject.sets("resolution") && get(spec, "resolution.seenVersions") != get(spec, "versions") {
             let message = "are not the versions of this conflict (StaleResolution): look at it again";
             findings.fail("spec.resolution.seenVersions", rule, Code::Invalid, message);
+        }
+        if subject.sets("resolution") && text(spec, "resolution.strategy") == Some("reviewedWrite") {
+            binding::allows_reviewed_write(subject, findings);
         }
     }
     let is_open = |conflict: &Value| text(conflict, "status.phase").is_none_or(|phase| phase == "Open");

@@ -1,4 +1,5 @@
-//! Every text of a spec: what it may hold, and that it is no credential (R9, R23). And the reason of a forced deletion (R21).
+//! Every text of a spec, keys of maps among them: what it may hold, and that it is no credential (R9, R23). The keys of labels and annotations, too. And the
+//! reason of a forced deletion (R21).
 
 use serde_json::Value;
 
@@ -17,6 +18,7 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     for list in ["labels", "annotations"] {
         let list_path = metadata.field(list);
         for (key, value) in super::path::map(subject.document, &format!("metadata.{list}")).into_iter().flatten() {
+            map_key(key, false, &list_path, findings);
             let Some(value) = value.as_str() else { continue };
             if let Some(problem) = text::problem(value, list == "annotations") {
                 findings.fail(list_path.key(key), Rule::r(23), Code::Invalid, problem);
@@ -26,6 +28,17 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
                 findings.fail(list_path.key(key), Rule::r(21), Code::Invalid, message);
             }
         }
+    }
+}
+
+/// What the schema doesn't name was chosen by whoever wrote the document, as a value is. `Path` hides a key that looks like a credential (R29).
+fn map_key(key: &str, is_kept: bool, map: &Path<'_>, findings: &mut Findings) {
+    if let Some(found) = secrets::looks_like(key, "").filter(|_| !is_kept) {
+        let message = format!("is a key that looks like {found}: put it into a Secret and refer to that");
+        findings.fail(map.key(key), Rule::r(9), Code::Forbidden, message);
+    }
+    if let Some(problem) = text::problem(key, is_kept) {
+        findings.fail(map.key(key), Rule::r(23), Code::Invalid, format!("is a key that {problem}"));
     }
 }
 
@@ -53,6 +66,9 @@ impl Scan {
                 let others = schema.and_then(|schema| schema.get("additionalProperties"));
                 for (name, value) in fields {
                     let known = properties.and_then(|properties| properties.get(name));
+                    if known.is_none() {
+                        map_key(name, self.is_observed && text::is_provider_text(path.last_name()), &path, findings);
+                    }
                     let here = if known.is_none() && others.is_some_and(Value::is_object) {
                         path.key(name)
                     } else {

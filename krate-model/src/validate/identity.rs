@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::Subject;
 use super::failure::{Code, Findings};
-use super::path::{list, text};
+use super::path::{get, list, text};
+use super::references::{is_object_ref, is_ours};
 use super::rules::Rule;
 use crate::{Kind, is_dns_label};
 
@@ -123,16 +124,30 @@ fn sharing_policy(subject: &Subject<'_>, findings: &mut Findings) {
 
 /// R43: no other object of the kind and namespace has the same values in `fields`.
 pub(super) fn unique(subject: &Subject<'_>, fields: &[&str], at: &str, findings: &mut Findings) {
-    let values = |spec: &Value| -> Option<Vec<Value>> {
-        fields.iter().map(|field| super::path::get(spec, field).cloned()).collect()
+    let is_same = |other: &Value, field: &str| {
+        let properties = format!("properties.spec.properties.{}", field.replace('.', ".properties."));
+        let schema = subject.schema.and_then(|schema| get(schema, &properties));
+        let theirs = get(other, &format!("spec.{field}"));
+        get(subject.spec, field).zip(theirs).is_some_and(|(own, theirs)| same_referent(schema, own, theirs))
     };
-    let Some(own) = values(subject.spec) else { return };
     let first = subject.others(subject.kind).find(|other| {
         text(other, "metadata.namespace") == Some(subject.namespace())
-            && other.get("spec").and_then(values).is_some_and(|values| values == own)
+            && fields.iter().all(|field| is_same(other, field))
     });
     if let Some(other) = first {
         let name = text(other, "metadata.name").unwrap_or_default();
         findings.fail(at, Rule::r(43), Code::Duplicate, format!("{} {name} is about the same already", subject.kind));
     }
+}
+
+/// Whether two values are the same or, as references, name the same object: with either of krate's groups or none (R40), and with a uid or without, since
+/// that is taken down when a reference first resolves (R32).
+fn same_referent(schema: Option<&Value>, one: &Value, other: &Value) -> bool {
+    if !schema.is_some_and(is_object_ref) {
+        return one == other;
+    }
+    let same = |field: &str| one.get(field) == other.get(field);
+    let same_version = (is_ours(one) && is_ours(other)) || same("apiVersion");
+    let same_uid = one.get("uid").is_none() || other.get("uid").is_none() || same("uid");
+    same("kind") && same("name") && same_version && same_uid
 }

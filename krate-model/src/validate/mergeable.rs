@@ -1,4 +1,5 @@
-//! Which fields of a kind merge between krate and a provider, and by which strategies. Spec: resource-kinds.md section 4.
+//! Which fields of a kind merge between krate and a provider, and by which strategies: the one table of them. Spec: resource-kinds.md section 4, R50;
+//! external-sync.md section 7. `krate-sync` adds what merging needs besides: the order of values, and what only the provider says.
 
 use crate::Kind;
 use crate::kinds::sets::Strategy;
@@ -8,17 +9,24 @@ use crate::kinds::sets::Strategy;
 pub struct MergeableField {
     /// Where it stands, such as `spec.labels`.
     pub path: &'static str,
-    /// What an override may say (R50); the first one holds where nothing is said.
+    /// How it merges where nothing is said.
+    pub strategy: &'static Strategy,
+    /// What an override may say (R50).
     pub strategies: &'static [Strategy],
 }
 
-const SCALAR: &[Strategy] = &[Strategy::Scalar];
-const SET: &[Strategy] = &[Strategy::Set];
-const BODY: &[Strategy] = &[Strategy::Scalar, Strategy::Text];
+/// The strategy where nothing is said, and those that an override may name.
+type Merges = (&'static Strategy, &'static [Strategy]);
+
+const SCALAR: Merges = (&Strategy::Scalar, &[Strategy::Scalar]);
+const SET: Merges = (&Strategy::Set, &[Strategy::Set]);
+const BODY: Merges = (&Strategy::Scalar, &[Strategy::Scalar, Strategy::Text]);
+/// A pull request's state: free but for `merged`, which nothing leaves (R38).
+const FORWARD: Merges = (&Strategy::Monotonic, &[Strategy::Scalar]);
 
 macro_rules! fields {
-    ($($path:literal $strategies:ident),+ $(,)?) => {
-        &[$(MergeableField { path: concat!("spec.", $path), strategies: $strategies }),+]
+    ($($path:literal $merges:ident),+ $(,)?) => {
+        &[$(MergeableField { path: concat!("spec.", $path), strategy: $merges.0, strategies: $merges.1 }),+]
     };
 }
 
@@ -31,7 +39,7 @@ pub const fn mergeable(kind: Kind) -> &'static [MergeableField] {
             "locked" SCALAR,
         ],
         Kind::PullRequest => fields![
-            "title" SCALAR, "body.markdown" BODY, "state" SCALAR, "draft" SCALAR, "base" SCALAR, "labels" SET,
+            "title" SCALAR, "body.markdown" BODY, "state" FORWARD, "draft" SCALAR, "base" SCALAR, "labels" SET,
             "assignees" SET, "requestedReviewers" SET, "milestone" SCALAR, "autoMerge" SCALAR,
         ],
         Kind::Review => fields!["verdict" SCALAR, "body.markdown" BODY],

@@ -39,6 +39,7 @@ mod policy;
 mod references;
 mod rules;
 mod scalars;
+mod schedule;
 pub(crate) mod schema;
 mod secrets;
 mod ssh;
@@ -49,7 +50,7 @@ mod work;
 
 use serde_json::{Map, Value};
 
-pub use change::{Command, admitted, commands};
+pub use change::{Command, admitted, commands, maker};
 pub use failure::{Accepted, Code, Failure, Report, Unchecked, Unresolved};
 pub use mergeable::{MergeableField, mergeable};
 pub use references::{Reference, dependants, references};

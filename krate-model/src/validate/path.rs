@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use serde_json::{Map, Value};
 
 use super::secrets;
+use super::text::is_invisible;
 
 /// One step down.
 #[derive(Debug, Clone, Copy)]
@@ -89,11 +90,20 @@ impl fmt::Display for Path<'_> {
                 f.write_str(name)
             }
             Step::Key(name) if is_plain(name) => write!(f, ".{name}"),
-            Step::Key(name) => write!(f, "[{}]", Value::from(name)),
+            Step::Key(name) => write!(f, "[{}]", quoted(name)),
             Step::Index(at) => write!(f, "[{at}]"),
             Step::Entry { key, value } => write!(f, "[{key}={value}]"),
         }
     }
+}
+
+/// A key as JSON, in ASCII where a reader would not see what it holds (R23).
+fn quoted(key: &str) -> String {
+    let seen = |char: char| match char {
+        char if is_invisible(char) => format!("\\u{:04x}", u32::from(char)),
+        char => char.to_string(),
+    };
+    Value::from(key).to_string().chars().map(seen).collect()
 }
 
 /// The key of a list-map's entry, unless it may be secret: then a path counts instead (R29).

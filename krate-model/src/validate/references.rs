@@ -11,6 +11,7 @@ use super::rules::Rule;
 use super::schema::map_keys;
 use super::secrets::shown;
 use super::view::{View, identity};
+use crate::kinds::registry::RECORDS_API_VERSION;
 use crate::kinds::shared::{Time, parse_time};
 use crate::{API_VERSION, Kind, Selector, StorageClass};
 
@@ -71,8 +72,7 @@ fn collect(schema: &Value, value: &Value, path: Path<'_>, found: &mut Vec<Refere
         }
         (_, Value::Object(fields)) => {
             if is_object_ref(schema) {
-                let is_ours = text(value, "apiVersion").is_none_or(|version| version == API_VERSION);
-                let kind = text(value, "kind").filter(|_| is_ours).and_then(|kind| kind.parse::<Kind>().ok());
+                let kind = text(value, "kind").filter(|_| is_ours(value)).and_then(|kind| kind.parse::<Kind>().ok());
                 if let (Some(kind), Some(name)) = (kind, text(value, "name")) {
                     add(&path.field("name"), kind, name);
                 }
@@ -97,9 +97,15 @@ fn collect(schema: &Value, value: &Value, path: Path<'_>, found: &mut Vec<Refere
 }
 
 /// Whether the schema is that of an `ObjectRef`: kind, name, and the two that nothing else has beside them.
-fn is_object_ref(schema: &Value) -> bool {
+pub(super) fn is_object_ref(schema: &Value) -> bool {
     let Some(properties) = schema.get("properties") else { return false };
     ["kind", "name", "uid", "apiVersion"].iter().all(|name| properties.get(name).is_some())
+}
+
+/// Whether an `ObjectRef` names one of krate's kinds: its `apiVersion` is the canonical one, which is also what none means, or the one by which an
+/// extension server serves Records (R40).
+pub(super) fn is_ours(reference: &Value) -> bool {
+    reference.get("apiVersion").is_none_or(|version| version == API_VERSION || version == RECORDS_API_VERSION)
 }
 
 pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {

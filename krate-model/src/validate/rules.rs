@@ -96,7 +96,7 @@ rules! {
     r(7) "only known kinds and known fields";
     r(8) "enums are exact, durations positive Go durations, times carry an offset, digests and commits are lower-case hex, integers fit 53 bits";
     r(9) "a credential is referenced, never written down";
-    r(10) "a Secret or ConfigMap is of the same namespace, or one that the platform lends by name and key";
+    r(10) "a Secret or ConfigMap is named as Kubernetes names it, and of the same namespace, or one that the platform lends by name and key";
     r(11) "type, hosting, authentication, interfaces, modes and external reference are what the provider's manifest has";
     r(12) "one binding for an external scope or a target, per interface, unless all are read-only";
     r(13) "a provider that signs its webhooks has a webhook secret";

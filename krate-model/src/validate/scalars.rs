@@ -27,6 +27,25 @@ pub(super) fn is_sha(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// Whether `text` has the form of a Secret's or ConfigMap's name. Kubernetes bounds the whole of it, not each part, unlike the names of R1.
+pub(super) fn is_native_name(text: &str) -> bool {
+    let is_part = |part: &str| {
+        part.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            && !part.is_empty()
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    text.split('.').all(is_part)
+}
+
+/// Whether `text` has the form of a key in a Secret or ConfigMap.
+pub(super) fn is_native_key(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && text != "."
+        && !text.starts_with("..")
+}
+
 /// What is wrong with an address that stands in a `url` field.
 pub(super) fn url_problem(text: &str) -> Option<&'static str> {
     if text.len() > MAX_URL_BYTES {
@@ -71,7 +90,10 @@ pub(super) fn address_problem(text: &str, allow_insecure: bool) -> Option<&'stat
 
 #[cfg(test)]
 mod tests {
+    use regex_lite::Regex;
+
     use super::*;
+    use crate::kinds::shared::{NATIVE_KEY, NATIVE_NAME};
 
     #[test]
     fn r8_durations_are_gos_positive_and_at_most_a_year() {
@@ -82,6 +104,21 @@ mod tests {
         {
             assert!(duration(bad).is_err_and(|problem| problem.contains(why)), "{bad}");
         }
+    }
+
+    #[test]
+    fn r10_names_and_keys_are_those_that_the_schema_takes() {
+        let fits = |pattern: &str, text: &str| Regex::new(pattern).unwrap().is_match(text);
+        let texts = [
+            "a", "a.b-c", "0", "", "A", "a_b", "-a", "a-", "a..b", ".a", "a.", "a/b", "a b", "ä", ".", "..", "..a",
+            ".a.", "a..", "_", "tls.crt", "A_b-C.d", "a\n",
+        ];
+        let long = "a".repeat(100);
+        for text in texts.into_iter().chain([long.as_str()]) {
+            assert_eq!(is_native_name(text), fits(NATIVE_NAME, text), "{text:?}");
+            assert_eq!(is_native_key(text), fits(NATIVE_KEY, text), "{text:?}");
+        }
+        assert!(is_native_name("a.b-c") && !is_native_name("a/b") && is_native_key("tls.crt") && !is_native_key("..a"));
     }
 
     #[test]

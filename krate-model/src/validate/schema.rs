@@ -12,10 +12,10 @@ use serde_json::{Map, Value, json};
 use super::failure::{Accepted, Code, Findings};
 use super::path::{Path, ROOT};
 use super::rules::Rule;
-use super::scalars::{MAX_SAFE_INTEGER, duration, is_sha, url_problem};
+use super::scalars::{MAX_SAFE_INTEGER, duration, is_native_key, is_native_name, is_sha, url_problem};
 use super::secrets::shown;
 use crate::Digest;
-use crate::kinds::shared::parse_time;
+use crate::kinds::shared::{NATIVE_KEY, NATIVE_NAME, parse_time};
 
 /// The deepest open content (R68).
 pub(crate) const MAX_OPEN_DEPTH: usize = 64;
@@ -249,6 +249,22 @@ fn check_pattern(pattern: &str, text: &str, path: &Path<'_>, findings: &mut Find
         "^([0-9a-f]{40}|[0-9a-f]{64})$" => {
             if !is_sha(text) {
                 findings.fail(path, Rule::r(8), Code::Invalid, "is no commit: 40 or 64 lower-case hex digits");
+            }
+        }
+        NATIVE_NAME if text.contains('/') => {
+            let message = "leaves the namespace; a Secret or ConfigMap is one of it, named alone";
+            findings.fail(path, Rule::r(4), Code::Invalid, message);
+        }
+        NATIVE_NAME => {
+            if !is_native_name(text) {
+                let message = "is no name of a Secret or ConfigMap: a-z, 0-9 and -, in parts joined by dots";
+                findings.fail(path, Rule::r(10), Code::Invalid, message);
+            }
+        }
+        NATIVE_KEY => {
+            if !is_native_key(text) {
+                let message = "is no key of a Secret or ConfigMap: letters, digits, -, _ and .";
+                findings.fail(path, Rule::r(10), Code::Invalid, message);
             }
         }
         // A pattern that the engine can't read is a defect of the schema, not of the document; a test compiles them all.

@@ -86,6 +86,7 @@ fn r25_strings_lists_and_maps_are_bounded() {
             }
             Some("array") => node.get("maxItems").is_some(),
             Some("object") if node.get("additionalProperties").is_some() => node.get("maxProperties").is_some(),
+            None => flag(node, "x-kubernetes-int-or-string") && node.get("maxLength").is_some(),
             _ => true,
         };
         assert!(bounded, "{path} has no bound");
@@ -157,6 +158,39 @@ fn r25_defaults_fit_their_own_schema() {
 }
 
 #[test]
+fn r10_every_reference_to_a_secret_or_config_map_has_kubernetes_form() {
+    let forms = |reference: &Value| {
+        let form = |name: &str| {
+            reference["properties"].get(name).map(|node| node.get("items").unwrap_or(node)["pattern"].clone())
+        };
+        ["name", "key", "keys"].map(form)
+    };
+    let mut found = BTreeSet::new();
+    for_every_node(|path, node| {
+        let name = path.rsplit('.').next().unwrap_or_default();
+        let words = ["secretref", "configmapref", "configref", "caref", "platformsecret", "platformconfigmap"];
+        if !words.iter().any(|word| name.to_lowercase().contains(word)) {
+            return;
+        }
+        match node["type"].as_str() {
+            // A named reference holds the reference itself.
+            Some("object") if node["properties"].get("secretRef").is_none() => {
+                let [name, key, keys] = forms(node);
+                assert!(name.is_some_and(|form| form.is_string()), "{path}: its name has any form");
+                assert!(key.or(keys).is_none_or(|form| form.is_string()), "{path}: its keys have any form");
+                found.insert(path.to_owned());
+            }
+            Some("string") => {
+                assert!(node["pattern"].is_string(), "{path} has any form");
+                found.insert(path.to_owned());
+            }
+            _ => {}
+        }
+    });
+    assert!(found.len() >= 17, "{found:#?}");
+}
+
+#[test]
 fn every_field_is_described() {
     for_every_node(|path, node| {
         // Elements and values of maps are described by their list and map; Kubernetes' own label selector as it comes.
@@ -191,7 +225,7 @@ fn r24_every_rule_names_its_number_and_the_field_and_has_a_reason() {
 }
 
 #[test]
-fn columns_are_those_of_the_spec_then_phase_and_age() {
+fn r25_columns_are_those_of_the_spec_then_phase_and_age() {
     let expected: &[(&str, &[&str])] = &[
         ("Organization", &["Namespace", "Ready"]),
         ("OrgNamespaceBinding", &["Organization", "Namespace"]),
@@ -252,6 +286,8 @@ fn columns_are_those_of_the_spec_then_phase_and_age() {
         assert_eq!(found, wanted, "{kind}");
         let paths: BTreeSet<&str> = columns.iter().map(|column| column.json_path.as_str()).collect();
         assert_eq!(paths.len(), columns.len(), "{kind}: two columns show one field");
+        // Kubernetes shows the first of them only.
+        assert!(!paths.iter().any(|path| path.contains("[*]")), "{kind}: a column over all entries of a list");
         let schema = serde_json::to_value(crd.spec.versions[0].schema.as_ref().unwrap()).unwrap();
         for path in paths.iter().filter(|path| !path.starts_with(".metadata")) {
             let mut at = &schema["openAPIV3Schema"];

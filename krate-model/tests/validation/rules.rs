@@ -3,7 +3,7 @@
 use krate_model::key::{KeyInput, RequestInput, request_digest};
 use krate_model::kinds::external::ExternalWriteIntentSpec;
 use krate_model::schema::schema;
-use krate_model::validate::{Request, View, Writer, dependants, validate};
+use krate_model::validate::{Request, View, Writer, dependants, references, validate};
 use krate_model::{Digest, Kind};
 use serde_json::{Value, json};
 
@@ -72,6 +72,23 @@ fn r8_durations_times_and_integers() {
 }
 
 #[test]
+fn r8_r25_a_value_of_an_external_ref_is_bounded() {
+    // Without the manifest, whose patterns bound them, too.
+    let told_of = |value: Value| {
+        let binding = like("ExternalBackendBinding/gh-krate", &[("spec.externalRef.repository", value)]);
+        told(&validate(&binding, None, &View::partial([]), &request(Writer::Person)))
+    };
+    let at = "spec.externalRef.repository";
+    for fits in [json!("r".repeat(253)), json!(9_007_199_254_740_991_i64), json!(-9_007_199_254_740_991_i64)] {
+        assert_eq!(told_of(fits.clone()), [""; 0], "{fits}");
+    }
+    assert_eq!(told_of("r".repeat(254).into()), [format!("{at} R25")]);
+    for number in [json!(9_007_199_254_740_992_i64), json!(-9_007_199_254_740_992_i64), json!(u64::MAX)] {
+        assert_eq!(told_of(number.clone()), [format!("{at} R8")], "{number}");
+    }
+}
+
+#[test]
 fn r22_an_object_has_a_largest_size_by_its_class() {
     let big = Value::from("x".repeat(300 * 1024));
     let report = created(&like("Repository/krate", &[("metadata.annotations.note", big)]));
@@ -134,6 +151,19 @@ fn r40_both_groups_are_read_and_no_other() {
     let version = |text: &str| failures("Issue/first", &[("apiVersion", text.into())]);
     assert_eq!(version("records.krate.a5c.ai/v1alpha1"), [""; 0]);
     assert_eq!(version("krate.a5c.ai/v1"), ["apiVersion R40"]);
+}
+
+#[test]
+fn r40_a_reference_means_the_same_with_either_group() {
+    let resolved = |version: &str| {
+        let provider = json!({"kind": "ExternalBackendProvider", "name": "gh", "apiVersion": version});
+        let mapping = json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "IdentityMapping",
+            "metadata": {"name": "m", "namespace": "krate-org-a"},
+            "spec": {"organizationRef": "a", "user": "alice", "provider": provider, "subject": "1"}});
+        references(&mapping).into_iter().any(|reference| reference.path == "spec.provider.name")
+    };
+    assert!(resolved("krate.a5c.ai/v1alpha1") && resolved("records.krate.a5c.ai/v1alpha1"));
+    assert!(!resolved("v1"), "another group's kinds are none of krate's");
 }
 
 #[test]
@@ -579,6 +609,110 @@ fn r9_and_r23_take_a_providers_text_as_it_came() {
 }
 
 #[test]
+fn r4_r10_secrets_and_config_maps_are_named_as_kubernetes_names_them() {
+    let name = "spec.authRef.secretRef.name";
+    let provider = |at: &str, found: &str| failures("ExternalBackendProvider/gh", &[(at, found.into())]);
+    assert_eq!(provider(name, "gh.app-1"), [""; 0]);
+    assert_eq!(provider(name, &"a".repeat(100)), [""; 0], "longer than a DNS label");
+    assert_eq!(provider(name, "other/gh-app"), [format!("{name} R4")]);
+    for wrong in ["GH", "gh_app", "-gh", "gh.", ""] {
+        assert_eq!(provider(name, wrong), [format!("{name} R10")], "{wrong:?}");
+    }
+    let key = "spec.webhook.secretRefs[name=first].secretRef.key";
+    assert_eq!(provider(key, "Tls_1.crt"), [""; 0]);
+    for wrong in ["a/b", "a b", ".", "..a", ""] {
+        assert_eq!(provider(key, wrong), [format!("{key} R10")], "{wrong:?}");
+    }
+    let authority = json!({"name": "A", "key": "b"});
+    assert_eq!(failures("ExternalBackendProvider/gh", &[("spec.tls.caRef", authority)]), ["spec.tls.caRef.name R10"]);
+    let lent = json!([{"name": "A/b", "keys": ["c d"]}]);
+    let report = updated("OrgNamespaceBinding/a", &[("spec.platformConfigMaps", lent)], Writer::Person);
+    assert_eq!(
+        told(&report),
+        ["spec.platformConfigMaps[name=A/b].keys[0] R10", "spec.platformConfigMaps[name=A/b].name R4"]
+    );
+}
+
+#[test]
+fn r18_a_schedule_says_when_and_where() {
+    let rule = |schedule: Value| {
+        let changes = [("spec.sources", json!(["schedule"])), ("spec.match", json!({})), ("spec.schedule", schedule)];
+        failures("AgentTriggerRule/fix", &changes)
+    };
+    assert_eq!(rule(json!({"cron": "0 3 * * mon-fri", "timeZone": "Europe/Berlin"})), [""; 0]);
+    assert_eq!(rule(json!({"cron": "0 3 1 * *"})), [""; 0], "in UTC");
+    assert_eq!(
+        rule(json!({"cron": "0 25 * * *", "timeZone": "Berlin"})),
+        ["spec.schedule.cron R18", "spec.schedule.timeZone R18"]
+    );
+}
+
+#[test]
+fn r53_a_reviewed_write_is_one_that_the_manifest_can() {
+    let value = json!({"json": "1", "digest": Digest::of(b"1").to_string(), "bytes": 1});
+    let versions = json!({"desiredGeneration": 1, "observed": {}});
+    let conflict = || {
+        json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "ExternalSyncConflict",
+            "metadata": {"name": "c1", "namespace": "krate-org-a"},
+            "spec": {"organizationRef": "a", "providerRef": "gh", "bindingRef": "gh-krate", "interface": "issueTracking",
+                "resource": {"kind": "Issue", "name": "first"}, "linkRef": "l", "fieldPath": "spec.title",
+                "reason": "ConcurrentEdit", "strategy": "scalar", "desired": value, "observed": value,
+                "versions": versions}})
+    };
+    let resolved = |strategy: &str, view: &View| {
+        let old = conflict();
+        let resolution = json!({"strategy": strategy, "seenVersions": versions});
+        validate(&with(old.clone(), &[("spec.resolution", resolution)]), Some(&old), view, &request(Writer::Person))
+    };
+    let at = "spec.resolution.strategy";
+    assert_eq!(told(&resolved("reviewedWrite", &store())), [""; 0]);
+    // A provider that only reads issues, and writes comments at most.
+    for operations in [
+        json!([{"operation": "getIssue", "write": false}]),
+        json!([{"operation": "createIssue", "write": true}, {"operation": "createComment", "write": true}, {"operation": "updateComment", "write": true}]),
+    ] {
+        let mut reads = store();
+        reads.insert(with(yaml(MANIFEST), &[("spec.interfaces[name=issueTracking].operations", operations)]));
+        assert_eq!(told(&resolved("reviewedWrite", &reads)), [format!("{at} R53")]);
+        assert_eq!(told(&resolved("preferExternal", &reads)), [""; 0]);
+    }
+    let unknown = resolved("reviewedWrite", &View::partial([]));
+    assert_eq!(told(&unknown), [""; 0]);
+    assert!(unknown.unchecked.iter().any(|unchecked| unchecked.path == at), "{unknown:?}");
+}
+
+#[test]
+fn r9_a_key_of_a_map_is_no_credential_and_is_not_told() {
+    let token = format!("ghp_{}", "0".repeat(36));
+    let map = json!({&token: "x"});
+    for (base, at) in [
+        ("Pipeline/p1", "spec.inputs"),
+        ("RunnerPool/small", "spec.nodeSelector"),
+        ("ExternalBackendProvider/gh", "spec.authRef.keys"),
+        ("Repository/krate", "metadata.labels"),
+        ("Repository/krate", "metadata.annotations"),
+    ] {
+        let report = created(&like(base, &[(at, map.clone())]));
+        let hidden = format!("{at}[(hidden)] R9");
+        assert!(told(&report).contains(&hidden), "{base} {at}: {report:?}");
+        assert!(!serde_json::to_string(&report).expect("JSON").contains(&token), "{base} {at} tells it");
+    }
+    let lent = json!([{"name": token, "keys": ["k"]}]);
+    let report = updated("OrgNamespaceBinding/a", &[("spec.platformSecrets", lent)], Writer::Person);
+    assert!(told(&report).contains(&"spec.platformSecrets[0].name R9".to_owned()), "{report:?}");
+    assert!(!serde_json::to_string(&report).expect("JSON").contains(&token));
+}
+
+#[test]
+fn r23_a_key_of_a_map_shows_what_it_holds() {
+    let told_of = |key: &str| failures("Pipeline/p1", &[("spec.inputs", json!({key: "x"}))]);
+    assert_eq!(told_of("größe"), [""; 0]);
+    assert_eq!(told_of("a\u{202e}b"), ["spec.inputs[\"a\\u202eb\"] R23"]);
+    assert_eq!(told_of("a\nb"), ["spec.inputs[\"a\\nb\"] R23"]);
+    assert_eq!(told_of("gro\u{308}ße"), ["spec.inputs[\"gro\u{308}ße\"] R23"]);
+}
+
+#[test]
 fn r38_nothing_leaves_merged() {
     let merged =
         with(stored("PullRequest/pr-krate-42"), &[("spec.state", "merged".into()), ("status.phase", "Merged".into())]);
@@ -688,6 +822,35 @@ fn r62_a_review_of_a_label_is_a_persons_of_what_stands_there_and_void_once_it_ch
     );
     assert_eq!(told(&report), ["spec.review.digest R62"]);
     assert!(report.failures[0].to_string().contains(&Digest::of(b"Be bold.").to_string()), "{}", report.failures[0]);
+}
+
+#[test]
+fn r43_a_mapping_is_one_however_its_provider_is_written() {
+    let mapping = |name: &str, more: Value| {
+        let mut provider = json!({"kind": "ExternalBackendProvider", "name": "gh"});
+        provider.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+        json!({"apiVersion": "krate.a5c.ai/v1alpha1", "kind": "IdentityMapping",
+            "metadata": {"name": name, "namespace": "krate-org-a"},
+            "spec": {"organizationRef": "a", "user": "alice", "provider": provider, "subject": "583231"}})
+    };
+    let told_beside = |first: Value, second: Value| {
+        let mut view = store();
+        view.insert(mapping("m1", first));
+        told(&validate(&mapping("m2", second), None, &view, &request(Writer::Person)))
+    };
+    let forms = [
+        json!({}),
+        json!({"apiVersion": "krate.a5c.ai/v1alpha1"}),
+        json!({"apiVersion": "records.krate.a5c.ai/v1alpha1"}),
+        json!({"uid": "u1"}),
+    ];
+    for first in &forms {
+        for second in &forms {
+            assert_eq!(told_beside(first.clone(), second.clone()), ["spec.subject R43"], "{first} {second}");
+        }
+    }
+    assert_eq!(told_beside(json!({"uid": "u1"}), json!({"uid": "u2"})), [""; 0], "made anew under the name");
+    assert_eq!(told_beside(json!({"name": "acme"}), json!({})), [""; 0]);
 }
 
 #[test]

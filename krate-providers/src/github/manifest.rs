@@ -207,7 +207,8 @@ fn build() -> ExternalProviderCapabilityManifestSpec {
         version_granularity: Dur::literal("1s"),
         body_format: SourceFormat::Markdown,
         external_ref_keys: vec![
-            ref_key("owner", true, "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9_])?"),
+            // Not what a new account may be called: old ones begin or end with a hyphen and are still there, and managed users have an underscore.
+            ref_key("owner", true, "[A-Za-z0-9_-]{1,100}"),
             ref_key("repository", true, "[A-Za-z0-9._-]{1,100}"),
             ref_key("installationId", false, "[0-9]{1,20}"),
         ],

@@ -13,6 +13,7 @@ use crate::kinds::sets::{ErrorClass, Interface, Mode, Strategy};
 use crate::kinds::shared::{CrossOrgRef, Dur, ErrorInfo, PathFilter, Time};
 use crate::resource::{native_index, resource};
 use crate::store::Index;
+use crate::validate::MAX_SAFE_INTEGER;
 
 crate::closed_set! {
     /// Phase of an [`ExternalBackendBinding`] (external-sync.md section 9).
@@ -127,7 +128,7 @@ pub(super) fn default_true() -> bool {
     true
 }
 
-/// A value of an `externalRef`: text or an integer; `123` and `"123"` are one value (R68), each written as it was read.
+/// A value of an `externalRef`: text of at most 253 bytes, or an integer that fits 53 bits (R8); `123` and `"123"` are one value (R68), each written as it was read.
 #[derive(Debug, Clone)]
 pub struct RefValue {
     text: String,
@@ -199,7 +200,13 @@ impl JsonSchema for RefValue {
         "RefValue".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"x-kubernetes-int-or-string": true})
+        // Of an integer or a string each bound holds for the one that has it: the length of the text, the size of the number.
+        schemars::json_schema!({
+            "x-kubernetes-int-or-string": true,
+            "maxLength": 253,
+            "minimum": -MAX_SAFE_INTEGER,
+            "maximum": MAX_SAFE_INTEGER,
+        })
     }
 }
 
@@ -219,8 +226,8 @@ impl JsonSchema for RefValue {
     printcolumn = r#"{"name":"Provider","type":"string","jsonPath":".spec.providerRef"}"#,
     printcolumn = r#"{"name":"Target","type":"string","jsonPath":".spec.targetRef.name"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
-    printcolumn = r#"{"name":"Conflicts","type":"integer","jsonPath":".status.interfaces[*].openConflicts"}"#,
-    printcolumn = r#"{"name":"Last backfill","type":"date","jsonPath":".status.interfaces[*].lastBackfillAt"}"#
+    printcolumn = r#"{"name":"Conflicts","type":"integer","jsonPath":".status.openConflicts"}"#,
+    printcolumn = r#"{"name":"Last backfill","type":"date","jsonPath":".status.lastBackfillAt"}"#
 )]
 #[x_kube(validation = Rule::new("has(self.providerRef) != has(self.sharedProviderRef)")
     .message("R4: exactly one of spec.providerRef and spec.sharedProviderRef is set")
@@ -294,6 +301,12 @@ pub struct ExternalBackendBindingStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub interfaces: Vec<BindingInterfaceStatus>,
+    /// Open conflicts of all interfaces; absent until they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_conflicts: Option<i64>,
+    /// End of the newest backfill of the interface where that is longest ago, of those that were backfilled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_backfill_at: Option<Time>,
     /// Newest deliveries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_delivery: Option<LastDelivery>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Digest;
 use crate::kinds::sets::{AuthMode, ErrorClass, Interface};
-use crate::kinds::shared::{ConfigMapKeyRef, Dur, ErrorInfo, SecretKeyRef, SecretRef, Time};
+use crate::kinds::shared::{ConfigMapKeyRef, Dur, ErrorInfo, NATIVE_KEY, SecretKeyRef, SecretRef, Time};
 use crate::resource::resource;
 use crate::store::Index;
 
@@ -51,7 +51,7 @@ pub struct AuthRef {
     pub secret_ref: SecretRef,
     /// The Secret's own names for the credential keys of the manifest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64), inner(length(max = 1024)))]
+    #[schemars(extend("maxProperties" = 64), inner(length(max = 253), regex(pattern = NATIVE_KEY)))]
     pub keys: BTreeMap<String, String>,
 }
 
@@ -171,8 +171,8 @@ pub struct ProviderTls {
     printcolumn = r#"{"name":"Type","type":"string","jsonPath":".spec.providerType"}"#,
     printcolumn = r#"{"name":"Account","type":"string","jsonPath":".status.account.login"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
-    printcolumn = r#"{"name":"Conflicts","type":"integer","jsonPath":".status.interfaces[*].openConflicts"}"#,
-    printcolumn = r#"{"name":"Pending writes","type":"integer","jsonPath":".status.interfaces[*].pendingWrites"}"#
+    printcolumn = r#"{"name":"Conflicts","type":"integer","jsonPath":".status.openConflicts"}"#,
+    printcolumn = r#"{"name":"Pending writes","type":"integer","jsonPath":".status.pendingWrites"}"#
 )]
 #[x_kube(validation = Rule::new("has(self.adapterRef) == (self.providerType == 'custom')")
     .message("R11: spec.adapterRef is set exactly when spec.providerType is custom")
@@ -259,6 +259,12 @@ pub struct ExternalBackendProviderStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub interfaces: Vec<ProviderInterfaceStatus>,
+    /// Open conflicts of all interfaces; absent until they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_conflicts: Option<i64>,
+    /// Writes of all interfaces that aren't confirmed; absent until they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_writes: Option<i64>,
     /// Newest deliveries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_delivery: Option<LastDelivery>,

@@ -1,5 +1,6 @@
 //! The commands that ask a server: they go over the JSON API of `krate serve`.
 
+mod column;
 mod decide;
 mod edit;
 mod read;

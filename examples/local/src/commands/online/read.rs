@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use krate_model::Kind;
 use serde_json::{Value, json};
 
+use super::column::ColumnPath;
 use super::{Api, Failed, Server, text};
 use crate::commands::explain::kind_named;
 use crate::error::Answer;
@@ -82,20 +83,17 @@ pub(super) fn get(args: &GetArgs, output: Output) -> Result<Answer, Failed> {
 fn objects_table(kind: Kind, objects: &[Value]) -> String {
     let definition = krate_model::crd::crd(kind);
     let version = definition.as_ref().and_then(|definition| definition.spec.versions.first());
-    let own: Vec<(String, String)> = version
-        .and_then(|version| version.additional_printer_columns.clone())
+    let own: Vec<(&str, ColumnPath<'_>)> = version
+        .and_then(|version| version.additional_printer_columns.as_deref())
         .unwrap_or_default()
-        .into_iter()
-        // Plain paths only: what selects in a list is for Kubernetes.
-        .filter(|column| !column.json_path.contains(['[', '(']))
-        .map(|column| (column.name, column.json_path.replace('.', "/")))
-        .filter(|(_, path)| path != "/status/phase")
+        .iter()
+        .filter(|column| column.json_path != ".status.phase")
+        .filter_map(|column| Some((column.name.as_str(), ColumnPath::read(&column.json_path)?)))
         .collect();
-    let header =
-        ["Namespace", "Name", "Phase"].map(str::to_owned).into_iter().chain(own.iter().map(|(name, _)| name.clone()));
+    let header = ["Namespace", "Name", "Phase"].into_iter().chain(own.iter().map(|(name, _)| *name)).map(str::to_owned);
     let rows = objects.iter().map(|object| {
-        let fixed = ["/metadata/namespace", "/metadata/name", "/status/phase"].into_iter();
-        fixed.chain(own.iter().map(|(_, path)| path.as_str())).map(|path| text(object, path)).collect()
+        let fixed = ["/metadata/namespace", "/metadata/name", "/status/phase"].map(|path| text(object, path));
+        fixed.into_iter().chain(own.iter().map(|(_, path)| path.show(object))).collect()
     });
     columns(&header.collect::<Vec<_>>(), rows.collect())
 }
