@@ -104,7 +104,7 @@ pub fn may_answer(approval: &AgentApprovalSpec, by: &Actor, verdict: &ApprovalVe
         return Err(Refusal::ApproverNotAllowed { name: by.name.clone() });
     }
     let separate = approval.policy.as_ref().is_none_or(|terms| terms.separation);
-    if separate && *verdict == ApprovalVerdict::Approved && acts_in(&approval.requested_by, by) {
+    if separate && *verdict == ApprovalVerdict::Approved && asked_for(approval, by) {
         return Err(Refusal::SelfApproval { name: by.name.clone() });
     }
     Ok(())
@@ -176,6 +176,11 @@ pub(crate) fn is_denied(approval: &AgentApproval) -> bool {
         AgentApprovalPhase::Denied => true,
         _ => status.decisions.iter().any(says_no),
     }
+}
+
+/// Whether `by` is one of those who asked for what the approval is about, or for whom it was asked.
+pub(crate) fn asked_for(approval: &AgentApprovalSpec, by: &Actor) -> bool {
+    std::iter::once(&approval.requested_by).chain(&approval.also_requested_by).any(|actor| acts_in(actor, by))
 }
 
 /// Whether `by` is the actor, or one of those for whom it acts.

@@ -132,6 +132,24 @@ fn p29_p30_only_another_person_lets_a_write_go() {
 }
 
 #[test]
+fn p30_nobody_approves_a_write_that_holds_an_edit_of_theirs() {
+    let user = |name: &str| Actor::new(ActorKind::User, name);
+    let world = world("reviewed-write");
+    edit_by(&world, &user("ada"), |spec| spec.title = "Ada's".to_owned()).expect("accepted");
+    edit_by(&world, &user("bob"), |spec| spec.body = Some(Body::markdown("Bob's"))).expect("accepted");
+    edit_by(&world, &user("cid"), |spec| spec.title = "Cid's".to_owned()).expect("accepted");
+    let waiting = world.all::<AgentApproval>().into_iter().find(|it| it.phase() == "Pending").expect("it asks");
+    for name in ["ada", "bob", "cid"] {
+        let refused = decide_named(&world, waiting.name(), user(name), ApprovalVerdict::Approved);
+        let refused = refused.expect_err("an edit of theirs is in it, or was");
+        assert!(matches!(refused, DriverError::Approval(Refusal::SelfApproval { .. })), "{name}: {refused}");
+    }
+    decide_named(&world, waiting.name(), user("bea"), ApprovalVerdict::Approved).expect("nothing of hers is in it");
+    world.settle().expect("quiet");
+    assert_eq!(title_there(&world), "Cid's");
+}
+
+#[test]
 fn s32_p32_a_write_waits_for_as_many_persons_as_its_policy_says() {
     let world = world("reviewed-write");
     world.change(|policy: &mut ExternalBackendSyncPolicy| {

@@ -150,6 +150,10 @@ pub struct AgentApprovalSpec {
     /// Who asked.
     #[schemars(extend("x-krate-immutable" = true))]
     pub requested_by: Actor,
+    /// Who else wished for a part of it: none of them may approve it, either (P30).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-krate-immutable" = true))]
+    pub also_requested_by: Vec<Actor>,
     /// Digest of exactly what is approved (P55).
     #[schemars(extend("x-krate-immutable" = true))]
     pub digest: Digest,
@@ -195,6 +199,7 @@ impl AgentApprovalSpec {
             class,
             action,
             requested_by,
+            also_requested_by: Vec::new(),
             digest,
             expires_at,
             policy: None,

@@ -7,7 +7,7 @@ use krate_model::kinds::policy::{AgentApproval, AgentApprovalPhase, ApprovalClas
 use krate_model::kinds::shared::{Actor, ApprovalRule};
 
 use super::{Review, agents, cause, policies, role};
-use crate::approval::{Tally, acts_in, tally};
+use crate::approval::{Tally, asked_for, tally};
 use crate::decision::{Outcome, RequiredApproval, Reservation};
 use crate::reason::{Code, Reason};
 use crate::request::{Need, Verb};
@@ -223,7 +223,7 @@ fn worth(review: &Review<'_>, approval: &AgentApproval, moment: Moment) -> Resul
     let separate =
         approval.spec.policy.as_ref().is_none_or(|terms| terms.separation) || rule.is_some_and(|rule| rule.separation);
     for person in &by {
-        if separate && (is_party(review, person) || acts_in(&approval.spec.requested_by, person)) {
+        if separate && (is_party(review, person) || asked_for(&approval.spec, person)) {
             return Err((Code::SelfApproval, "an approver asked for it, started it or steers it"));
         }
         // P31: at the time of the use, too; by uid, so that a successor of the same name doesn't count.

@@ -108,10 +108,16 @@ pub(super) fn place(
             .iter()
             .rev()
             .find(|intent| is_asked_about(intent) && share_a_field(&intent.object.spec.payload, &payload));
-        let source = match asked.filter(|_| wish.kind == IntentSourceKind::Reconcile) {
+        let mut source = match asked.filter(|_| wish.kind == IntentSourceKind::Reconcile) {
             Some(asked) => asked.object.spec.source.clone(),
-            None => IntentSource { kind: wish.kind.clone(), actor: wish.actor.clone(), cause: wish.cause.clone() },
+            None => IntentSource {
+                kind: wish.kind.clone(),
+                actor: wish.actor.clone(),
+                cause: wish.cause.clone(),
+                others: Vec::new(),
+            },
         };
+        source.others = others(state, &payload, &source);
         let credential = scope.credential();
         let digest = request_digest(&RequestInput { key, precondition: None, credential: Some(&credential) })?;
         let required = approve || is_agents(scope, &source.actor, &operation);
@@ -166,6 +172,20 @@ pub(super) fn place(
     Ok(())
 }
 
+/// Who, beside `source`, wished for what `payload` writes and wasn't sent: it takes the place of theirs, and is theirs to ask for as well (P30).
+fn others(state: &ObjectState, payload: &Payload, source: &IntentSource) -> Vec<Actor> {
+    let replaced = state.intents.iter().map(|intent| &intent.object);
+    let replaced = replaced.filter(|it| is_unsent(it) && share_a_field(&it.spec.payload, payload));
+    let theirs = replaced.flat_map(|it| std::iter::once(&it.spec.source.actor).chain(&it.spec.source.others));
+    let mut others = source.others.clone();
+    for actor in theirs.filter(|actor| matches!(actor.kind, ActorKind::User | ActorKind::Agent)) {
+        if *actor != source.actor && !others.contains(actor) {
+            others.push(actor.clone());
+        }
+    }
+    others
+}
+
 /// S39: an agent's write is a person's to approve unless the policy trusts that agent for that operation by name.
 pub(super) fn is_agents(scope: &Scope, actor: &Actor, operation: &Operation) -> bool {
     let policy = &scope.policy.write_policy;
@@ -214,6 +234,7 @@ fn approval(scope: &Scope, intent: &ExternalWriteIntent, now: Time, name: String
             target: Some(intent.spec.target.clone()),
         },
         requested_by: intent.spec.source.actor.clone(),
+        also_requested_by: intent.spec.source.others.clone(),
         digest: intent.spec.request_digest,
         // Both end at once: the intent says until when an answer may come.
         expires_at: intent.status.as_ref().and_then(|status| status.not_before).unwrap_or(now),

@@ -58,6 +58,9 @@ pub struct IntentSource {
     /// What made it want it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<ObjectRef>,
+    /// Who else wished for what it writes: writes of theirs weren't sent, and it has taken their place (P30).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Actor>,
 }
 
 /// The identity that sends a write.
