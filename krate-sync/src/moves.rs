@@ -132,9 +132,13 @@ pub(crate) fn resolve_by_policy(
         seen_versions: current.clone(),
         comment: Some("by the sync policy".to_owned()),
     });
-    let chosen = conflict::Event::Chosen { by: by.clone(), current: Box::new(current) };
     let policy = Policy::default();
     let ctx = Ctx { now, actor: by, policy: &policy, seed: 0 };
+    if *strategy == ResolutionStrategy::Ignore {
+        let ignored = conflict::Event::Ignored { by: by.clone(), current: Box::new(current) };
+        return Ok(take(conflict, conflict::step(&conflict.object, ignored, &ctx)?));
+    }
+    let chosen = conflict::Event::Chosen { by: by.clone(), current: Box::new(current) };
     let mut audit = take(conflict, conflict::step(&conflict.object, chosen, &ctx)?);
     let applied = conflict::Event::Applied { intent: None };
     audit.extend(take(conflict, conflict::step(&conflict.object, applied, &ctx)?));

@@ -761,6 +761,26 @@ fn drift(world: &World, field: &str) {
 }
 
 #[test]
+fn s6_drift_that_nobody_can_write_back_stays_apart_where_the_policy_ignores_it() {
+    let world = world("krate-owned");
+    world.change(|policy: &mut ExternalBackendSyncPolicy| {
+        policy.spec.conflict_policy.default_resolution = ResolutionStrategy::Ignore;
+    });
+    drift(&world, "spec.assignees");
+    world.deliver();
+    world.settle().expect("quiet");
+    let found = only::<ExternalSyncConflict>(&world);
+    assert_eq!((found.phase(), found.spec.field_path.as_str()), ("Ignored", "spec.assignees"));
+    assert_eq!(found.spec.reason, ConflictReason::UnrepresentableValue);
+    // What else moves there is brought in order, and it is told once.
+    world.pass_time(5);
+    retitle_there(&world, "Theirs");
+    world.deliver();
+    world.settle().expect("quiet");
+    assert_eq!((title_there(&world).as_str(), only::<ExternalSyncConflict>(&world).phase()), ("Crash", "Ignored"));
+}
+
+#[test]
 fn s6_drift_that_nobody_can_write_back_waits_in_a_conflict_and_holds_nothing_up() {
     for (field, by_webhook) in
         [("spec.assignees", true), ("spec.assignees", false), ("spec.title", true), ("spec.title", false)]

@@ -306,6 +306,8 @@ pub(super) fn open_conflict(
             state.replan = true;
             true
         }
+        // Section 7: what no operation carries stays apart, and the conflict says so.
+        ResolutionStrategy::Ignore if *reason == ConflictReason::UnrepresentableValue => true,
         // Everything else waits for a person.
         _ => false,
     };
