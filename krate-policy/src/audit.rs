@@ -27,8 +27,8 @@ pub fn of_review(request: &Request, decision: &Decision, snapshot: &Snapshot) ->
         return None;
     }
     // What names no organization that is there is the platform's to know.
-    let namespace = snapshot.organizations.get(&request.organization);
-    let mut draft = draft(request, decision, namespace.map_or(DEFAULT_PLATFORM_NAMESPACE, |it| &**it), "Review");
+    let namespace = snapshot.namespace_of(&request.organization);
+    let mut draft = draft(request, decision, namespace.unwrap_or(DEFAULT_PLATFORM_NAMESPACE), "Review");
     draft.organization = namespace.map(|_| request.organization.to_string());
     let object = request.object.as_ref().map(|object| ObjectRef::new(&*object.kind, &*object.name));
     let stack = || request.agent_stack.as_ref().map(|stack| ObjectRef::new("AgentStack", &*stack.name));

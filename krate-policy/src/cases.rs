@@ -517,7 +517,7 @@ const PRESENTED: &str = "presented";
 /// The snapshot with an approval of what `document` asks for now.
 fn approve(snapshot: &Snapshot, document: &Value, approved: &Approved) -> Result<Snapshot, String> {
     let request = read(document.to_string().as_bytes()).map_err(|reason| reason.text.to_string())?;
-    let namespace = snapshot.organizations.get(&request.organization).ok_or("there is no such organization")?;
+    let namespace = snapshot.namespace_of(&request.organization).ok_or("there is no such organization")?;
     let digest = review(&request, snapshot).approval_digest(&request).map_err(|error| error.to_string())?;
     let person = |name: &str| {
         let uid = snapshot.user(namespace, name).and_then(|user| user.metadata.uid.clone());

@@ -5,7 +5,6 @@ use krate_model::kinds::grants::{
 };
 use krate_model::kinds::shared::{RefFilter, Time};
 use krate_model::{Kind, Resource};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::decision::Version;
@@ -28,19 +27,20 @@ enum Phase {
 #[derive(Debug, Clone)]
 pub(crate) struct Grant {
     pub(crate) version: Arc<Version>,
-    subject: GrantSubject,
-    keys: BTreeSet<String>,
+    stack: Option<Box<str>>,
+    service_account: Option<Box<str>>,
+    keys: Names,
     purpose: Box<str>,
-    repositories: BTreeSet<String>,
+    repositories: Names,
     /// Uids of those, as they were granted (P20).
-    repository_uids: BTreeSet<String>,
+    repository_uids: Names,
     /// Those of which no uid is known yet.
-    unbound: BTreeSet<String>,
+    unbound: Names,
     /// `None` when the lists are absent, include nothing or can't be read: they fit no ref then.
     refs: Option<Filter>,
     has_refs: bool,
-    environments: BTreeSet<String>,
-    sources: BTreeSet<String>,
+    environments: Names,
+    sources: Names,
     allow_forks: bool,
     pub(crate) by_reference: bool,
     required: RequiredApproval,
@@ -108,16 +108,17 @@ impl Grant {
                 let uid = |name: &String| uids.get(name);
                 let grant = Self {
                     version: version(kind, $grant.metadata()),
-                    subject: spec.subject.clone(),
-                    keys: $target.keys.clone(),
+                    stack: spec.subject.stack_ref.as_deref().map(Into::into),
+                    service_account: spec.subject.service_account_ref.as_deref().map(Into::into),
+                    keys: Names::of(&$target.keys),
                     purpose: spec.purpose.as_str().into(),
-                    repositories: spec.allowed_repositories.clone(),
-                    repository_uids: spec.allowed_repositories.iter().filter_map(uid).cloned().collect(),
-                    unbound: spec.allowed_repositories.iter().filter(|name| uid(name).is_none()).cloned().collect(),
+                    repositories: Names::of(&spec.allowed_repositories),
+                    repository_uids: Names::of(spec.allowed_repositories.iter().filter_map(uid)),
+                    unbound: Names::of(spec.allowed_repositories.iter().filter(|name| uid(name).is_none())),
                     refs,
                     has_refs: spec.allowed_refs.is_some(),
-                    environments: spec.allowed_environments.clone(),
-                    sources: spec.allowed_trigger_sources.clone(),
+                    environments: Names::of(&spec.allowed_environments),
+                    sources: Names::of(&spec.allowed_trigger_sources),
                     allow_forks: spec.allow_fork_causes,
                     by_reference: $by_reference,
                     required: spec.required_approval.clone(),
@@ -160,12 +161,10 @@ impl Grant {
         if self.subject_uid.as_deref().is_some_and(|uid| uid != wanted.uid) {
             return scope(0, "subject.uid");
         }
-        if self.subject.stack_ref.is_some() && self.subject.stack_ref.as_deref() != wanted.stack {
+        if self.stack.is_some() && self.stack.as_deref() != wanted.stack {
             return scope(0, "subject.stackRef");
         }
-        if self.subject.service_account_ref.is_some()
-            && self.subject.service_account_ref.as_deref() != wanted.service_account
-        {
+        if self.service_account.is_some() && self.service_account.as_deref() != wanted.service_account {
             return scope(0, "subject.serviceAccountRef");
         }
         if !self.keys.contains(wanted.key) {
@@ -176,9 +175,9 @@ impl Grant {
         }
         // P20: by id, under whatever name; another one under a name that is listed inherits nothing.
         let is_bound = match wanted.repository {
-            Some(it) if self.repository_uids.contains(&*it.uid) => true,
-            Some(it) if self.unbound.contains(&*it.name) => false,
-            Some(it) if self.repositories.contains(&*it.name) => return scope(3, "repository.uid"),
+            Some(it) if self.repository_uids.contains(&it.uid) => true,
+            Some(it) if self.unbound.contains(&it.name) => false,
+            Some(it) if self.repositories.contains(&it.name) => return scope(3, "repository.uid"),
             _ => return scope(3, "allowedRepositories"),
         };
         let ref_fits = match (wanted.git_ref, &self.refs) {
@@ -261,8 +260,28 @@ impl Grant {
     }
 }
 
+/// A list of names, in their order: a grant's few names are asked in less memory than a tree of them takes.
+#[derive(Debug, Clone)]
+struct Names(Box<[Box<str>]>);
+
+impl Names {
+    fn of<'n>(names: impl IntoIterator<Item = &'n String>) -> Self {
+        let mut names: Vec<Box<str>> = names.into_iter().map(|name| name.as_str().into()).collect();
+        names.sort_unstable();
+        Self(names.into())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.0.binary_search_by(|known| (**known).cmp(name)).is_ok()
+    }
+}
+
 /// A list of names: an empty one fits only a request without (P15).
-fn listed(list: &BTreeSet<String>, found: Option<&str>) -> bool {
+fn listed(list: &Names, found: Option<&str>) -> bool {
     match found {
         None => list.is_empty(),
         Some(found) => list.contains(found),
@@ -272,7 +291,7 @@ fn listed(list: &BTreeSet<String>, found: Option<&str>) -> bool {
 fn key(kind: Kind, namespace: &str, subject: &GrantSubject, target: &GrantTarget) -> GrantKey {
     let home = target.namespace.as_deref().unwrap_or(namespace);
     let parts = [namespace, subject.kind.as_str(), &subject.name, home, &target.name];
-    GrantKey { kind, parts: parts.map(Into::into) }
+    GrantKey { kind, parts: parts.into() }
 }
 
 /// A resource that decided.

@@ -216,7 +216,7 @@ pub fn question(request: &Request, snapshot: &Snapshot) -> Option<NativeQuestion
     let object = request.object.as_ref();
     // What is another organization's is asked about where it stands.
     let owner = object.and_then(|object| object.organization.as_ref()).unwrap_or(&request.organization);
-    let namespace = snapshot.organizations.get(owner)?;
+    let namespace = snapshot.namespace_of(owner)?;
     let kind: Kind = request.action.kind.parse().ok()?;
     let command = COMMANDS.iter().find(|command| command.verb == request.action.verb && command.kind == kind);
     let (verb, subresource) = match command {
@@ -231,7 +231,7 @@ pub fn question(request: &Request, snapshot: &Snapshot) -> Option<NativeQuestion
         group: GROUP.into(),
         resource: kind.info().plural.into(),
         subresource: subresource.map(Into::into),
-        namespace: namespace.clone(),
+        namespace: namespace.into(),
         name: object.map(|object| object.name.clone()),
     })
 }
@@ -276,7 +276,7 @@ fn about(
 /// The subject as Kubernetes knows it: a person by the name that they sign in with, an agent and what acts inside of it by its service account, a controller of
 /// krate by its own name.
 fn signed_in(request: &Request, snapshot: &Snapshot) -> Option<(Box<str>, BTreeSet<Box<str>>)> {
-    let namespace = snapshot.organizations.get(&request.organization)?;
+    let namespace = snapshot.namespace_of(&request.organization)?;
     let subject = &request.subject;
     match subject.kind {
         SubjectKind::User => {

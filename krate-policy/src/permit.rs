@@ -138,7 +138,7 @@ impl Permit {
         if now >= self.decision.expires_at {
             return stale("expiresAt", "the decision is over");
         }
-        match snapshot.organizations.get(&request.organization) {
+        match snapshot.namespace_of(&request.organization) {
             Some(namespace) => Ok(namespace),
             None => stale("versions", "the organization isn't there any more"),
         }
@@ -172,7 +172,7 @@ fn find<'s>(snapshot: &'s Snapshot, namespace: &str, name: &str) -> Option<&'s H
     let (kind, name) = name.split_once('/')?;
     let kind: Kind = kind.parse().ok()?;
     if let Some((owner, name)) = name.split_once('/') {
-        return snapshot.held(kind, snapshot.organizations.get(owner)?, name);
+        return snapshot.held(kind, snapshot.namespace_of(owner)?, name);
     }
     let places = [namespace, DEFAULT_SECRET_NAMESPACE, DEFAULT_PLATFORM_NAMESPACE];
     places.into_iter().find_map(|namespace| snapshot.held(kind, namespace, name))

@@ -29,11 +29,34 @@ impl Keyed for Box<str> {
     }
 }
 
-impl<const N: usize> Keyed for [Box<str>; N] {
+/// Texts that make a key together, in one piece of memory: to compare them touches one place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Parts<const N: usize> {
+    text: Box<str>,
+    ends: [usize; N],
+}
+
+impl<const N: usize> From<[&str; N]> for Parts<N> {
+    fn from(parts: [&str; N]) -> Self {
+        let mut end = 0;
+        let ends = parts.map(|part| {
+            end += part.len();
+            end
+        });
+        Self { text: parts.concat().into(), ends }
+    }
+}
+
+impl<const N: usize> Keyed for Parts<N> {
     type Ref<'a> = [&'a str; N];
 
     fn borrowed(&self) -> [&str; N] {
-        self.each_ref().map(|part| &**part)
+        let mut from = 0;
+        self.ends.map(|end| {
+            let part = self.text.get(from..end).unwrap_or_default();
+            from = end;
+            part
+        })
     }
 
     fn is(&self, at: [&str; N]) -> bool {
@@ -47,19 +70,19 @@ pub(crate) struct Shards<K, V> {
     shards: Arc<[Shard<K, V>]>,
 }
 
-type Shard<K, V> = Arc<Vec<Entry<K, V>>>;
+type Shard<K, V> = Arc<Entries<K, V>>;
 
-/// An entry of a shard; they stand in the order of hashes, then of keys, so that equal maps look alike.
+/// The entries of a shard, in the order of hashes, then of keys, so that equal maps look alike. The hashes stand by themselves: to look for one touches a line or
+/// two of the caches, not one of each entry that is compared.
 #[derive(Debug, Clone)]
-struct Entry<K, V> {
-    hash: u64,
-    key: K,
-    value: V,
+struct Entries<K, V> {
+    hashes: Vec<u64>,
+    entries: Vec<(K, V)>,
 }
 
 impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
-        let empty = Arc::new(Vec::new());
+        let empty = Arc::new(Entries { hashes: Vec::new(), entries: Vec::new() });
         Self { shards: (0..SHARDS).map(|_| Arc::clone(&empty)).collect() }
     }
 }
@@ -86,13 +109,23 @@ impl Hasher for Words {
         for word in words {
             self.take(u64::from_le_bytes(*word));
         }
+        // What is left is read as one word, too, that begins in what was read already: the length, taken with it, says where.
+        let length = u64::try_from(bytes.len()).unwrap_or_default() << 56;
         if !rest.is_empty() {
-            self.take(rest.iter().fold(1, |word, byte| (word << 8) | u64::from(*byte)));
+            let word = match (bytes.last_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+                (Some(last), ..) => u64::from_le_bytes(*last),
+                (None, Some(first), Some(last)) => {
+                    u64::from(u32::from_le_bytes(*first)) | (u64::from(u32::from_le_bytes(*last)) << 32)
+                }
+                _ => rest.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)),
+            };
+            self.take(word ^ length);
         }
     }
 
+    /// What stands between two texts of a key; the words before and after it are mixed by themselves.
     fn write_u8(&mut self, byte: u8) {
-        self.take(u64::from(byte));
+        self.0 = self.0.wrapping_add(u64::from(byte));
     }
 
     // What a discriminant or a length is hashed by has another width on other targets.
@@ -119,29 +152,34 @@ fn shard_of(hash: u64) -> usize {
 impl<K: Keyed, V: Clone> Shards<K, V> {
     pub(crate) fn get(&self, at: K::Ref<'_>) -> Option<&V> {
         let hash = hash_of(at);
-        let shard = self.shards.get(shard_of(hash))?;
-        let from = shard.partition_point(|entry| entry.hash < hash);
-        let same = shard.get(from..)?.iter().take_while(|entry| entry.hash == hash);
-        same.into_iter().find(|entry| entry.key.is(at)).map(|entry| &entry.value)
+        let Entries { hashes, entries } = &**self.shards.get(shard_of(hash))?;
+        let from = hashes.partition_point(|known| *known < hash);
+        let same = hashes.get(from..)?.iter().take_while(|known| **known == hash);
+        same.zip(entries.get(from..)?).find(|(_, (key, _))| key.is(at)).map(|(_, (_, value))| value)
     }
 
     /// All entries, shard by shard.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.shards.iter().flat_map(|shard| shard.iter()).map(|entry| (&entry.key, &entry.value))
+        self.shards.iter().flat_map(|shard| &shard.entries).map(|(key, value)| (key, value))
     }
 
     /// Changes the entry of `key`: `None` is no entry, before and after.
     pub(crate) fn change(&mut self, key: K, change: impl FnOnce(&mut Option<V>)) {
         let hash = hash_of(key.borrowed());
         let Some(shard) = Arc::make_mut(&mut self.shards).get_mut(shard_of(hash)) else { return };
-        let shard = Arc::make_mut(shard);
-        let (at, mut slot) = match shard.binary_search_by(|entry| (entry.hash, &entry.key).cmp(&(hash, &key))) {
-            Ok(at) => (at, Some(shard.remove(at).value)),
-            Err(at) => (at, None),
-        };
+        let Entries { hashes, entries } = Arc::make_mut(shard);
+        let smaller = hashes.partition_point(|known| *known < hash);
+        let same = hashes.iter().zip(entries.iter()).skip(smaller).take_while(|(known, _)| **known == hash);
+        let at = smaller + same.take_while(|(_, (known, _))| *known < key).count();
+        let is_there = entries.get(at).is_some_and(|(known, _)| *known == key);
+        let mut slot = is_there.then(|| {
+            hashes.remove(at);
+            entries.remove(at).1
+        });
         change(&mut slot);
         if let Some(value) = slot {
-            shard.insert(at, Entry { hash, key, value });
+            hashes.insert(at, hash);
+            entries.insert(at, (key, value));
         }
     }
 }
@@ -185,11 +223,11 @@ mod tests {
         /// P48: what was changed is what a plain map has, and an earlier copy stays as it was.
         #[test]
         fn p48_shards_are_a_map(steps in prop::collection::vec((text(), text(), any::<Option<u8>>()), 0..60)) {
-            let (mut shards, mut plain) = (Shards::<[Box<str>; 2], u8>::default(), BTreeMap::new());
+            let (mut shards, mut plain) = (Shards::<Parts<2>, u8>::default(), BTreeMap::new());
             for (one, other, value) in steps {
                 let before = shards.clone();
                 let was = plain.get(&(one.clone(), other.clone())).copied();
-                shards.change([one.as_str().into(), other.as_str().into()], |slot| {
+                shards.change([one.as_str(), other.as_str()].into(), |slot| {
                     assert_eq!(*slot, was);
                     *slot = value;
                 });

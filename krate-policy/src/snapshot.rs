@@ -40,7 +40,7 @@ use crate::grant::Grant;
 use crate::guard::Guard;
 use crate::request::Named;
 use crate::roles::Controller;
-use crate::shards::{Keyed, Shards};
+use crate::shards::{Keyed, Parts, Shards};
 use crate::tools::Tools;
 
 /// What is known of a Secret or a ConfigMap: never a value (P67).
@@ -241,15 +241,32 @@ impl<R> std::ops::Deref for Known<'_, R> {
     }
 }
 
+/// A person, with what gives them rights.
+#[derive(Clone, Copy)]
+pub(crate) struct Person<'a> {
+    pub(crate) user: Known<'a, User>,
+    rights: Option<&'a BTreeMap<Key, Arc<Held>>>,
+}
+
+impl<'a> Person<'a> {
+    pub(crate) fn name(&self) -> &'a str {
+        self.user.object.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Their role bindings, permissions and teams.
+    pub(crate) fn rights(&self) -> impl Iterator<Item = &'a Held> {
+        self.rights.into_iter().flat_map(BTreeMap::values).map(Arc::as_ref)
+    }
+}
+
 /// The policy resources of all organizations at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     version: u64,
     items: Shards<Key, Arc<Held>>,
-    /// Organization → its namespace.
-    pub(crate) organizations: BTreeMap<Box<str>, Box<str>>,
-    /// Organization → where it and its namespace binding stand.
-    organization_keys: BTreeMap<Box<str>, Key>,
+    /// Organizations, by slug.
+    organizations: BTreeMap<Box<str>, Arc<Held>>,
+    /// Organization → where its namespace binding stands.
     binding_keys: BTreeMap<Box<str>, Key>,
     /// What a resource, or a whole namespace (no name), is looked up for: sharing policies of a namespace, exceptions of a policy, bindings of a repository,
     /// manifests of a provider type (no namespace).
@@ -257,20 +274,20 @@ pub struct Snapshot {
     /// Namespace → its policies, by name.
     guards: Shards<Box<str>, BTreeMap<Box<str>, Arc<Guard>>>,
     /// (namespace, tool profile) → it, read.
-    tools: Shards<[Box<str>; 2], Arc<Tools>>,
+    tools: Shards<Parts<2>, Arc<Tools>>,
     /// Who administers the platform, by name, with their uid.
     platform_admins: BTreeMap<Box<str>, Box<str>>,
     /// Controllers of krate that write, by name, with their uid.
     controllers: BTreeMap<Box<str>, (Box<str>, Controller)>,
     is_native_asked: bool,
     /// (namespace, user of the grant, target) → grants, by name. What a question looks at is one entry of this.
-    pub(crate) grants: Shards<GrantKey, BTreeMap<Box<str>, Arc<Grant>>>,
+    pub(crate) grants: Shards<GrantKey, Vec<Arc<Grant>>>,
     /// (namespace, kind, subject) → its role bindings, repository permissions and teams.
-    rights: Shards<[Box<str>; 3], BTreeMap<Key, Arc<Held>>>,
+    rights: Shards<Parts<3>, BTreeMap<Key, Arc<Held>>>,
     /// (namespace, provider, account id) → its mappings.
-    accounts: Shards<[Box<str>; 3], BTreeMap<Key, Arc<Held>>>,
-    pub(crate) secrets: Shards<[Box<str>; 2], Metadata>,
-    pub(crate) config_maps: Shards<[Box<str>; 2], Metadata>,
+    accounts: Shards<Parts<3>, BTreeMap<Key, Arc<Held>>>,
+    pub(crate) secrets: Shards<Parts<2>, Metadata>,
+    pub(crate) config_maps: Shards<Parts<2>, Metadata>,
 }
 
 /// What grants are looked up by.
@@ -278,7 +295,7 @@ pub struct Snapshot {
 pub(crate) struct GrantKey {
     pub(crate) kind: Kind,
     /// Where the grant is; kind and name of who uses it; namespace and name of what is granted.
-    pub(crate) parts: [Box<str>; 5],
+    pub(crate) parts: Parts<5>,
 }
 
 impl Keyed for GrantKey {
@@ -337,7 +354,7 @@ impl Snapshot {
     #[must_use]
     pub fn with_secret(&self, version: u64, namespace: &str, name: &str, metadata: Metadata) -> Self {
         let mut next = Self { version, ..self.clone() };
-        next.secrets.change([namespace.into(), name.into()], |slot| *slot = Some(metadata));
+        next.secrets.change([namespace, name].into(), |slot| *slot = Some(metadata));
         next
     }
 
@@ -345,7 +362,7 @@ impl Snapshot {
     #[must_use]
     pub fn with_config_map(&self, version: u64, namespace: &str, name: &str, metadata: Metadata) -> Self {
         let mut next = Self { version, ..self.clone() };
-        next.config_maps.change([namespace.into(), name.into()], |slot| *slot = Some(metadata));
+        next.config_maps.change([namespace, name].into(), |slot| *slot = Some(metadata));
         next
     }
 
@@ -393,7 +410,7 @@ impl Snapshot {
 
     /// The namespaces of all organizations.
     pub(crate) fn namespaces(&self) -> impl Iterator<Item = &str> {
-        self.organizations.values().map(|namespace| &**namespace)
+        self.organizations.values().filter_map(|held| Some(&*Organization::of(&held.item)?.spec.namespace_name))
     }
 
     fn insert(&mut self, item: Item) {
@@ -417,10 +434,8 @@ impl Snapshot {
             Item::Organization(organization) => {
                 let slug: Box<str> = organization.spec.slug.as_str().into();
                 if insert {
-                    self.organization_keys.insert(slug.clone(), key.clone());
-                    self.organizations.insert(slug, organization.spec.namespace_name.as_str().into());
+                    self.organizations.insert(slug, Arc::clone(held));
                 } else {
-                    self.organization_keys.remove(&slug);
                     self.organizations.remove(&slug);
                 }
             }
@@ -428,10 +443,13 @@ impl Snapshot {
                 let Some((at, grant)) = Grant::of(item) else { return };
                 self.grants.change(at, |slot| {
                     let grants = slot.get_or_insert_default();
+                    let place = grants.binary_search_by(|known| known.version.name.cmp(&grant.version.name));
+                    if let Ok(place) = place {
+                        grants.remove(place);
+                    }
                     if insert {
-                        grants.insert(key.name.clone(), Arc::new(grant));
-                    } else {
-                        grants.remove(&key.name);
+                        let (Ok(place) | Err(place)) = place;
+                        grants.insert(place, Arc::new(grant));
                     }
                     if grants.is_empty() {
                         *slot = None;
@@ -452,12 +470,8 @@ impl Snapshot {
                 }
             }
             Item::IdentityMapping(mapping) => {
-                let at = [
-                    key.namespace.clone(),
-                    mapping.spec.provider.name.as_str().into(),
-                    mapping.spec.subject.as_str().into(),
-                ];
-                self.accounts.change(at, |slot| put(slot, key, held, insert));
+                let at = [&*key.namespace, &mapping.spec.provider.name, &mapping.spec.subject];
+                self.accounts.change(at.into(), |slot| put(slot, key, held, insert));
                 self.stands_for(Kind::IdentityMapping, &key.namespace, &mapping.spec.user, key, held, insert);
             }
             Item::OrgNamespaceBinding(binding) => {
@@ -513,8 +527,8 @@ impl Snapshot {
                 self.stands_for(kind, "", &manifest.spec.provider_type, key, held, insert);
             }
             Item::AgentToolProfile(profile) => {
-                let at = [key.namespace.clone(), key.name.clone()];
-                self.tools.change(at, |slot| *slot = insert.then(|| Arc::new(Tools::of(profile))));
+                let at = [&*key.namespace, &*key.name];
+                self.tools.change(at.into(), |slot| *slot = insert.then(|| Arc::new(Tools::of(profile))));
             }
             Item::RunnerPool(_)
             | Item::AgentServiceAccount(_)
@@ -615,8 +629,8 @@ impl Snapshot {
     }
 
     fn right(&mut self, key: &Key, held: &Arc<Held>, kind: &str, name: &str, insert: bool) {
-        let at = [key.namespace.clone(), kind.into(), name.into()];
-        self.rights.change(at, |slot| put(slot, key, held, insert));
+        let at = [&*key.namespace, kind, name];
+        self.rights.change(at.into(), |slot| put(slot, key, held, insert));
     }
 
     /// The resource of that key.
@@ -660,7 +674,8 @@ impl Snapshot {
 
     /// The organization whose namespace that is.
     pub fn organization_of(&self, namespace: &str) -> Option<&str> {
-        self.organizations.iter().find(|(_, known)| ***known == *namespace).map(|(name, _)| &**name)
+        let is_its = |held: &Held| Organization::of(&held.item).is_some_and(|it| it.spec.namespace_name == namespace);
+        self.organizations.iter().find(|(_, held)| is_its(held)).map(|(name, _)| &**name)
     }
 
     /// A repository by name, with the uid of the one that stands there; one that isn't there has none that fits.
@@ -690,7 +705,12 @@ impl Snapshot {
     }
 
     pub(crate) fn organization(&self, slug: &str) -> Option<&Organization> {
-        Organization::of(&self.items.get(self.organization_keys.get(slug)?.borrowed())?.item)
+        Organization::of(&self.organizations.get(slug)?.item)
+    }
+
+    /// The namespace of an organization.
+    pub(crate) fn namespace_of(&self, organization: &str) -> Option<&str> {
+        Some(&self.organization(organization)?.spec.namespace_name)
     }
 
     pub(crate) fn sharing(&self, namespace: &str) -> impl Iterator<Item = Known<'_, OrgSharingPolicy>> {
@@ -721,6 +741,10 @@ impl Snapshot {
 
     pub(crate) fn user(&self, namespace: &str, name: &str) -> Option<Known<'_, User>> {
         self.get(namespace, name)
+    }
+
+    pub(crate) fn person(&self, namespace: &str, name: &str) -> Option<Person<'_>> {
+        Some(Person { user: self.user(namespace, name)?, rights: self.rights.get([namespace, "user", name]) })
     }
 
     pub(crate) fn repository(&self, namespace: &str, name: &str) -> Option<&Repository> {

@@ -93,7 +93,7 @@ pub fn missing(
         match &named.organization {
             Some(owner) => {
                 let shared = party.shared(owner, &named.kind, &named.name, &SharedVerb::Reference);
-                let home = snapshot.organizations.get(owner.as_str());
+                let home = snapshot.namespace_of(owner.as_str());
                 shared.is_some() && home.is_some_and(|home| snapshot.item(kind, home, &named.name).is_some())
             }
             None if Item::is_kept(kind) => snapshot.item(kind, namespace, &named.name).is_some(),

@@ -333,7 +333,7 @@ impl Trust {
 ///
 /// Total: an empty chain, or one that ends in automation, is worth `external` at most; one longer than [`MAX_CAUSES`] is a loop. Adding a
 /// cause, or an actor where the author is known, never raises `steering` (P62).
-pub fn assess(causes: &[Cause<'_>], standing: impl Fn(Account<'_>) -> Standing) -> Trust {
+pub fn assess<'a>(causes: &[Cause<'a>], standing: impl Fn(Account<'a>) -> Standing) -> Trust {
     let mut found: Vec<Because> = Vec::new();
     for (cause, event) in causes.iter().enumerate() {
         if !event.verified {
@@ -384,7 +384,7 @@ const fn steers_by_gate(source: Source) -> bool {
     }
 }
 
-fn level_of(actor: &Steering<'_>, event: &Cause<'_>, standing: &impl Fn(Account<'_>) -> Standing) -> Level {
+fn level_of<'a>(actor: &Steering<'a>, event: &Cause<'a>, standing: &impl Fn(Account<'a>) -> Standing) -> Level {
     let Some(account) = actor.account else {
         return if event.source == Source::Webhook {
             event.declared.unwrap_or(Level::External)

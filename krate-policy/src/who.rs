@@ -188,7 +188,7 @@ const MAX_PLACES: usize = 64;
 
 /// Where starts of the organization's stacks may hang on that resource.
 fn starts(snapshot: &Snapshot, place: &Place, key: &Key) -> Vec<Place> {
-    let Some(namespace) = snapshot.organizations.get(&place.organization) else { return Vec::new() };
+    let Some(namespace) = snapshot.namespace_of(&place.organization) else { return Vec::new() };
     let places = match snapshot.item(key.kind, &key.namespace, &key.name) {
         Some(Item::AgentSecretGrant(grant)) => {
             let spec = &grant.spec;
@@ -205,7 +205,7 @@ fn starts(snapshot: &Snapshot, place: &Place, key: &Key) -> Vec<Place> {
     let stacks: BTreeSet<&Key> = snapshot
         .all()
         .map(|(at, _)| at)
-        .filter(|at| at.kind == Kind::AgentStack && at.namespace == *namespace)
+        .filter(|at| at.kind == Kind::AgentStack && *at.namespace == *namespace)
         .collect();
     let through = |stack: &Key| {
         let stack = stack.name.clone();
@@ -281,7 +281,7 @@ fn without_cluster(snapshot: &Snapshot) -> Snapshot {
 
 /// The persons that the asker may know of, by name.
 fn shown(snapshot: &Snapshot, place: &Place, asker: Option<&str>) -> Vec<Box<str>> {
-    let Some(namespace) = snapshot.organizations.get(&place.organization) else { return Vec::new() };
+    let Some(namespace) = snapshot.namespace_of(&place.organization) else { return Vec::new() };
     let all = snapshot.users(namespace);
     match asker {
         None => all.collect(),
@@ -309,7 +309,7 @@ fn link(subject: &Subject, by: Option<LinkBy>) -> Link {
 
 /// The request of a person who acts by hand, for themselves, or of the stack of that place for them.
 pub fn request(snapshot: &Snapshot, place: &Place, person: &str, verb: &Verb, kind: Kind) -> Request {
-    let namespace = snapshot.organizations.get(&place.organization).map_or("", |namespace| &**namespace);
+    let namespace = snapshot.namespace_of(&place.organization).unwrap_or_default();
     let uid = snapshot.user(namespace, person).and_then(|user| user.object.metadata.uid.as_deref()).unwrap_or("none");
     let repository = place.repository.as_ref().map(|name| snapshot.named_repository(namespace, name));
     // Who has no account anywhere is known by krate's own sign-in, and trusted as nobody's account is.

@@ -1,5 +1,7 @@
 //! Step 5: what led to the action holds still, doesn't loop, and is trusted as far as a cause must be (section 7).
 
+use std::cell::Cell;
+
 use krate_model::kinds::members::{IdentityMappingPhase, Permission};
 
 use super::{Review, role, rule};
@@ -10,7 +12,16 @@ use crate::trust::{Account, Association, Cause, Head, Level, Source, Standing, S
 
 pub(super) fn step(review: &mut Review<'_>) {
     let causes: Vec<Cause> = review.request.cause_chain.iter().map(|event| cause(review, event)).collect();
-    let mut trust = assess(&causes, |account| standing(review, account));
+    // Who starts something mostly steers it, too: what krate knows of them is looked up once.
+    let known = Cell::new(None);
+    let mut trust = assess(&causes, |account| match known.get() {
+        Some((same, standing)) if same == account => standing,
+        _ => {
+            let standing = standing(review, account);
+            known.set(Some((account, standing)));
+            standing
+        }
+    });
     if trust.is_loop {
         review.deny(
             Code::CauseLoop,

@@ -59,9 +59,10 @@ pub(super) fn step(review: &mut Review<'_>) {
 }
 
 fn person(review: &mut Review<'_>, link: &Link) {
-    let Some(user) = review.snapshot.user(review.namespace, &link.name) else {
+    let Some(person) = review.person(&link.name) else {
         return review.deny(Code::UnknownSubject, "actorChain", "names a subject that is not known");
     };
+    let user = person.user;
     if user.metadata.uid.as_deref() != Some(&*link.uid) {
         // P20: the same name with another uid is somebody else.
         return review.deny(Code::UnknownSubject, "actorChain", "names a subject that is not known");
@@ -70,4 +71,5 @@ fn person(review: &mut Review<'_>, link: &Link) {
         review.deny(Code::SubjectSuspended, "actorChain", "holds a person who is suspended");
     }
     review.used(user.version, None);
+    review.person = Some(person);
 }

@@ -33,7 +33,7 @@ use krate_model::kinds::shared::{Approvers, Time};
 use crate::decision::{Decision, Outcome, Version};
 use crate::reason::{Code, Reason, Severity};
 use crate::request::{Named, Request, Verb};
-use crate::snapshot::{Known, Snapshot};
+use crate::snapshot::{Known, Person, Snapshot};
 use crate::trust::Trust;
 
 pub(crate) use agents::keys_of;
@@ -55,6 +55,8 @@ struct Review<'a> {
     namespace: &'a str,
     /// The organization; known after step 1.
     organization: Option<&'a Organization>,
+    /// The person that the chain ends at; known after step 3.
+    person: Option<Person<'a>>,
     /// The agent that acts or is set to work; known after step 3.
     agent: Option<agents::Agent<'a>>,
     /// Known after step 5.
@@ -67,17 +69,7 @@ struct Review<'a> {
 /// The answer to `request` by `snapshot`. Pure and total (P1).
 pub fn review(request: &Request, snapshot: &Snapshot) -> Decision {
     let mut review = Review::new(request, snapshot);
-    // P52: what these hide stays hidden.
-    for step in [shape::step, scope::step, identity::step] {
-        step(&mut review);
-        if review.is_blocked() {
-            return review.end();
-        }
-    }
-    for step in [cause::step, policies::step, role::step, needs::step, limits::step, effective::tell, approvals::step] {
-        step(&mut review);
-    }
-    conceal::step(&mut review);
+    review.take_steps();
     review.end()
 }
 
@@ -170,6 +162,7 @@ impl<'a> Review<'a> {
             kind,
             namespace: "",
             organization: None,
+            person: None,
             agent: None,
             trust,
             asks: Vec::new(),
@@ -182,13 +175,38 @@ impl<'a> Review<'a> {
     /// One that no step has looked at, within the request's organization.
     fn within(request: &'a Request, snapshot: &'a Snapshot) -> Self {
         let mut review = Self::new(request, snapshot);
-        review.namespace = snapshot.organizations.get(&request.organization).map_or("", |it| &**it);
         review.organization = snapshot.organization(&request.organization);
+        review.namespace = review.organization.map_or("", |it| &it.spec.namespace_name);
         review
+    }
+
+    /// The person of that name: mostly the one that everything is asked for.
+    fn person(&self, name: &str) -> Option<Person<'a>> {
+        let known = self.person.filter(|person| person.name() == name);
+        known.or_else(|| self.snapshot.person(self.namespace, name))
     }
 }
 
 impl Review<'_> {
+    /// Takes the steps, in order, as far as nothing hides the rest.
+    fn take_steps(&mut self) {
+        // P52: what these hide stays hidden.
+        for step in [shape::step, scope::step, identity::step] {
+            step(self);
+            if self.is_blocked() {
+                return;
+            }
+        }
+        cause::step(self);
+        policies::step(self);
+        role::step(self);
+        needs::step(self);
+        limits::step(self);
+        effective::tell(self);
+        approvals::step(self);
+        conceal::step(self);
+    }
+
     fn say(&mut self, reason: Reason) {
         self.decision.reasons.push(reason);
     }

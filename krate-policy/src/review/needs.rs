@@ -70,9 +70,9 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// The grants that could give it, each with what it says: those of who uses it, in the order of names, then those of the stack that it is a part of (R16).
+/// Tells the grants that could give it, each with what it says: those of who uses it, in the order of names, then those of the stack that it is a part of (R16).
 /// `is_use` is that the key was given, and is looked at again: its use was counted, and that its target's keys can't be listed any more says nothing.
-fn judged<'a>(review: &Review<'a>, ask: &Ask<'_>, is_use: bool) -> Vec<(Fit, &'a Grant)> {
+fn judged<'a>(review: &Review<'a>, ask: &Ask<'_>, is_use: bool, mut tell: impl FnMut(Fit, &'a Grant)) {
     let (request, snapshot, namespace) = (review.request, review.snapshot, review.namespace);
     let home = ask.namespace.as_deref().unwrap_or(namespace);
     let wanted = Wanted {
@@ -95,30 +95,33 @@ fn judged<'a>(review: &Review<'a>, ask: &Ask<'_>, is_use: bool) -> Vec<(Fit, &'a
     // P67: the organization may have admitted that nobody lists the keys there.
     let blind =
         is_use || super::profile(review).is_some_and(|profile| profile.spec.metadata_blind_namespaces.contains(home));
-    let of = |kind: &GrantSubjectKind, name: &str, wanted: Wanted<'_>| {
+    let mut of = |kind: &GrantSubjectKind, name: &str, wanted: &Wanted<'_>, is_candidate: fn(Fit) -> bool| {
         let at = (ask.kind, [namespace, kind.as_str(), name, home, ask.name]);
-        let grants = snapshot.grants.get(at).into_iter().flat_map(|grants| grants.values());
-        let fit = |grant: &'a Arc<Grant>| {
-            let fit = with_target(grant, grant.fit(&wanted), metadata, ask.key, blind);
-            (no_fork(review, &wanted, fit), &**grant)
-        };
-        grants.filter(|grant| grant.can_fit()).map(fit).collect::<Vec<_>>()
+        for grant in snapshot.grants.get(at).into_iter().flatten().filter(|grant| grant.can_fit()) {
+            let fit = no_fork(review, wanted, with_target(grant, grant.fit(wanted), metadata, ask.key, blind));
+            if is_candidate(fit) {
+                tell(fit, grant);
+            }
+        }
     };
-    let mut all = of(&ask.user.kind, &ask.user.name, wanted);
+    of(&ask.user.kind, &ask.user.name, &wanted, |_| true);
     let is_part = !matches!(ask.user.kind, GrantSubjectKind::AgentStack | GrantSubjectKind::Subagent);
     if let Some(agent) = review.agent.as_ref().filter(|_| is_part) {
         let uid = agent.stack.metadata.uid.as_deref().unwrap_or_default();
         // One of another purpose is no candidate: the stack's own needs are not its parts'.
-        let is_candidate = |fit: &Fit| !matches!(fit, Fit::Miss(std::cmp::Reverse(0..=2), ..));
-        let of_stack = of(&GrantSubjectKind::AgentStack, agent.name(), Wanted { uid, ..wanted });
-        all.extend(of_stack.into_iter().filter(|it| is_candidate(&it.0)));
+        let is_candidate = |fit| !matches!(fit, Fit::Miss(std::cmp::Reverse(0..=2), ..));
+        of(&GrantSubjectKind::AgentStack, agent.name(), &Wanted { uid, ..wanted }, is_candidate);
     }
-    all
 }
 
 fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
     // P53: the best outcome counts, then the name; of equals the first stays.
-    let best = judged(review, ask, false).into_iter().min_by_key(|it| it.0);
+    let mut best: Option<(Fit, &Grant)> = None;
+    judged(review, ask, false, |fit, grant| {
+        if best.is_none_or(|(known, _)| fit < known) {
+            best = Some((fit, grant));
+        }
+    });
     let missing = if ask.kind == Kind::AgentSecretGrant { Code::MissingSecretGrant } else { Code::MissingConfigGrant };
     let best = best.map(|(fit, grant)| match outside(review, ask) {
         Some(field) if !matches!(fit, Fit::Miss(..)) => {
@@ -145,7 +148,12 @@ fn granted(review: &mut Review<'_>, ask: &Ask<'_>) {
 pub(super) fn still(review: &Review<'_>, need: &Arc<Need>, grant: &Version) -> Result<bool, Reason> {
     let no = |code, field: &'static str, text: &'static str| Err(Reason::new(code, field, text).by(grant.name.clone()));
     let Some(ask) = Ask::of(need) else { return no(Code::StaleDecision, "need", "is no key") };
-    let found = judged(review, &ask, true).into_iter().find(|(_, found)| found.version.uid == grant.uid);
+    let mut found = None;
+    judged(review, &ask, true, |fit, known| {
+        if found.is_none() && known.version.uid == grant.uid {
+            found = Some((fit, known));
+        }
+    });
     match found {
         None => no(Code::GrantRevoked, "grant", "the grant isn't there any more, or is of something else"),
         Some((Fit::Miss(_, code, field), _)) => no(code, field, "the grant doesn't give it any more"),

@@ -33,7 +33,7 @@ pub(super) fn find<'a, R: Kept>(review: &Review<'a>, name: &str) -> Option<Part<
     };
     // P6: what isn't shared is as what isn't there.
     scope::shared(review, owner, R::KIND.as_str(), bare, &SharedVerb::Reference)?;
-    let found = review.snapshot.get::<R>(review.snapshot.organizations.get(owner)?, bare)?;
+    let found = review.snapshot.get::<R>(review.snapshot.namespace_of(owner)?, bare)?;
     Some(Part { object: found.object, version: scope::foreign(owner, found.version), is_shared: true })
 }
 

@@ -17,7 +17,7 @@ use crate::native::question;
 use crate::reason::{Code, Reason};
 use crate::request::{Link, Named, NativeQuestion, Request, SubjectKind, Verb};
 use crate::roles::{Template, right_of};
-use crate::snapshot::{Held, Item};
+use crate::snapshot::{Held, Item, Person};
 
 /// Oldest answer of an access review that counts (P63).
 const MAX_ANSWER_AGE_SECONDS: i64 = 30;
@@ -107,12 +107,15 @@ pub(super) fn may_on(review: &Review<'_>, person: &str, verb: &Verb, kind: Kind)
     matches!(search_for(review, person, verb, kind), Found::Role(..))
 }
 
+/// The person of that name, where they are active.
+fn active<'a>(review: &Review<'a>, person: &str) -> Option<Person<'a>> {
+    review.person(person).filter(|person| person.user.spec.state == UserState::Active)
+}
+
 /// Whether `person` is active, and in one of the teams or has one of the roles; without any of them, an admin of the organization.
 pub(super) fn is_among(review: &Review<'_>, person: &str, approvers: &Approvers) -> bool {
-    let (snapshot, namespace) = (review.snapshot, review.namespace);
-    let Some(user) = snapshot.user(namespace, person).filter(|user| user.spec.state == UserState::Active) else {
-        return false;
-    };
+    let Some(person) = active(review, person) else { return false };
+    let user = person.user;
     if approvers.roles.is_empty() && approvers.teams.is_empty() {
         return user.spec.admin;
     }
@@ -120,7 +123,7 @@ pub(super) fn is_among(review: &Review<'_>, person: &str, approvers: &Approvers)
     if user.spec.admin && named(&approvers.roles, Template::OrgAdmin.as_str()) {
         return true;
     }
-    snapshot.rights(namespace, "user", person).any(|held| match &held.item {
+    person.rights().any(|held| match &held.item {
         Item::Team(team) => named(&approvers.teams, team.metadata.name.as_deref().unwrap_or_default()),
         Item::AgentRoleBinding(binding) => {
             let status = binding.status.as_ref();
@@ -176,9 +179,8 @@ fn search(review: &Review<'_>, person: &str) -> Found {
 
 fn search_for(review: &Review<'_>, person: &str, verb: &Verb, kind: Kind) -> Found {
     let (request, snapshot, namespace) = (review.request, review.snapshot, review.namespace);
-    let Some(user) = snapshot.user(namespace, person).filter(|user| user.spec.state == UserState::Active) else {
-        return Found::Nothing;
-    };
+    let Some(person) = active(review, person) else { return Found::Nothing };
+    let user = person.user;
     if user.spec.admin && Template::OrgAdmin.allows(verb, kind) {
         return Found::Role(user.version.clone(), None);
     }
@@ -209,7 +211,7 @@ fn search_for(review: &Review<'_>, person: &str, verb: &Verb, kind: Kind) -> Fou
             _ => None,
         }
     };
-    for held in snapshot.rights(namespace, "user", person) {
+    for held in person.rights() {
         if let Some(found) = judge(held, uid) {
             return Found::Role(found, None);
         }
@@ -284,13 +286,12 @@ fn given<'t>(team: &'t Team, repository: &Named) -> Option<&'t Permission> {
 /// The highest permission of a person on a repository.
 pub(super) fn permission(review: &Review<'_>, person: &str, repository: &Named) -> Option<Permission> {
     let (snapshot, namespace) = (review.snapshot, review.namespace);
-    let user = snapshot.user(namespace, person).filter(|user| user.spec.state == UserState::Active)?;
-    if user.spec.admin {
+    let person = active(review, person)?;
+    if person.user.spec.admin {
         return Some(Permission::Admin);
     }
-    let own = snapshot.rights(namespace, "user", person);
     let mut best = None;
-    for held in own {
+    for held in person.rights() {
         match &held.item {
             Item::RepositoryPermission(permission) => best = best.max(in_force(permission, repository)),
             Item::Team(team) => {

@@ -103,7 +103,7 @@ impl Party<'_> {
     /// By which policies `owner` shares that object for that verb, if both sides agree (P8).
     pub(crate) fn shared(&self, owner: &str, kind: &str, name: &str, verb: &SharedVerb) -> Option<Shared> {
         let Self { snapshot, organization, namespace: own, now } = *self;
-        let namespace = snapshot.organizations.get(owner)?;
+        let namespace = snapshot.namespace_of(owner)?;
         let labels = || snapshot.item(kind.parse().ok()?, namespace, name).map(Item::labels);
         // A selector that asks for nothing shares nothing, as an empty list does (P15), and so does one that can't be read.
         let selects = |selector: &_| {

@@ -39,19 +39,16 @@ pub fn read(json: &[u8]) -> Result<Request, Reason> {
 
 pub(super) fn step(review: &mut Review<'_>) {
     let (request, snapshot) = (review.request, review.snapshot);
-    if let Some((field, text)) = malformed(request) {
+    if let Some((field, text)) = malformed(request, review.kind) {
         return review.deny(Code::InvalidRequest, field, text);
     }
     if request.snapshot_version.is_some_and(|least| snapshot.version() < least) {
         return review.deny(Code::SnapshotTooOld, "snapshotVersion", "the snapshot is older than the request demands");
     }
-    let Some(namespace) = snapshot.organizations.get(&request.organization) else {
-        return review.deny(Code::InvalidRequest, "organization", "there is no such organization");
-    };
-    review.namespace = namespace;
     let Some(organization) = snapshot.organization(&request.organization) else {
         return review.deny(Code::InvalidRequest, "organization", "there is no such organization");
     };
+    review.namespace = &organization.spec.namespace_name;
     review.organization = Some(organization);
     let is_read = matches!(request.action.verb, Verb::Get | Verb::List | Verb::Watch | Verb::Delete);
     if organization.spec.suspend && !is_read {
@@ -64,7 +61,7 @@ pub(super) fn step(review: &mut Review<'_>) {
 }
 
 /// The first thing that is wrong with the request.
-fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
+fn malformed(request: &Request, kind: Option<Kind>) -> Option<(&'static str, &'static str)> {
     let (name, id) = (is_name, is_id);
     let text = |text: &str| !text.is_empty() && text.len() <= MAX_TEXT;
     let named = |it: &Option<crate::request::Named>| it.as_ref().is_none_or(|it| name(&it.name) && id(&it.uid));
@@ -98,7 +95,7 @@ fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
             && actor(&cause.gate)
             && cause.steering.len() <= MAX_LIST
             && cause.steering.iter().all(actor)
-            && [&cause.source, &cause.rule, &cause.object, &cause.run].into_iter().all(optional)
+            && [&cause.source, &cause.rule, &cause.object, &cause.run].iter().all(|it| optional(it))
             && cause.head.as_ref().is_none_or(|head| id(&head.sha) && optional(&head.repository_id))
             && cause.base.as_ref().is_none_or(|base| id(&base.repository_id))
     };
@@ -108,10 +105,10 @@ fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
     {
         return Some(("causeChain", "holds at least one event, each with its gate"));
     }
-    if !request.action.verb.is_known() || request.action.kind.parse::<Kind>().is_err() {
+    if !request.action.verb.is_known() || kind.is_none() {
         return Some(("action", "is no verb on a kind"));
     }
-    if ![&request.action.subresource, &request.action.operation].into_iter().all(optional) {
+    if !optional(&request.action.subresource) || !optional(&request.action.operation) {
         return Some(("action", "names no operation"));
     }
     if request.action.fields.len() > MAX_LIST || !request.action.fields.iter().all(|it| id(it)) {
@@ -127,7 +124,7 @@ fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
     if !request.object.as_ref().is_none_or(object) {
         return Some(("object", "is no object of a kind that is known"));
     }
-    if ![&request.repository, &request.agent_stack, &request.runner_pool].into_iter().all(named) {
+    if ![&request.repository, &request.agent_stack, &request.runner_pool].iter().all(|it| named(it)) {
         return Some(("repository", "is no name with a uid"));
     }
     if !request.git_ref.as_deref().is_none_or(|it| text(it) && Domain::Ref.check(it).is_ok()) {
@@ -137,7 +134,7 @@ fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
         return Some(("path", "is no relative path (P12)"));
     }
     let words = [&request.environment, &request.trigger_source, &request.task_kind, &request.credential, &request.run];
-    if !words.into_iter().all(optional) {
+    if !words.iter().all(|it| optional(it)) {
         return Some(("environment", "environment, triggerSource, taskKind, credential and run are names"));
     }
     if request.needs.len() > MAX_NEEDS || !request.needs.iter().all(|it| need(it)) {
@@ -158,7 +155,7 @@ fn malformed(request: &Request) -> Option<(&'static str, &'static str)> {
 }
 
 fn is_name(text: &str) -> bool {
-    is_id(text) && !text.bytes().any(|byte| b"/\0\n".contains(&byte))
+    is_id(text) && !text.bytes().any(|byte| matches!(byte, b'/' | b'\0' | b'\n'))
 }
 
 fn is_id(text: &str) -> bool {
