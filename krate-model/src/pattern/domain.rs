@@ -29,6 +29,13 @@ impl Domain {
         if self == Self::Ref && !text.starts_with("refs/") {
             return Err(NotInDomain("does not begin with refs/"));
         }
+        if self == Self::Ref && is_plain_ref(text) {
+            return Ok(());
+        }
+        self.check_segments(text)
+    }
+
+    fn check_segments(self, text: &str) -> Result<(), NotInDomain> {
         let mut segments = text.split('/').peekable();
         while let Some(segment) = segments.next() {
             // A text is the pattern that matches it alone.
@@ -79,6 +86,19 @@ const fn literal(piece: &Piece) -> Option<&str> {
     if let Piece::Literal(text) = piece { Some(text.as_str()) } else { None }
 }
 
+/// Whether it is made of what breaks no rule of refs: letters, digits, `-` and `_`, in segments that aren't empty. Nearly all are, and are asked about in each review.
+fn is_plain_ref(text: &str) -> bool {
+    let mut before = b'/';
+    for byte in text.bytes() {
+        let is_plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if !is_plain && (byte != b'/' || before == b'/') {
+            return false;
+        }
+        before = byte;
+    }
+    before != b'/'
+}
+
 fn ref_problem(pieces: &[Option<&str>], is_last: bool) -> Option<&'static str> {
     let starts = |with: char| matches!(pieces.first(), Some(Some(text)) if text.starts_with(with));
     let ends = |with: &str| matches!(pieces.last(), Some(Some(text)) if text.ends_with(with));
@@ -115,4 +135,20 @@ fn is_git_folder(segment: &str) -> bool {
     let folded = fold::fold(segment);
     let stem = folded.split(':').next().unwrap_or_default().trim_end_matches(['.', ' ']);
     matches!(stem, ".git" | "git~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn p12_a_plain_ref_is_one_by_every_rule(text in "[a-c0/._-]{0,12}|\\PC{0,8}") {
+            let text = format!("refs/{text}");
+            prop_assert!(!is_plain_ref(&text) || Domain::Ref.check_segments(&text).is_ok(), "{text:?}");
+            prop_assert_eq!(Domain::Ref.check(&text).is_ok(), Domain::Ref.check_segments(&text).is_ok());
+        }
+    }
 }
