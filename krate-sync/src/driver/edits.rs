@@ -1,11 +1,13 @@
 //! Taking local edits in: what a person or an agent changes or makes here, and the writes that follow, in one commit.
 
-use krate_model::Kind;
+use krate_model::audit::{AuditDraft, AuditOutcome};
 use krate_model::kinds::sets::Interface;
-use krate_model::kinds::shared::{Actor, ObjectRef};
+use krate_model::kinds::shared::{Actor, ObjectRef, Time};
+use krate_model::{Kind, NotCanonical, canonical_digest};
 
 use super::{Config, Driver, DriverError, MAX_RACES};
-use crate::local::{Local, each};
+use crate::local::{Local, each, spec_fields};
+use crate::merge::FieldValue;
 use crate::object::{ObjectState, is_nobodys};
 use crate::plan::{PlanError, Wish, is_deleted, plan, plan_create, target_of};
 use crate::records::{Changes, Loaded, bump_generation};
@@ -55,10 +57,13 @@ impl Driver {
             Some(link) if !is_nobodys(&link.object) => Some(usable(&config, namespace, &link.object.spec.binding_ref)?),
             _ => None,
         };
+        let told = told(&state, scope, Some(&before), actor, now)?;
         if let Some(scope) = scope {
             plan(&mut state, scope, &Wish::of(actor.clone(), now))?;
         }
-        self.commit_state(state, Changes::at(now)).await
+        let mut changes = Changes::at(now);
+        changes.audit_all(told);
+        self.commit_state(state, changes).await
     }
 
     /// Makes a new object here; where its repository is bound, the provider gets it too.
@@ -106,6 +111,7 @@ impl Driver {
         }
         let mut state = ObjectState { local: Some(Loaded::new(local)), ..ObjectState::default() };
         let mut changes = Changes::at(now);
+        changes.audit_all(told(&state, scope, None, actor, now)?);
         if let Some(scope) = scope {
             plan_create(&mut state, scope, &Wish::of(actor.clone(), now), subject.as_ref())?;
             // R21: a binding that is deleted meanwhile gets no new write.
@@ -119,6 +125,35 @@ impl Driver {
         changes.commit(self.store()).await?;
         state.local.map(|local| local.object).ok_or(DriverError::NotFound { what: "object", name: String::new() })
     }
+}
+
+/// Who changed or made the object here: the fields, each with the digest of what it is now (S41). A write that follows tells more, and not every edit leads to one.
+fn told(
+    state: &ObjectState,
+    scope: Option<&Scope>,
+    before: Option<&Local>,
+    actor: &Actor,
+    now: Time,
+) -> Result<Option<AuditDraft>, NotCanonical> {
+    let Some(local) = state.local.as_ref().map(|local| &local.object) else { return Ok(None) };
+    let kind = if before.is_some() { "ObjectEdited" } else { "ObjectMade" };
+    let mut draft = match scope {
+        Some(scope) => state.tell(scope, kind, actor.clone(), now),
+        None => AuditDraft::new(local.namespace(), kind, now, actor.clone())
+            .organization(each!(local, object => object.spec.organization_ref.clone()))
+            .object(local.to_ref())
+            .outcome(AuditOutcome::Succeeded),
+    };
+    let mut paths = Vec::new();
+    for field in spec_fields(local.kind()) {
+        let value = local.get(field.path);
+        let was = before.map_or(FieldValue::Absent, |before| before.get(field.path));
+        if value != was {
+            draft = draft.digest(field.path, canonical_digest(&value.to_json())?);
+            paths.push(field.path);
+        }
+    }
+    Ok(Some(draft.reason(paths.join(", "))))
 }
 
 /// The binding, where it may be used: what is changed under another one would never be sent, and nobody would know (S37).
