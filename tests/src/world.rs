@@ -495,7 +495,8 @@ impl World {
         let open = |conflict: &ExternalSyncConflict| conflict.phase() == "Open";
         let mut about: BTreeSet<String> =
             self.all::<ExternalSyncConflict>().into_iter().filter(open).map(|found| found.spec.resource.name).collect();
-        about.extend(all.iter().filter(|it| it.phase() == "Conflict").map(|it| it.spec.target.name.clone()));
+        let waits = |it: &&ExternalWriteIntent| ["Conflict", "PendingApproval"].contains(&it.phase());
+        about.extend(all.iter().filter(waits).map(|it| it.spec.target.name.clone()));
         all.retain(|intent| {
             intent.phase() == "Conflict"
                 || (intent.phase() == "ReadyToSend" && about.contains(&intent.spec.target.name))
