@@ -381,7 +381,7 @@ pub(super) fn repository_of<'a>(event: &CanonicalEvent<'a>) -> Option<Repository
     }
 }
 
-/// The record of an event (R36). What was read alone was read for its list; none for what is in no list.
+/// The record of an event (R36). What was read alone was read for its list; none for what is in no list, nor for a read that answered a question and changed nothing.
 fn event_record(
     scope: &Scope,
     event: &CanonicalEvent<'_>,
@@ -394,6 +394,7 @@ fn event_record(
         Cause::Delivery(name) => (name, Some(name), None, None),
         Cause::Backfill { list, run } => (run, None, Some(list), None),
         Cause::Intent(name) => (name, None, None, Some(name)),
+        Cause::Read if changed.is_empty() => return Ok(None),
         Cause::Read => {
             let Some((interface, kind, _)) = LISTS.iter().find(|(_, kind, _)| *kind == event.resource_kind) else {
                 return Ok(None);

@@ -228,6 +228,11 @@ async fn conflict(app: &App, namespace: &str, name: &str) -> Result<Loaded<Exter
     found.ok_or_else(|| ApiError::missing(format!("ExternalSyncConflict {namespace}/{name} isn't there")))
 }
 
+async fn approval(app: &App, namespace: &str, name: &str) -> Result<Loaded<AgentApproval>, ApiError> {
+    let found = records::get::<AgentApproval>(app.store.as_ref(), namespace, name).await?;
+    found.ok_or_else(|| ApiError::missing(format!("AgentApproval {namespace}/{name} isn't there")))
+}
+
 /// An answer to an approval.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -255,8 +260,7 @@ pub(super) async fn decide(
     let new = with(&old, "decide", answer);
     may_write(&app, &caller, Kind::AgentApproval, Change::Update { old: &old, new: &new }).await?;
     let by = caller.actor();
-    let found = records::get::<AgentApproval>(app.store.as_ref(), &namespace, &name).await?;
-    let approval = found.ok_or_else(|| ApiError::missing(format!("AgentApproval {namespace}/{name} isn't there")))?;
+    let approval = approval(&app, &namespace, &name).await?;
     check(&approval.object, &asked)?;
     let decision = ApprovalDecision { by, at: now(), verdict: asked.verdict, reason: asked.reason };
     app.driver.decide(approval, decision).await?;
@@ -280,8 +284,7 @@ pub(super) async fn withdraw(
     let kind = Kind::AgentApproval;
     let judge = |asked: &Withdraw| reasoned(&asked.reason);
     let (asked, id) = commanded(&app, &caller, (kind, &namespace, &name), "withdraw", request, judge).await?;
-    let found = records::get::<AgentApproval>(app.store.as_ref(), &namespace, &name).await?;
-    let approval = found.ok_or_else(|| ApiError::missing(format!("AgentApproval {namespace}/{name} isn't there")))?;
+    let approval = approval(&app, &namespace, &name).await?;
     let command = WithdrawCommand { id, reason: Some(asked.reason) };
     app.driver.withdraw(approval, command, &caller.actor()).await?;
     Ok(Json(load(&app, kind, &namespace, &name).await?))
