@@ -414,7 +414,8 @@ fn event_record(
             event.native_kind,
             event.native_id,
             event.ordinal,
-            if delivery.is_some() { None } else { Some(&event.observed_version) },
+            // A run may meet a row twice, with two contents of one second (S16, S21).
+            if delivery.is_some() { None } else { Some((&event.observed_version, &event.normalized)) },
         ]),
     )?;
     let spec = ExternalSyncEventSpec {
