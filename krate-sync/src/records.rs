@@ -93,7 +93,12 @@ pub fn parse<T: Resource>(stored: &Stored) -> Result<Loaded<T>, RecordError> {
 }
 
 fn parse_body<T: DeserializeOwned>(key: &Key, body: &[u8]) -> Result<T, RecordError> {
-    serde_json::from_slice(body).map_err(|error| RecordError::Damaged {
+    // Each load of an object comes by here: its text is looked at once, not string by string.
+    let parsed = match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(body),
+    };
+    parsed.map_err(|error| RecordError::Damaged {
         key: key.clone(),
         // serde's message can quote a value; the place is enough to find it.
         message: format!("line {}, column {}", error.line(), error.column()),

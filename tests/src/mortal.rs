@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use krate_model::store::{
     Change, ChangeSet, Changes as Watched, CommitError, Filter, Key, MemoryStore, Page, Query, Revision, Store,
     StoreError, Stored,
@@ -42,6 +43,8 @@ pub struct MortalStore {
     before: Mutex<BTreeMap<Key, Stored>>,
     /// Reads that still fail.
     down: AtomicU64,
+    /// What happens while the next watch waits.
+    meanwhile: Mutex<Option<BoxFuture<'static, ()>>>,
 }
 
 impl Default for MortalStore {
@@ -60,6 +63,7 @@ impl MortalStore {
             strikes,
             before: Mutex::default(),
             down: AtomicU64::new(0),
+            meanwhile: Mutex::new(None),
             inner: MemoryStore::new(),
             commits: AtomicU64::new(0),
             plan: Mutex::new(None),
@@ -115,6 +119,11 @@ impl MortalStore {
     pub fn come_up(&self) {
         self.revive();
         self.down.store(0, Ordering::SeqCst);
+    }
+
+    /// What happens while the next watch waits.
+    pub(crate) fn happens_meanwhile(&self, work: Option<BoxFuture<'static, ()>>) {
+        *lock(&self.meanwhile) = work;
     }
 
     /// A hash of every commit so far, in order: the same for the same history in one build.
@@ -265,6 +274,18 @@ impl Store for MortalStore {
 
     async fn changes(&self, after: Revision, filter: &Filter) -> Result<Watched, StoreError> {
         self.check()?;
+        let meanwhile = lock(&self.meanwhile).take();
+        if let Some(work) = meanwhile {
+            let before = self.inner.revision().await?;
+            work.await;
+            if self.inner.revision().await? != before && self.take(Fault::WatchMissed) {
+                return std::future::pending().await;
+            }
+        }
+        if self.take(Fault::WatchExpired) {
+            let newest = self.inner.revision().await?;
+            return Err(StoreError::WatchExpired { after, oldest: newest, newest });
+        }
         self.inner.changes(after, filter).await
     }
 

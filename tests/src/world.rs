@@ -1,13 +1,16 @@
 //! A small world for the sync engine: a simulated forge behind a faulty network, a store that can die at any commit, and a clock that only moves
 //! when the test says so.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt as _;
 
 use krate_model::kinds::external::{
     ExternalBackendBinding, ExternalBackendProvider, ExternalBackendSyncPolicy, ExternalObjectLink,
@@ -21,7 +24,7 @@ use krate_model::{Kind, Resource};
 use krate_providers::contract::{Credential, SendOutcome, WebhookSecret};
 use krate_providers::simulator::{Delivery, Effect, Faults, Forge, Network, Reply};
 use krate_sync::driver::{Clock, Driver, Http, SecretError, Secrets, SendError};
-use krate_sync::records::{Changes, Loaded, list};
+use krate_sync::records::{Changes, Loaded, get, list};
 use serde_json::json;
 
 pub use crate::mortal::{Crash, MortalStore};
@@ -210,6 +213,8 @@ pub struct World {
     pub hook: u64,
     http: Arc<dyn Http>,
     wire: Wire,
+    /// The way to the forge, where everything can go wrong on it.
+    way: Option<Arc<Way>>,
 }
 
 impl World {
@@ -252,7 +257,7 @@ impl World {
         let peer = world.other_driver(Arc::new(world.wire.clone()));
         // It is set once, here.
         let _ = way.peer.set(peer);
-        world
+        Self { way: Some(way), ..world }
     }
 
     fn forge_for(seed: u64, faults: Faults) -> (Wire, u64) {
@@ -287,7 +292,7 @@ impl World {
             7,
         );
         let (network, clock) = (Arc::clone(&wire.network), Arc::clone(&wire.clock));
-        Self { network, clock, store, driver, secrets, hook, http, wire }
+        Self { network, clock, store, driver, secrets, hook, http, wire, way: None }
     }
 
     /// The engine's way to the forge, without faults of its own.
@@ -438,6 +443,35 @@ impl World {
     /// One pass; failures are the driver's to retry.
     pub fn pass(&self) -> Option<krate_sync::driver::Pass> {
         block_on(self.driver.run_due()).ok()
+    }
+
+    /// Lets the process run by itself for so many passes: between them it waits for the store's watch and for the clock, and what arrives meanwhile is taken in by
+    /// another process.
+    pub fn run(&self, passes: usize) {
+        if let Some(way) = self.way.clone() {
+            self.store.happens_meanwhile(Some(async move { way.peer_takes_webhooks().await }.boxed()));
+        }
+        let left = Cell::new(passes);
+        let stop = std::future::poll_fn(|_| if left.get() == 0 { Poll::Ready(()) } else { Poll::Pending });
+        // Where it waits for a change alone, none comes.
+        let _ = self.driver.run(stop, |_| left.set(left.get().saturating_sub(1))).now_or_never();
+        self.store.happens_meanwhile(None);
+    }
+
+    /// Gives a record another phase, as a process of another version does; whether it was in `from`.
+    pub fn set_phase<T: Resource>(&self, name: &str, from: &str, to: &str) -> bool {
+        block_on(async {
+            let Ok(Some(mut loaded)) = get::<T>(&self.store.inner, NAMESPACE, name).await else { return false };
+            if loaded.object.phase() != from {
+                return false;
+            }
+            let mut object = serde_json::to_value(&loaded.object).unwrap_or_default();
+            object["status"]["phase"] = json!(to);
+            let Ok(changed) = serde_json::from_value(object) else { return false };
+            *loaded.change() = changed;
+            let mut changes = Changes::at(self.clock.now());
+            changes.put(&loaded).is_ok() && changes.commit(&self.store.inner).await.is_ok()
+        })
     }
 
     /// Works until nothing is due any more within the next ten minutes, moving the clock to what is due next.

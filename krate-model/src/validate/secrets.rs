@@ -57,6 +57,19 @@ const TOKEN_PREFIXES: &[(&str, usize)] = &[
 const SECRET_WORDS: &[&str] =
     &["password", "passwd", "passphrase", "secret", "token", "apikey", "privatekey", "credential", "accesskey"];
 
+/// Which bytes a word of [`SECRET_WORDS`] begins with, in either case.
+const STARTS_SECRET_WORD: [bool; 256] = {
+    let mut starts = [false; 256];
+    let mut at = 0;
+    while at < SECRET_WORDS.len() {
+        let first = SECRET_WORDS[at].as_bytes()[0];
+        starts[first as usize] = true;
+        starts[first.to_ascii_uppercase() as usize] = true;
+        at += 1;
+    }
+    starts
+};
+
 /// Which credential `text` looks like, in a field or map key called `name`.
 pub(super) fn looks_like(text: &str, name: &str) -> Option<&'static str> {
     if text.len() < 8 {
@@ -102,7 +115,9 @@ pub(super) fn is_secret_name(name: &str) -> bool {
         letters.map(|byte| byte.to_ascii_lowercase())
     };
     let is_at = |from: usize| SECRET_WORDS.iter().any(|word| folded(from).take(word.len()).eq(word.bytes()));
-    (0..name.len()).any(is_at)
+    // Every member of every payload comes by here: few letters begin a word.
+    let begins = |byte: u8| STARTS_SECRET_WORD.get(usize::from(byte)).is_some_and(|begins| *begins);
+    name.bytes().enumerate().any(|(at, byte)| begins(byte) && is_at(at))
 }
 
 /// `text` for a message, or a word for it where it may be secret (R29).

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use krate_model::Kind;
-use krate_model::kinds::external::{BackfillMode, ExternalBackendBinding};
+use krate_model::kinds::external::{
+    BackfillMode, ExternalBackendBinding, ExternalWebhookDelivery, ExternalWriteIntent,
+};
 use krate_model::store::Query;
 use krate_providers::simulator::{Delivery, Rng};
 use krate_sync::driver::Clock as _;
@@ -47,6 +49,8 @@ pub enum Act {
     Arrive,
     /// The engine works.
     Work,
+    /// The engine runs by itself for a while, and what arrives meanwhile wakes it.
+    Run,
     /// Time passes.
     Wait,
     /// A fault gets its chance.
@@ -64,6 +68,7 @@ impl fmt::Display for Act {
             Self::Decide => f.write_str("a decision"),
             Self::Arrive => f.write_str("webhooks"),
             Self::Work => f.write_str("work"),
+            Self::Run => f.write_str("a while by itself"),
             Self::Wait => f.write_str("time"),
             Self::Strike(fault) => write!(f, "{fault}"),
         }
@@ -97,6 +102,12 @@ impl Plan {
     /// In one of eight an agent edits, too, and persons answer for its writes: they take the places of other steps, so that the other histories are what they were.
     pub fn steps(&self, seed: u64) -> Vec<Step> {
         let mut steps = self.plain_steps(seed);
+        let mut rng = Rng::stream(seed, "runs");
+        for step in steps.iter_mut().filter(|step| step.act == Act::Work) {
+            if rng.below(4) == 0 {
+                step.act = Act::Run;
+            }
+        }
         if self.has_agents(seed) {
             let withdrawn = self.faults.iter().copied().find(|fault| fault.is_about_approvals());
             let mut rng = Rng::stream(seed, "agents");
@@ -173,6 +184,8 @@ enum Outage {
     Token,
     Secrets,
     Pause,
+    /// A record that a process of a newer version has: its kind, its name, and the phase that it gives it back in.
+    Newer(Kind, String, &'static str),
 }
 
 /// A history that came to rest, with what the people did.
@@ -185,6 +198,7 @@ pub struct History {
     pub strikes: Arc<Mutex<Strikes>>,
     /// What was wrong on the way already.
     pub wrong: Vec<String>,
+    pub(super) seed: u64,
     /// What the forge signs with.
     secret: String,
     held: Vec<(DateTime<Utc>, Delivery)>,
@@ -195,6 +209,17 @@ pub struct History {
     throttled: usize,
 }
 
+/// Passes of a process that runs by itself for a while: one before it waits, one for what comes meanwhile, one more.
+const RUN_PASSES: usize = 3;
+/// What waits to be worked on, by kind and phase.
+const WAITING: [(Kind, &str); 4] = [
+    (Kind::ExternalWriteIntent, "ReadyToSend"),
+    (Kind::ExternalWebhookDelivery, "Received"),
+    (Kind::ExternalWebhookDelivery, "Queued"),
+    (Kind::ExternalWebhookDelivery, "Retrying"),
+];
+/// The phase in which a process of a newer version has a record.
+const NEWER_PHASE: &str = "HeldByANewerVersion";
 /// How many webhooks a throttled burst loses.
 const BURST: usize = 5;
 /// How far the process's clock is ahead of the forge's at most.
@@ -230,6 +255,7 @@ impl History {
             journal,
             strikes,
             wrong: Vec::new(),
+            seed,
             secret: SECRET.to_owned(),
             held: Vec::new(),
             taken: Vec::new(),
@@ -274,6 +300,9 @@ impl History {
     fn step(&mut self, step: Step) {
         self.end_outages(false);
         let mut rng = Rng::seeded(step.salt);
+        if lock(&self.strikes).is_armed(Fault::VersionSkew) {
+            self.held_by_newer(&mut rng);
+        }
         match step.act {
             Act::There => {
                 // The forge's times are whole seconds, and nobody does two things in one; but see `EqualTimestamps`.
@@ -291,6 +320,7 @@ impl History {
             Act::Work => {
                 let _ = self.world.pass();
             }
+            Act::Run => self.world.run(RUN_PASSES),
             Act::Wait => {
                 let most = if rng.below(8) == 0 { 2_400 } else { 90 };
                 self.world.pass_time(i64::try_from(rng.below(most)).unwrap_or(0));
@@ -430,6 +460,27 @@ impl History {
         }
     }
 
+    /// A process of a newer version takes a record over that waits, if there is any (R26).
+    fn held_by_newer(&mut self, rng: &mut Rng) {
+        let mut all = Vec::new();
+        for (kind, phase) in WAITING {
+            let found = self.world.in_phase(kind, phase);
+            all.extend(found.into_iter().map(|stored| (kind, stored.key.name.to_string(), phase)));
+        }
+        let Some((kind, name, phase)) = people::pick(rng, &all).cloned() else { return };
+        if self.change_phase(kind, &name, phase, NEWER_PHASE) && self.take(Fault::VersionSkew) {
+            let soon = self.world.forge_now() + TimeDelta::seconds(i64::try_from(rng.below(600)).unwrap_or(0));
+            self.outages.push((soon, Outage::Newer(kind, name, phase)));
+        }
+    }
+
+    fn change_phase(&self, kind: Kind, name: &str, from: &str, to: &str) -> bool {
+        match kind {
+            Kind::ExternalWriteIntent => self.world.set_phase::<ExternalWriteIntent>(name, from, to),
+            _ => self.world.set_phase::<ExternalWebhookDelivery>(name, from, to),
+        }
+    }
+
     fn end_outages(&mut self, all: bool) {
         let now = self.world.forge_now();
         if self.outages.iter().any(|(_, outage)| matches!(outage, Outage::Hook)) {
@@ -453,6 +504,11 @@ impl History {
                 Outage::Token => self.world.forge().forge.add_token(TOKEN, "krate-bot"),
                 Outage::Secrets => self.world.secrets.set_down(false),
                 Outage::Pause => self.suspend(false),
+                Outage::Newer(kind, name, phase) => {
+                    if !self.change_phase(kind, &name, NEWER_PHASE, phase) {
+                        self.wrong.push(format!("R26: {kind} {name} had a phase of a newer version, and was changed"));
+                    }
+                }
             }
         }
     }

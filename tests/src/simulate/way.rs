@@ -73,22 +73,29 @@ impl Way {
         lock(&self.plain.network)
     }
 
+    /// Another process takes in what has arrived.
+    pub(crate) async fn peer_takes_webhooks(&self) {
+        let Some(peer) = self.peer.get() else { return };
+        let arrived = self.network().arrivals(self.clock().truth());
+        for delivery in arrived {
+            let request = delivery.to_request();
+            let Ok(config) = peer.config().await else {
+                lock(&self.journal).lost = true;
+                return;
+            };
+            let taken = peer.accept(&config, "gh", request.headers(), request.body()).await;
+            lock(&self.journal).lost |= !matches!(taken, Ok(Ok(_)));
+        }
+    }
+
     /// Another process works, with what has arrived.
     async fn peer_works(&self, takes_webhooks: bool) {
-        let Some(peer) = self.peer.get() else { return };
         if takes_webhooks {
-            let arrived = self.network().arrivals(self.clock().truth());
-            for delivery in arrived {
-                let request = delivery.to_request();
-                let Ok(config) = peer.config().await else {
-                    lock(&self.journal).lost = true;
-                    return;
-                };
-                let taken = peer.accept(&config, "gh", request.headers(), request.body()).await;
-                lock(&self.journal).lost |= !matches!(taken, Ok(Ok(_)));
-            }
+            self.peer_takes_webhooks().await;
         }
-        let _ = peer.run_due().await;
+        if let Some(peer) = self.peer.get() {
+            let _ = peer.run_due().await;
+        }
     }
 
     /// So many times so long passes, and another process works after each.
