@@ -36,7 +36,9 @@ impl Driver {
                     continue;
                 }
                 let name = state_name(scope, interface, kind)?;
-                if records::get::<ExternalSyncState>(self.store(), scope.namespace(), &name).await?.is_some() {
+                // Each pass asks for all of them: whether it is there is all that counts.
+                let key = records::key_of::<ExternalSyncState>(scope.namespace(), &name);
+                if self.store.get(&key).await?.is_some() {
                     continue;
                 }
                 let spec = ExternalSyncStateSpec {

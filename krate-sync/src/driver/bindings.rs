@@ -36,7 +36,8 @@ impl Driver {
         patience: Option<Time>,
     ) -> Vec<Ended> {
         let key = |scope: &Scope| records::key_of::<ExternalBackendBinding>(scope.namespace(), scope.binding_name());
-        let due = config.all_scopes().map(|scope| (key(scope), scope));
+        // Of many bindings few have work: the others aren't read once more.
+        let due = config.all_scopes().filter(|scope| self.has_work(scope, now)).map(|scope| (key(scope), scope));
         let turns = due.filter(|(key, _)| !running.busy.has(key)).map(|(key, scope)| {
             let (driver, config, at) = (self.clone(), Arc::clone(config), key.clone());
             let work = Box::pin(async move {
@@ -56,9 +57,18 @@ impl Driver {
         config.all_scopes().filter(|scope| !scope.is_suspended()).filter_map(|scope| self.held(scope, now)).min()
     }
 
+    /// Whether there is anything for [`Self::advance_binding`] to do.
+    fn has_work(&self, scope: &Scope, now: Time) -> bool {
+        let moves = || {
+            let effects = [Effect::Start, Effect::Restart, Effect::ValidateTarget, Effect::RegisterHook];
+            matches!(binding::due(&scope.binding, false), Due::Now(effect) if effects.contains(&effect))
+        };
+        let may_move = || !scope.is_suspended() && self.held(scope, now).is_none();
+        lacks_finalizer(scope) || may_move() && (moves() || is_by_name(scope, &scope.binding))
+    }
+
     async fn advance_binding(&self, scope: &Scope, now: Time) -> Result<(), DriverError> {
-        // Taken up before there was a finalizer: one that is taken up now gets it with its first move.
-        if scope.phase() != Phase::Pending && !scope.is_going() && !has_finalizer(&scope.binding) {
+        if lacks_finalizer(scope) {
             self.hold_binding(scope, now).await?;
         }
         // What is suspended asks nothing of its provider.
@@ -92,8 +102,7 @@ impl Driver {
                     };
                     Event::Failed { error }
                 }
-                // Bound by name so far.
-                _ if scope.names_one() && is_active(&loaded.object) && !is_identified(&loaded.object) => {
+                _ if is_by_name(scope, &loaded.object) => {
                     return match self.see_target(scope).await {
                         Err(error) if !error.is_race() => {
                             self.hold(scope, None, now);
@@ -272,6 +281,16 @@ impl Driver {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether it was taken up before there was a finalizer: one that is taken up now gets it with its first move.
+fn lacks_finalizer(scope: &Scope) -> bool {
+    scope.phase() != Phase::Pending && !scope.is_going() && !has_finalizer(&scope.binding)
+}
+
+/// Whether it is bound by a name so far, and has to be by an id.
+fn is_by_name(scope: &Scope, binding: &ExternalBackendBinding) -> bool {
+    scope.names_one() && is_active(binding) && !is_identified(binding)
 }
 
 fn is_active(binding: &ExternalBackendBinding) -> bool {
