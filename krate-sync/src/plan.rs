@@ -71,6 +71,17 @@ pub enum PlanError {
         /// The field.
         path: String,
     },
+    /// A value that is named by its digest alone, and isn't kept.
+    #[error(
+        "{path}: this value has {bytes} bytes, and is named by its digest alone; a value that is given has at most {}: edit the object here, and decide for that",
+        krate_model::kinds::shared::MAX_VALUE_BYTES
+    )]
+    ValueNotKept {
+        /// The field.
+        path: String,
+        /// Its length.
+        bytes: i64,
+    },
     /// No operation of the provider carries the field (S6).
     #[error("{path}: {provider} has no operation that writes it")]
     Unrepresentable {

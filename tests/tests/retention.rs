@@ -10,7 +10,7 @@ use krate_model::kinds::external::{
 use krate_model::kinds::hooks::AuditEvent;
 use krate_model::kinds::policy::AgentApproval;
 use krate_model::kinds::sets::{ActorKind, ResolutionStrategy};
-use krate_model::kinds::shared::{Actor, ObjectRef, Time};
+use krate_model::kinds::shared::{Actor, MAX_VALUE_BYTES, ObjectRef, Time, Value};
 use krate_model::kinds::work::Issue;
 use krate_model::store::{Key, Private, Query, Store, chain_ends};
 use krate_model::{Kind, Resource};
@@ -235,6 +235,86 @@ fn r57_never_takes_what_something_open_names() {
             assert!(applied.is_none_or(|at| at > long_ago), "seed {seed}: {event:?}");
         }
     }
+}
+
+/// A text that is too long for the record of a conflict.
+fn long(text: &str) -> String {
+    format!("{text} ").repeat(4_000)
+}
+
+/// Names of the values that stand beside conflicts.
+fn values(world: &World) -> BTreeSet<String> {
+    let kept = block_on(world.store.list(&Query::new(Private::SyncRecord))).expect("it can be read").items;
+    kept.into_iter().map(|it| it.key.name.to_string()).filter(|name| name.starts_with("value-")).collect()
+}
+
+/// Both sides write another long text into an issue's body.
+fn both_write(world: &World, number: u64, ours: &str, theirs: &str) {
+    let issue = world.all::<Issue>().into_iter().find(|issue| {
+        let external = issue.status.as_ref().and_then(|status| status.external.as_ref());
+        external.and_then(|it| it.native_number) == i64::try_from(number).ok()
+    });
+    let reference = ObjectRef::new(Kind::Issue.as_str(), issue.expect("it is shown").name());
+    let apply = |local: &mut Local| {
+        if let Local::Issue(issue) = local {
+            issue.spec.body = Some(serde_json::from_value(serde_json::json!({"markdown": ours})).expect("a body"));
+        }
+    };
+    let person = Actor::new(ActorKind::User, "cleo");
+    block_on(world.driver.edit(NAMESPACE, &reference, &person, &apply)).expect("it is taken");
+    let edit = IssueEdit::new().body(theirs);
+    world.forge().forge.by("bob", now(world)).edit_issue(REPOSITORY, number, edit).expect("it is there");
+    world.pass_time(5);
+    world.deliver();
+    world.settle().expect("quiet");
+}
+
+#[test]
+fn r57_the_long_values_of_a_conflict_go_with_the_last_that_names_them() {
+    let world = world(5, "bidirectional");
+    world.forge().forge.by("ada", now(&world)).open_issue(REPOSITORY, NewIssue::titled("Too")).expect("opened");
+    world.deliver();
+    world.settle().expect("quiet");
+    let theirs = long("theirs");
+    both_write(&world, 1, &long("ours"), &theirs);
+    let of_first = values(&world);
+    assert_eq!(of_first.len(), 2, "both sides' texts: {of_first:?}");
+    resolve(&world);
+    world.settle().expect("quiet");
+    both_write(&world, 2, &long("mine"), &theirs);
+    assert_eq!(values(&world).len(), 3, "one text is the same");
+    wait(&world, 8_761);
+    let open: Vec<String> = world.all::<ExternalSyncConflict>().iter().map(|it| it.phase().to_owned()).collect();
+    assert_eq!(open, ["Open"], "the one that was decided has gone");
+    let left = values(&world);
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert_eq!(left.intersection(&of_first).count(), 1, "what the open one shows stays");
+    resolve(&world);
+    world.settle().expect("quiet");
+    let shown = world.all::<Issue>().into_iter().find(|issue| issue.spec.title == "Too").expect("it is shown");
+    assert_eq!(shown.spec.body.map(|body| body.markdown), Some(theirs), "its text was there to be taken");
+    wait(&world, 8_761);
+    assert!(values(&world).is_empty() && world.all::<ExternalSyncConflict>().is_empty());
+}
+
+#[test]
+fn s29_a_value_that_is_named_by_its_digest_alone_decides_nothing() {
+    let world = world(6, "bidirectional");
+    both_write(&world, 1, "ours", "theirs");
+    let open = world.all::<ExternalSyncConflict>().into_iter().find(|it| it.phase() == "Open").expect("one");
+    let value = Value::of(Some(&serde_json::json!(long("both"))), MAX_VALUE_BYTES).expect("JSON");
+    let resolution = Resolution {
+        strategy: ResolutionStrategy::Manual,
+        value: Some(value),
+        seen_versions: open.spec.versions.clone(),
+        comment: None,
+    };
+    let person = Actor::new(ActorKind::User, "cleo");
+    let refused = block_on(world.driver.resolve(NAMESPACE, open.name(), resolution, &person));
+    let told = refused.expect_err("nobody knows the text").to_string();
+    assert!(told.contains("spec.body.markdown") && told.contains("16384"), "{told}");
+    world.settle().expect("quiet");
+    assert_eq!(first_issue(&world).spec.body.map(|body| body.markdown).as_deref(), Some("ours"), "nothing is emptied");
 }
 
 fn resolve(world: &World) {

@@ -5,7 +5,7 @@ use krate_model::kinds::external::{
     Payload, Resolution, SeenVersions,
 };
 use krate_model::kinds::sets::{ErrorClass, Interface, ResolutionStrategy};
-use krate_model::kinds::shared::{Actor, ErrorInfo, ObjectRef, Time};
+use krate_model::kinds::shared::{Actor, ErrorInfo, ObjectRef, Time, Value};
 use krate_model::store::Stored;
 use krate_model::{Kind, NotCanonical, Resource};
 
@@ -132,13 +132,12 @@ impl Driver {
             return Ok(self.step_conflict(scope, state, name, Event::ApplyFailed { error }, changes)?);
         }
         let path = found.spec.field_path.clone();
-        let observed = full_value(self.store(), scope.namespace(), &found.spec.observed).await?;
         let rule = scope.rules(&found.spec.interface, kind_of(&found)).into_iter().find(|rule| rule.path == path);
         let Some(rule) = rule else {
             // A write that nobody can vouch for has no field: the intent itself is settled.
             return self.settle_intent(scope, state, &found, &resolution.strategy, changes);
         };
-        let theirs = FieldValue::from_owned(observed.unwrap_or(serde_json::Value::Null));
+        let theirs = FieldValue::from_owned(self.kept_value(&found, &found.spec.observed).await?);
         // The provider has krate's value where it wrote theirs over.
         if !is_lost_edit(&found) {
             state.set_base(&rule, &theirs)?;
@@ -148,12 +147,11 @@ impl Driver {
             ResolutionStrategy::PreferKrate if made(Mistake::KrateIgnored) => Some(theirs),
             ResolutionStrategy::PreferExternal => Some(theirs),
             ResolutionStrategy::Manual => {
-                let value = resolution.value.as_ref();
-                let json = match value {
-                    Some(value) => full_value(self.store(), scope.namespace(), value).await?,
-                    None => None,
+                let json = match &resolution.value {
+                    Some(value) => self.kept_value(&found, value).await?,
+                    None => serde_json::Value::Null,
                 };
-                Some(FieldValue::from_owned(json.unwrap_or(serde_json::Value::Null)))
+                Some(FieldValue::from_owned(json))
             }
             _ => None,
         };
@@ -230,13 +228,23 @@ impl Driver {
         Ok(self.step_conflict(scope, state, found.name(), Event::Applied { intent: Some(name) }, changes)?)
     }
 
+    /// A value that a conflict or its decision names: what isn't there is no absent field.
+    async fn kept_value(
+        &self,
+        conflict: &ExternalSyncConflict,
+        value: &Value,
+    ) -> Result<serde_json::Value, DriverError> {
+        let kept = full_value(self.store(), conflict.namespace(), value).await?;
+        let path = || conflict.spec.field_path.clone();
+        Ok(kept.ok_or_else(|| PlanError::ValueNotKept { path: path(), bytes: value.bytes })?)
+    }
+
     /// Refuses a value that its field can't hold.
     async fn judge_value(&self, conflict: &ExternalSyncConflict, state: &ObjectState) -> Result<(), DriverError> {
         let path = &conflict.spec.field_path;
         let given = conflict.spec.resolution.as_ref().and_then(|resolution| resolution.value.as_ref());
         let (Some(value), Some(local)) = (given, &state.local) else { return Ok(()) };
-        let json = full_value(self.store(), conflict.namespace(), value).await?;
-        let value = FieldValue::from_owned(json.unwrap_or(serde_json::Value::Null));
+        let value = FieldValue::from_owned(self.kept_value(conflict, value).await?);
         if local.object.can_hold(path, &value) {
             return Ok(());
         }
@@ -343,7 +351,7 @@ fn kind_of(conflict: &ExternalSyncConflict) -> Kind {
 /// Where both sides stand, as far as the conflict's field is concerned (S29): the conflict's own versions while its values still hold.
 fn current(state: &ObjectState, spec: &krate_model::kinds::external::ExternalSyncConflictSpec) -> SeenVersions {
     let held = state.local.as_ref().is_some_and(|local| {
-        let now = krate_model::kinds::shared::Value::of(local.object.get(&spec.field_path).to_json().as_ref(), 0);
+        let now = Value::of(local.object.get(&spec.field_path).to_json().as_ref(), 0);
         now.is_ok_and(|now| now.digest == spec.desired.digest)
     });
     // The provider's side moving makes a newer conflict, or none (S28): while this one is open, its observed version holds.

@@ -15,12 +15,12 @@ use krate_model::kinds::external::{
 use krate_model::kinds::policy::{AgentApproval, ApprovalSubjectKind};
 use krate_model::kinds::shared::{Dur, Time};
 use krate_model::store::{ChangeSet, CommitError, Expect, Index, Key, Position, Query, Stored, sortable_time};
-use krate_model::{Kind, Resource};
+use krate_model::{Digest, Kind, Resource};
 use serde::Deserialize;
 
 use super::removals::DEPENDANTS;
 use super::{Config, Driver, DriverError};
-use crate::object::{is_final, is_open};
+use crate::object::{is_final, is_open, value_key};
 use crate::records::{self, RecordError, payload_key};
 
 /// Records that one step looks at.
@@ -168,7 +168,10 @@ impl Driver {
                 let conflict = records::parse::<ExternalSyncConflict>(stored)?.object;
                 let named = self.named_by_open(namespace, &conflict.spec.resource.kind, &conflict.spec.resource.name);
                 let needed = named.await?.contains(conflict.name()) || self.is_left_apart(&conflict).await?;
-                (!needed && is_over(&conflict, &unnamed(), now)).then_some(gone)
+                if needed || !is_over(&conflict, &unnamed(), now) {
+                    return Ok(None);
+                }
+                Some(self.with_values(&conflict, gone).await?)
             }
             Kind::ExternalWriteIntent => {
                 let intent = records::parse::<ExternalWriteIntent>(stored)?.object;
@@ -185,6 +188,28 @@ impl Driver {
             }
         };
         Ok(changes)
+    }
+
+    /// `gone` with the values that stand beside the conflict, but for those that another one names as well.
+    async fn with_values(
+        &self,
+        conflict: &ExternalSyncConflict,
+        mut gone: ChangeSet,
+    ) -> Result<ChangeSet, DriverError> {
+        let digests: BTreeSet<Digest> = conflict.spec.values_beside().map(|value| value.digest).collect();
+        for digest in digests {
+            let key = value_key(conflict.namespace(), &digest);
+            // Read before it is asked who names it: whoever names it later writes it anew, and this removal is too late.
+            let Some(stored) = self.store.get(&key).await? else { continue };
+            let named = Query::new(Kind::ExternalSyncConflict)
+                .in_namespace(conflict.namespace())
+                .with(Index::Digest, digest.to_string())
+                .limit(2);
+            if self.store.list(&named).await?.items.iter().all(|it| &*it.key.name == conflict.name()) {
+                gone = gone.delete(key, Expect::At(stored.revision));
+            }
+        }
+        Ok(gone)
     }
 
     /// Whether the conflict still says which values somebody chose to leave apart (S27).

@@ -127,6 +127,13 @@ pub struct ExternalSyncConflictSpec {
     pub resolution: Option<Resolution>,
 }
 
+impl ExternalSyncConflictSpec {
+    /// The values that are too long for the record, and stand beside it under their digests.
+    pub fn values_beside(&self) -> impl Iterator<Item = &Value> {
+        [&self.desired, &self.observed].into_iter().filter(|value| value.json.is_none() && !value.absent)
+    }
+}
+
 /// Status of [`ExternalSyncConflict`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
@@ -176,6 +183,7 @@ resource!(
         add(Index::Provider, object.spec.provider_ref.clone());
         add(Index::Binding, object.spec.binding_ref.clone());
         add(Index::Local, format!("{}/{}", object.spec.resource.kind, object.spec.resource.name));
+        object.spec.values_beside().for_each(|value| add(Index::Digest, value.digest.to_string()));
         let due = match object.status.as_ref().map_or(&ExternalSyncConflictPhase::Open, |status| &status.phase) {
             ExternalSyncConflictPhase::Open => object.spec.resolution.is_some(),
             ExternalSyncConflictPhase::Resolving => true,
