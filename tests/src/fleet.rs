@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
-use futures::FutureExt;
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
 use krate_model::Kind;
@@ -137,32 +136,26 @@ impl Fleet {
         changes.commit(store).await.expect("an empty store takes them");
     }
 
-    /// Lets the engine read every list once.
+    /// Lets the engine read every list once, in passes that end with all that they have begun: of what the first lists cost nothing is measured.
     fn sync(&self, driver: &Driver, timeline: &Timeline, store: &dyn Store) {
-        let mut pool = LocalPool::new();
-        let (stop, stopped) = futures::channel::oneshot::channel::<()>();
-        let engine = driver.clone();
-        let run = async move { engine.run(stopped.map(|_| ()), |_| {}).await };
-        pool.spawner().spawn_local(run).expect("the pool is there");
         let is_read =
             |state: &ExternalSyncState| state.status.as_ref().is_some_and(|status| status.last_complete_at.is_some());
         loop {
-            pool.run_until_stalled();
-            let next = timeline.next().filter(|next| *next < start() + LONGEST).expect("it goes on");
-            timeline.advance(next);
-            // Looked at rarely: it is all of them.
-            if timeline.waiting() > 1 {
-                continue;
-            }
-            let query = Query::new(Kind::ExternalSyncState);
-            let states = block_on(list::<ExternalSyncState>(store, query)).expect("they can be read");
+            let mut pool = LocalPool::new();
+            let (engine, next) = (driver.clone(), Rc::new(Cell::new(None)));
+            let due = Rc::clone(&next);
+            let work = async move { due.set(engine.run_due().await.expect("the store can be read").next) };
+            pool.spawner().spawn_local(work).expect("the pool is there");
+            until_idle(&mut pool, timeline);
+            let states = block_on(list::<ExternalSyncState>(store, Query::new(Kind::ExternalSyncState)));
+            let states = states.expect("they can be read");
             let read = states.iter().filter(|state| is_read(&state.object)).count();
             if read == states.len() && read >= self.repositories {
-                break;
+                return;
             }
+            let next = next.get().filter(|next| *next < start() + LONGEST).expect("it goes on");
+            timeline.advance(next.max(timeline.now()));
         }
-        drop(stop);
-        pool.run();
     }
 
     fn verify(&self, driver: &Driver, timeline: &Timeline) -> Vec<Verification> {
@@ -179,14 +172,19 @@ impl Fleet {
             };
             pool.spawner().spawn_local(work).expect("the pool is there");
         }
-        loop {
-            pool.run_until_stalled();
-            match timeline.next() {
-                Some(next) => timeline.advance(next),
-                None => break,
-            }
-        }
+        until_idle(&mut pool, timeline);
         found.take()
+    }
+}
+
+/// Lets time go on until nothing waits for it any more.
+fn until_idle(pool: &mut LocalPool, timeline: &Timeline) {
+    loop {
+        pool.run_until_stalled();
+        match timeline.next() {
+            Some(next) => timeline.advance(next),
+            None => return,
+        }
     }
 }
 

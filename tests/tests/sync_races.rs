@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use krate_model::kinds::external::{
-    BackfillMode, ExternalSyncConflict, ExternalWebhookDelivery, ExternalWriteIntent, ExternalWriteIntentPhase,
-    NewPullRequest, Payload, Resolution,
+    BackfillMode, ExternalBackendSyncPolicy, ExternalSyncConflict, ExternalWebhookDelivery, ExternalWriteIntent,
+    ExternalWriteIntentPhase, NewPullRequest, Payload, Resolution,
 };
 use krate_model::kinds::sets::{ActorKind, Interface, Operation, ResolutionStrategy};
 use krate_model::kinds::shared::{Actor, Body, NativeTarget, ObjectRef};
@@ -543,5 +543,35 @@ fn s27_s28_a_line_that_was_written_over_is_in_the_one_conflict_about_the_text_wi
         assert_eq!(body.as_deref(), Some("One\nThere\nLost"), "{newest_first}");
         let here = issue(&world).spec.body.map(|body| body.markdown);
         assert_eq!(here.as_deref(), Some("One\nThere\nLost"), "{newest_first}");
+    }
+}
+
+/// Webhooks that are late tell of a state that is over.
+#[test]
+fn s16_what_a_webhook_is_about_is_read_where_webhooks_do_not_come_first() {
+    for first in [true, false] {
+        let world = world();
+        world.change(|policy: &mut ExternalBackendSyncPolicy| policy.spec.webhook_first = first);
+        retitle(&world, "One", 10);
+        let early = world.forge().forge.take_deliveries();
+        retitle(&world, "Two", 12);
+        let late = start() + TimeDelta::seconds(14);
+        world.forge().forge.by("bob", late).open_issue(REPOSITORY, NewIssue::titled("New")).expect("opened");
+        let opened = world.forge().forge.take_deliveries();
+        world.forge().forge.by("bob", late).edit_issue(REPOSITORY, 2, IssueEdit::new().title("Newer")).expect("there");
+        world.pass_time(20);
+        for delivery in early.iter().chain(opened.iter().filter(|delivery| delivery.action == Some("opened"))) {
+            assert!(world.deliver_one(delivery), "it is taken in");
+        }
+        world.settle().expect("quiet");
+        let mut shown: Vec<String> = world.all::<Issue>().into_iter().map(|issue| issue.spec.title).collect();
+        shown.sort_unstable();
+        assert_eq!(shown, if first { ["New", "One"] } else { ["Newer", "Two"] });
+        let gone = world.forge().forge.by("bob", late + TimeDelta::seconds(9)).delete_issue(REPOSITORY, 2);
+        gone.expect("it was there");
+        world.forge().forge.take_deliveries().iter().for_each(|delivery| assert!(world.deliver_one(delivery)));
+        world.settle().expect("quiet");
+        let deleted = world.all::<Issue>().iter().filter(|issue| issue.phase() == "Deleted").count();
+        assert_eq!(deleted, 1, "what is gone can't be read, and needn't be");
     }
 }

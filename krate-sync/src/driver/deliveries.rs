@@ -5,7 +5,7 @@ use krate_model::Resource;
 use krate_model::kinds::external::{
     BackfillMode, Disposition, ExternalWebhookDelivery, ExternalWebhookDeliveryPhase, RawPayload,
 };
-use krate_model::kinds::sets::ErrorClass;
+use krate_model::kinds::sets::{ErrorClass, EventAction};
 use krate_model::kinds::shared::{BlobStorage, ErrorInfo};
 use krate_model::observation::{CanonicalEvent, Normalized, ResourceKind};
 use krate_model::store::{Expect, Stored};
@@ -177,6 +177,13 @@ impl Driver {
             return Ok(Applied::NoObject);
         }
         let cause = Cause::Delivery(delivery);
+        let is_end = matches!(event.action, EventAction::Deleted | EventAction::Transferred);
+        if !scope.policy.webhook_first
+            && !is_end
+            && let Some(outcome) = self.take_hint(scope, event, cause).await?
+        {
+            return Ok(outcome);
+        }
         let applied = self.apply(scope, event, Origin::Pushed, Shows::Webhook, cause).await?;
         match applied {
             Applied::NeedsParent => self.apply_with_parent(scope, event, Origin::Pushed, Shows::Webhook, cause).await,
@@ -197,6 +204,28 @@ impl Driver {
 }
 
 impl Driver {
+    /// Where the policy doesn't put webhooks first, one says only that something happened to an object: what it is now is read. Nothing for an object that nothing
+    /// reads.
+    async fn take_hint(
+        &self,
+        scope: &Scope,
+        event: &CanonicalEvent<'_>,
+        cause: Cause<'_>,
+    ) -> Result<Option<Applied>, DriverError> {
+        let (kind, number) = match &event.normalized {
+            Normalized::Issue(issue) => (Kind::Issue, issue.number),
+            Normalized::PullRequest(pull) => (Kind::PullRequest, pull.number),
+            Normalized::Comment(_) => (Kind::Comment, None),
+            _ => return Ok(None),
+        };
+        if self.is_linked(scope, event).await? {
+            let hint = CanonicalEvent { complete: false, ..event.clone() };
+            return self.apply(scope, &hint, Origin::Pushed, Shows::Webhook, cause).await.map(Some);
+        }
+        let Some(number) = number else { return Ok(None) };
+        Ok(Some(self.read_numbered(scope, kind, number).await?.unwrap_or(Applied::Stale)))
+    }
+
     /// Reads what an event's object is about, and applies the event again.
     pub(super) async fn apply_with_parent(
         &self,
