@@ -118,7 +118,8 @@ pub(crate) fn let_conflict_go(
     Ok(take(conflict, step))
 }
 
-/// A conflict that the policy resolves at once: chosen and applied by `by`.
+/// A conflict that the policy resolves at once: chosen and applied by `by`. A write for review is only chosen: it is planned in the next pass, as a person's
+/// decision for one is.
 pub(crate) fn resolve_by_policy(
     conflict: &mut Loaded<ExternalSyncConflict>,
     strategy: &ResolutionStrategy,
@@ -140,6 +141,9 @@ pub(crate) fn resolve_by_policy(
     }
     let chosen = conflict::Event::Chosen { by: by.clone(), current: Box::new(current) };
     let mut audit = take(conflict, conflict::step(&conflict.object, chosen, &ctx)?);
+    if *strategy == ResolutionStrategy::ReviewedWrite {
+        return Ok(audit);
+    }
     let applied = conflict::Event::Applied { intent: None };
     audit.extend(take(conflict, conflict::step(&conflict.object, applied, &ctx)?));
     Ok(audit)

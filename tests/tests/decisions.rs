@@ -761,6 +761,38 @@ fn drift(world: &World, field: &str) {
 }
 
 #[test]
+fn s29_s39_a_policy_lets_a_person_review_what_krate_would_write_in_a_conflict() {
+    for approved in [true, false] {
+        let world = world("bidirectional");
+        world.change(|policy: &mut ExternalBackendSyncPolicy| {
+            policy.spec.conflict_policy.default_resolution = ResolutionStrategy::ReviewedWrite;
+        });
+        edit(&world, |spec| spec.title = "Ours".to_owned()).expect("accepted");
+        retitle_there(&world, "Theirs");
+        world.settle().expect("quiet");
+        let found = only::<ExternalSyncConflict>(&world);
+        assert_eq!((found.phase(), title_there(&world).as_str()), ("Resolved", "Theirs"));
+        assert_eq!(found.status.and_then(|status| status.resolved_by).map(|by| by.kind), Some(ActorKind::Controller));
+        let waits: Vec<ExternalWriteIntent> = world.all();
+        let waits: Vec<_> = waits.iter().filter(|intent| intent.phase() == "PendingApproval").collect();
+        assert_eq!(waits.len(), 1, "{waits:#?}");
+        if approved {
+            approve_what_waits(&world);
+        } else {
+            let approvals: Vec<AgentApproval> = world.all();
+            let pending = approvals.iter().find(|approval| approval.phase() == "Pending").expect("one waits");
+            let bea = Actor::new(ActorKind::User, "bea");
+            decide_named(&world, pending.name(), bea, ApprovalVerdict::Denied).expect("denied");
+        }
+        world.settle().expect("quiet");
+        world.deliver();
+        world.settle().expect("quiet");
+        let expected = if approved { "Ours" } else { "Theirs" };
+        assert_eq!((title_there(&world).as_str(), issue(&world).spec.title.as_str()), (expected, expected));
+    }
+}
+
+#[test]
 fn s6_drift_that_nobody_can_write_back_stays_apart_where_the_policy_ignores_it() {
     let world = world("krate-owned");
     world.change(|policy: &mut ExternalBackendSyncPolicy| {

@@ -306,6 +306,7 @@ pub(super) fn open_conflict(
             state.replan = true;
             true
         }
+        ResolutionStrategy::ReviewedWrite if *reason != ConflictReason::UnrepresentableValue => true,
         // Section 7: what no operation carries stays apart, and the conflict says so.
         ResolutionStrategy::Ignore if *reason == ConflictReason::UnrepresentableValue => true,
         // Everything else waits for a person.
