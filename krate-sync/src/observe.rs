@@ -107,7 +107,7 @@ pub fn observe(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope) ->
     let event = seen.event;
     let Some(kind) = local_kind(&event.resource_kind) else { return Ok(Applied::NoObject) };
     state.take_up(scope);
-    if matches!(event.action, EventAction::Deleted | EventAction::Transferred) {
+    if is_end(event) {
         return tombstone(state, seen, scope);
     }
     let fields = observed(&event.normalized, event.complete);
@@ -193,6 +193,11 @@ pub fn observe(state: &mut ObjectState, seen: Observation<'_>, scope: &Scope) ->
     take_envelope(state, seen, scope, content);
     confirm(state, seen, &fields, content)?;
     Ok(Applied::Changed(changed))
+}
+
+/// Whether the event tells that its object is there no more: nothing of it can be read.
+pub(crate) fn is_end(event: &CanonicalEvent<'_>) -> bool {
+    matches!(event.action, EventAction::Deleted | EventAction::Transferred)
 }
 
 /// What both sides have is agreed on, also where the provider had it before: a write of what was there already shows nothing new.

@@ -5,7 +5,7 @@ use krate_model::Resource;
 use krate_model::kinds::external::{
     BackfillMode, Disposition, ExternalWebhookDelivery, ExternalWebhookDeliveryPhase, RawPayload,
 };
-use krate_model::kinds::sets::{ErrorClass, EventAction};
+use krate_model::kinds::sets::ErrorClass;
 use krate_model::kinds::shared::{BlobStorage, ErrorInfo};
 use krate_model::observation::{CanonicalEvent, Normalized, ResourceKind};
 use krate_model::store::{Expect, Stored};
@@ -21,7 +21,7 @@ use crate::machines::delivery::{self, Effect, Event};
 use crate::machines::{Ctx, Due, Policy};
 use crate::mistakes::{Mistake, made};
 use crate::object::controller;
-use crate::observe::{Applied, Shows};
+use crate::observe::{Applied, Shows, is_end};
 use crate::order::Origin;
 use crate::records::{self, Changes, Loaded, payload_key};
 use crate::scope::Scope;
@@ -177,9 +177,8 @@ impl Driver {
             return Ok(Applied::NoObject);
         }
         let cause = Cause::Delivery(delivery);
-        let is_end = matches!(event.action, EventAction::Deleted | EventAction::Transferred);
         if !scope.policy.webhook_first
-            && !is_end
+            && !is_end(event)
             && let Some(outcome) = self.take_hint(scope, event, cause).await?
         {
             return Ok(outcome);

@@ -235,8 +235,8 @@ impl Driver {
         value: &Value,
     ) -> Result<serde_json::Value, DriverError> {
         let kept = full_value(self.store(), conflict.namespace(), value).await?;
-        let path = || conflict.spec.field_path.clone();
-        Ok(kept.ok_or_else(|| PlanError::ValueNotKept { path: path(), bytes: value.bytes })?)
+        let missing = || PlanError::ValueNotKept { path: conflict.spec.field_path.clone(), bytes: value.bytes };
+        Ok(kept.ok_or_else(missing)?)
     }
 
     /// Refuses a value that its field can't hold.
